@@ -1,0 +1,26 @@
+"""The one exception type for mistakes in what a user gave: files, folders, configuration keys."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """A mistake in the input, told in three parts so that the reader can mend it.
+
+    Args:
+        subject: the file, folder or configuration key that is wrong.
+        problem: what is wrong with it.
+        remedy: what to do about it.
+
+    Example:
+        >>> raise InputError("scan.nii.gz", "has 4 dimensions", "give one 3D volume per file")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: scan.nii.gz: has 4 dimensions: give one 3D volume per file
+    """
+
+    def __init__(self, subject: object, problem: str, remedy: str) -> None:
+        super().__init__(f"{subject}: {problem}: {remedy}")
+        self.subject, self.problem, self.remedy = str(subject), problem, remedy
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        return type(self), (self.subject, self.problem, self.remedy)
