@@ -1,1 +1,30 @@
+"""Datalists, images on their own grid, and the streams of training samples."""
 
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.cases import Case, load_case
+from monai_supmix.data.chase import chase_datalist
+from monai_supmix.data.covid import covid_datalist
+from monai_supmix.data.datalist import Datalist, require_unlabeled
+from monai_supmix.data.images import read_image, read_label
+from monai_supmix.data.nnunet import nnunet_datalist
+from monai_supmix.data.paired import PairedLoader
+from monai_supmix.data.planes_loading import LoadPlanes, RandPlane, trained_on
+from monai_supmix.data.streams import StreamLoader
+
+__all__ = [
+    "CaseImage",
+    "Case",
+    "load_case",
+    "read_image",
+    "read_label",
+    "Datalist",
+    "require_unlabeled",
+    "chase_datalist",
+    "covid_datalist",
+    "nnunet_datalist",
+    "StreamLoader",
+    "PairedLoader",
+    "LoadPlanes",
+    "RandPlane",
+    "trained_on",
+]

@@ -1,1 +1,22 @@
+"""Measures of segmentation: overlap over a whole data set, surface distance and volume, and their tables."""
 
+from monai_supmix.metrics.dataset import CaseMeasures, DatasetOverlap, measure_case
+from monai_supmix.metrics.overlap import dice, iou, mean_present, overlap_counts
+from monai_supmix.metrics.report_tables import summarize, write_cases_csv, write_metrics_json
+from monai_supmix.metrics.surface import SurfaceDistance, surface_distances, volume_ml
+
+__all__ = [
+    "CaseMeasures",
+    "DatasetOverlap",
+    "SurfaceDistance",
+    "dice",
+    "iou",
+    "mean_present",
+    "measure_case",
+    "overlap_counts",
+    "summarize",
+    "surface_distances",
+    "volume_ml",
+    "write_cases_csv",
+    "write_metrics_json",
+]

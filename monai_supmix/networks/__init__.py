@@ -1,1 +1,19 @@
+"""Networks that decode images once more under feature dropout, and the discriminator of Eq. 12."""
 
+from monai_supmix.networks.discriminator import FeatureDiscriminator, frozen
+from monai_supmix.networks.encoder_decoder import EncoderDecoder
+from monai_supmix.networks.feature_dropout import append_last, drop_channels
+from monai_supmix.networks.hooked import HookedNetwork
+from monai_supmix.networks.protocol import TrainingNetwork
+from monai_supmix.networks.unet import CompactUNet
+
+__all__ = [
+    "TrainingNetwork",
+    "EncoderDecoder",
+    "CompactUNet",
+    "HookedNetwork",
+    "FeatureDiscriminator",
+    "frozen",
+    "append_last",
+    "drop_channels",
+]

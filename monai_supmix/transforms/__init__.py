@@ -1,1 +1,62 @@
+"""Region mixing, photometric and geometric augmentation, intensity rules."""
 
+from monai_supmix.transforms.batch import BatchCompose
+from monai_supmix.transforms.classmix import ClassMix
+from monai_supmix.transforms.color_jitter import (
+    RandColorJitter,
+    RandColorJitterd,
+    RandColorJitterD,
+    RandColorJitterDict,
+)
+from monai_supmix.transforms.cutmix import CutMix
+from monai_supmix.transforms.gamma import RandGamma, RandGammad, RandGammaD, RandGammaDict
+from monai_supmix.transforms.gaussian_blur import (
+    RandGaussianBlur,
+    RandGaussianBlurd,
+    RandGaussianBlurD,
+    RandGaussianBlurDict,
+)
+from monai_supmix.transforms.gaussian_noise import RandNoise, RandNoised, RandNoiseD, RandNoiseDict
+from monai_supmix.transforms.grayscale import RandGrayscale, RandGrayscaled, RandGrayscaleD, RandGrayscaleDict
+from monai_supmix.transforms.mixing import Mixed, derangement, inverse_frequency_weights
+from monai_supmix.transforms.region_mix import RegionMix
+from monai_supmix.transforms.similarity_crop import (
+    RandSimilarityCropd,
+    RandSimilarityCropD,
+    RandSimilarityCropDict,
+)
+from monai_supmix.transforms.supmix import SupMix
+
+__all__ = [
+    "SupMix",
+    "ClassMix",
+    "CutMix",
+    "RegionMix",
+    "Mixed",
+    "derangement",
+    "inverse_frequency_weights",
+    "BatchCompose",
+    "RandColorJitter",
+    "RandColorJitterd",
+    "RandColorJitterD",
+    "RandColorJitterDict",
+    "RandGrayscale",
+    "RandGrayscaled",
+    "RandGrayscaleD",
+    "RandGrayscaleDict",
+    "RandGaussianBlur",
+    "RandGaussianBlurd",
+    "RandGaussianBlurD",
+    "RandGaussianBlurDict",
+    "RandGamma",
+    "RandGammad",
+    "RandGammaD",
+    "RandGammaDict",
+    "RandNoise",
+    "RandNoised",
+    "RandNoiseD",
+    "RandNoiseDict",
+    "RandSimilarityCropd",
+    "RandSimilarityCropD",
+    "RandSimilarityCropDict",
+]

@@ -1,0 +1,154 @@
+"""The command line front: ``python -m monai_supmix run|check|predict|install|audit``.
+
+A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
+Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
+checkpoint written, run it again with ``--resume auto``; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from monai_supmix.bundle.errors import error_line
+from monai_supmix.bundle.find import find_bundle
+from monai_supmix.bundle.overrides import split_flags
+from monai_supmix.errors import InputError
+from monai_supmix.version import __version__
+
+_MISTAKE, _INTERRUPTED = 2, 130
+_OVERRIDES = "any key of the configuration can follow as --key value, nested ones as --optimizer#lr 0.01"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError("command line", message, f"see {self.prog} --help")
+
+
+def _build() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m monai_supmix",
+        description="Train, evaluate and use the bundles of MONAI-SupMix.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar="run|check|predict|install|audit")
+    bundle = "folder of a bundle, or the name of one that comes with the package (chase_supmix)"
+
+    def add(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
+
+    def add_choice(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--method", help="one of the bundle's configs/methods, for example unimatch")
+        command.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
+
+    run = add("run", "Run a configuration of a bundle.", _OVERRIDES)
+    run.add_argument("bundle", help=bundle)
+    run.add_argument(
+        "config", nargs="+", help="train, evaluate, inference, or files; later ones stand over earlier ones"
+    )
+    add_choice(run)
+
+    check = add("check", "Read all data that a configuration would use and list what is wrong.", _OVERRIDES)
+    check.add_argument("bundle", nargs="?", help=bundle)
+    check.add_argument("config", nargs="*", help="as for run; train if left out")
+    check.add_argument(
+        "--bundle", dest="named_bundle", metavar="BUNDLE", help="the same as the first argument"
+    )
+    add_choice(check)
+
+    predict = add("predict", "Predict images with a bundle's weights or those of a training run.", _OVERRIDES)
+    predict.add_argument("bundle", help=bundle)
+    predict.add_argument("input", nargs="+", help="images, folders, DICOM folders, patterns or datalists")
+    predict.add_argument("--output_dir", "--output-dir", required=True, help="folder for the masks")
+    predict.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
+
+    install = add("install", "Copy the weights of a finished training run into a bundle.")
+    install.add_argument("output_dir", help="folder of the training run")
+    install.add_argument("bundle", help=bundle)
+
+    audit = add(
+        "audit", "List everything that the configuration of a bundle can run, and flag what it should not."
+    )
+    audit.add_argument("bundle", help=bundle)
+    return parser
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    own = ("help", "h", "version", "method", "preset", "bundle")
+    own += ("output_dir",) if argv[:1] == ["predict"] else ()
+    pairs, rest = split_flags(argv, own)
+    arguments = _build().parse_args(rest)
+    if arguments.command in (None, "install", "audit") and pairs:
+        raise InputError(f"--{next(iter(pairs))}", "is no option here", "leave it out")
+    match arguments.command:
+        case "run":
+            from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # commands load only what they need
+
+            configure(arguments.bundle, arguments.config, pairs, arguments.method, arguments.preset).run()
+        case "check":
+            return _check(arguments, pairs)
+        case "predict":
+            from monai_supmix.cli.workflow import configure  # noqa: PLC0415
+
+            configured = configure(arguments.bundle, ["inference"], pairs, preset=arguments.preset)
+            inputs = arguments.input if len(arguments.input) > 1 else arguments.input[0]
+            configured.overrides.update(dataset_dir=inputs, output_dir=arguments.output_dir)
+            configured.run()
+        case "install":
+            from monai_supmix.weights import install_weights  # noqa: PLC0415
+
+            for path in install_weights(arguments.output_dir, find_bundle(arguments.bundle)):
+                print(f"written: {path}")
+        case "audit":
+            from monai_supmix.cli.audit import audit  # noqa: PLC0415
+
+            return audit(find_bundle(arguments.bundle))
+        case _:
+            raise InputError(
+                "command line", "names no command", "use run, check, predict, install or audit, or --help"
+            )
+    return 0
+
+
+def _check(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
+    from monai_supmix.cli.check import check  # noqa: PLC0415
+    from monai_supmix.cli.workflow import configure  # noqa: PLC0415
+
+    positional = [*([arguments.bundle] if arguments.bundle else []), *arguments.config]
+    if arguments.named_bundle:
+        positional.insert(0, arguments.named_bundle)
+    if not positional:
+        raise InputError("command line", "names no bundle", "give its folder or name")
+    bundle, *configs = positional
+    return check(configure(bundle, configs or ["train"], pairs, arguments.method, arguments.preset))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        the exit status.
+    """
+    try:
+        return _dispatch(sys.argv[1:] if argv is None else list(argv))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except Exception as error:
+        line = error_line(error)
+        if line is None:
+            raise
+        sys.stdout.flush()
+        print(line, file=sys.stderr)
+        return _MISTAKE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

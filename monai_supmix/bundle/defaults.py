@@ -1,0 +1,29 @@
+"""What a bundle chooses by itself from the machine at hand."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def default_device() -> torch.device:
+    """The GPU of this process where there is one (torchrun's ``LOCAL_RANK``), else the CPU.
+
+    Example:
+        >>> default_device().type in ("cpu", "cuda")
+        True
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def default_num_workers(device: torch.device) -> int:
+    """Loader workers: none on a CPU, whose cores are busy training; up to 4 beside a GPU.
+
+    Example:
+        >>> default_num_workers(torch.device("cpu"))
+        0
+    """
+    return 0 if device.type == "cpu" else min(4, max(1, (os.cpu_count() or 2) - 1))

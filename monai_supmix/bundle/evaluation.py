@@ -1,0 +1,102 @@
+"""Evaluation of trained weights on the test images of a datalist, and what it leaves in its folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.bundle.trained import Trained
+from monai_supmix.data.datalist import Datalist
+from monai_supmix.engines.case_evaluator import CaseEvaluator
+from monai_supmix.errors import InputError
+from monai_supmix.files import make_directory
+from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
+from monai_supmix.weights_record import current_versions
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluationRun:
+    """Evaluates and writes ``metrics.json`` and ``cases.csv`` into the output folder.
+
+    Args:
+        evaluator: evaluates the cases; its key metric is a :class:`monai_supmix.metrics.DatasetOverlap`.
+        trained: the weights under evaluation.
+        datalist: the list whose test side is evaluated; its notes go into the file.
+        output_dir: folder for the results.
+        settings: plain values to record, such as test-time flips.
+
+    Raises:
+        InputError: there is no test image, or the weights were trained for other classes.
+    """
+
+    def __init__(
+        self,
+        evaluator: CaseEvaluator,
+        trained: Trained,
+        datalist: Datalist,
+        output_dir: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+    ) -> None:
+        if not datalist.test:
+            raise InputError(
+                "dataset_dir",
+                "holds no labelled test images",
+                "add some, or give a datalist with a test side",
+            )
+        if list(trained.record["class_names"]) != list(datalist.class_names):
+            raise InputError(
+                trained.path,
+                f"was trained for the classes {', '.join(trained.record['class_names'])}, the data has "
+                f"{', '.join(datalist.class_names)}",
+                "use weights trained for these classes",
+            )
+        self.evaluator, self.trained, self.datalist = evaluator, trained, datalist
+        self.output_dir, self.settings = Path(output_dir), dict(settings)
+
+    def run(self) -> dict[str, Any]:
+        """Evaluate all cases.
+
+        Returns:
+            the content of ``metrics.json``.
+        """
+        make_directory(self.output_dir)
+        self.evaluator.run()
+        cases = self.evaluator.state.metric_details[self.evaluator.state.key_metric_name]
+        summary = summarize(
+            cases,
+            self.datalist.class_names,
+            checkpoint=str(self.trained.path),
+            checkpoint_sha256=self.trained.sha256,
+            settings=self.settings,
+            notes=list(self.datalist.notes),
+            versions=current_versions(),
+        )
+        write_cases_csv(self.output_dir / "cases.csv", cases, self.datalist.class_names)
+        write_metrics_json(self.output_dir / "metrics.json", summary)
+        for line in describe(summary):
+            logger.info(line)
+        logger.info("written: %s and cases.csv", self.output_dir / "metrics.json")
+        return summary
+
+
+def describe(summary: Mapping[str, Any]) -> list[str]:
+    """The figures of a summary as a small table.
+
+    Example:
+        >>> classes = {"background": {"iou": 0.9, "dice": 0.95}, "effusion": None}
+        >>> print(*describe({"classes": classes, "mean_iou": 0.9, "mean_dice": 0.95, "num_images": 2}), sep="\\n")
+        2 images             IoU    Dice
+        background        0.9000  0.9500
+        effusion          absent
+        mean              0.9000  0.9500
+    """
+    rows = [*summary["classes"].items(), ("mean", {"iou": summary["mean_iou"], "dice": summary["mean_dice"]})]
+    lines = [f"{summary['num_images']} images".ljust(16) + "     IoU    Dice"]
+    for name, figures in rows:
+        cells = f"{figures['iou']:8.4f}{figures['dice']:8.4f}" if figures else "  absent"
+        lines.append(name.ljust(16) + cells)
+    return lines

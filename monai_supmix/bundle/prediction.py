@@ -1,0 +1,91 @@
+"""Inference of a bundle: masks for whatever images a user names."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from monai.engines import Evaluator
+
+from monai_supmix.bundle.trained import Trained
+from monai_supmix.inferers import PredictionSummary, SliceVolumeInferer, predict_cases
+
+logger = logging.getLogger(__name__)
+
+
+class PredictionRun(Evaluator):
+    """Predicts all inputs and writes their masks, see :func:`monai_supmix.inferers.predict_cases`.
+
+    An engine of one iteration, so that MONAI's handlers and tools find what they expect of a bundle.
+
+    Args:
+        inputs: files, folders, patterns or datalists.
+        output_dir: folder for masks and their records.
+        trained: the weights.
+        inferer: predicts one image.
+        intensity: what the inputs' values are, ``"hu"`` or ``"picture"``; by type of file if ``None``.
+        overwrite: replace existing masks.
+        on_error: ``"raise"`` checks all inputs before the first mask is written; ``"skip"`` goes on and ends
+            with exit status 1.
+        probabilities: write a map for each foreground class, too.
+        settings: plain values to record beside each mask.
+        val_handlers: handlers of the engine.
+    """
+
+    def __init__(
+        self,
+        inputs: str | Sequence[str],
+        output_dir: str | os.PathLike[str],
+        trained: Trained,
+        inferer: SliceVolumeInferer,
+        intensity: str | None = None,
+        overwrite: bool = False,
+        on_error: Literal["raise", "skip"] = "raise",
+        probabilities: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        val_handlers: Sequence | None = None,
+    ) -> None:
+        device = next(trained.network.parameters()).device
+        super().__init__(device, [inputs], epoch_length=1, decollate=False, val_handlers=val_handlers)
+        self.network, self.trained, self.case_inferer = trained.network, trained, inferer
+        self.arguments = {
+            "output_dir": str(output_dir),
+            "intensity": intensity,
+            "overwrite": overwrite,
+            "on_error": on_error,
+            "probabilities": probabilities,
+            "settings": settings,
+        }
+        self.summary = PredictionSummary()
+
+    def _iteration(self, engine: Any, batchdata: Any) -> PredictionSummary:
+        self.summary = predict_cases(
+            batchdata,
+            network=self.network,
+            record=self.trained.record,
+            inferer=self.case_inferer,
+            weights_sha256=self.trained.sha256,
+            **self.arguments,
+        )
+        return self.summary
+
+    def run(self, global_epoch: int = 1) -> None:
+        """Predict.
+
+        Raises:
+            InputError: something is wrong with the inputs, see ``on_error``.
+            SystemExit: with status 1, when cases were skipped.
+        """
+        super().run(global_epoch)
+        summary = self.summary
+        for note in summary.notes:
+            logger.info("note: %s", note)
+        logger.info("%d masks written, %d were there already.", len(summary.written), len(summary.skipped))
+        for path in summary.written:
+            logger.info("written: %s", path)
+        if summary.failed:
+            for name, problem in summary.failed:
+                logger.error("skipped %s: %s", name, problem)
+            raise SystemExit(1)

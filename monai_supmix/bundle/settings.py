@@ -1,0 +1,119 @@
+"""What values the settings of a bundle can take, so that a slip of the pen is told before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+
+class Expected(NamedTuple):
+    """A condition on a value, and the words for it."""
+
+    fits: Callable[[Any], bool]
+    words: str
+
+
+def _whole(least: int, none: bool = False) -> Expected:
+    words = f"a whole number of at least {least}{' or null' if none else ''}"
+    return Expected(lambda v: (none and v is None) or (type(v) is int and v >= least), words)
+
+
+def _one_of(*choices: Any) -> Expected:
+    words = " or ".join(
+        "null" if c is None else str(c).lower() if isinstance(c, bool) else repr(c) for c in choices
+    )
+    return Expected(lambda v: any(v is c or (isinstance(c, str) and v == c) for c in choices), words)
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value)
+
+
+_TEXT = Expected(lambda v: isinstance(v, str) and v != "", "a path")
+_PATHS = Expected(lambda v: (isinstance(v, str) and v != "") or (_is_names(v) and len(v) > 0), "a path")
+_BOOL = Expected(lambda v: isinstance(v, bool), "true or false")
+_DEVICE = Expected(
+    lambda v: isinstance(v, str) and re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", v) is not None,
+    "cpu, cuda or cuda:0",
+)
+
+# Ids that every bundle of this package has; a setting that is a dictionary in a bundle is none of these.
+SETTINGS: dict[str, Expected] = {
+    "bundle_root": _TEXT,
+    "dataset_dir": _PATHS,
+    "output_dir": _TEXT,
+    "ckpt_path": Expected(lambda v: v is None or isinstance(v, str), "a path or null"),
+    "device": _DEVICE,
+    "amp": _one_of("auto", True, False, "bf16", "fp16"),
+    "seed": _whole(0),
+    "num_workers": _whole(0),
+    "max_epochs": _whole(1),
+    "max_iterations": _whole(1, none=True),
+    "num_labeled": _whole(1, none=True),
+    "labeled_seed": _whole(0),
+    "labeled_list": Expected(
+        lambda v: v is None or isinstance(v, str) or _is_names(v),
+        "a list of names, a text file of them or null",
+    ),
+    "num_val_patients": _whole(0),
+    "unlabeled_pool": _one_of("rest", "all"),
+    "resume": _one_of(False, "auto", "force"),
+    "save_interval": _whole(1),
+    "val_interval": _whole(1),
+    "log_interval": _whole(1),
+    "labeled_batch_size": _whole(1),
+    "unlabeled_batch_size": _whole(1),
+    "overwrite": _BOOL,
+    "on_error": _one_of("raise", "skip"),
+    "tta": _BOOL,
+    "intensity": _one_of(None, "hu", "picture"),
+}
+
+
+def is_dynamic(value: Any) -> bool:
+    """Whether a value is a MONAI expression, reference or macro, known only when the configuration is parsed.
+
+    Example:
+        >>> is_dynamic("@seed"), is_dynamic("auto")
+        (True, False)
+    """
+    return isinstance(value, str) and value[:1] in ("$", "@", "%")
+
+
+def value_problem(key: str, value: Any, default: Any) -> str | None:
+    """Say what is wrong with the value of a setting.
+
+    Args:
+        key: its id; known ids have a rule of their own, others must keep the type of their default.
+        value: the value that a user gives.
+        default: the value in the configuration.
+
+    Returns:
+        what is expected instead, in words, or ``None`` when all is well.
+
+    Example:
+        >>> value_problem("max_epochs", -3, 120)
+        'a whole number of at least 1'
+        >>> value_problem("sufd_weight", "high", 0.01)
+        'a number such as 0.01'
+        >>> value_problem("sufd_weight", 1, 0.01) is None
+        True
+    """
+    if is_dynamic(value):
+        return None
+    if key in SETTINGS and not isinstance(default, Mapping):
+        return None if SETTINGS[key].fits(value) else SETTINGS[key].words
+    if default is None or is_dynamic(default):
+        return None
+    if isinstance(default, Mapping):
+        return None if value is None or isinstance(value, Mapping) else "a dictionary, or null"
+    if isinstance(default, (list, tuple)):
+        return None if isinstance(value, (list, tuple)) else f"a list such as {list(default)}"
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(default, int):
+        return None if type(value) is int else f"a whole number such as {default}"
+    if isinstance(default, float):
+        return None if type(value) in (int, float) else f"a number such as {default}"
+    return None if isinstance(value, str) else f"text such as {default!r}"

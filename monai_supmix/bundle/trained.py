@@ -1,0 +1,90 @@
+"""Trained weights as evaluation and inference use them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.files import sha256
+from monai_supmix.inferers.suitability import choose_intensity
+from monai_supmix.weights import default_weights, load_into, load_weights
+
+if TYPE_CHECKING:
+    from monai_supmix.transforms.intensity import IntensityRule
+
+logger = logging.getLogger(__name__)
+
+
+class IntensityRules:
+    """Gives each image the rule that maps its raw values to [0, 1].
+
+    Args:
+        rules: rules as plain dictionaries under ``"hu"``, ``"picture"`` or both.
+        wanted: which of them to use; ``None`` chooses by the type of file.
+
+    Example:
+        >>> import numpy as np
+        >>> rules = IntensityRules({"picture": {"rule": "percentile_scale"}})
+        >>> rules(CaseImage.from_array(np.zeros((1, 4, 4), np.uint8)))
+        PercentileScale(lower=0.5, upper=99.5)
+    """
+
+    def __init__(self, rules: Mapping[str, Mapping[str, Any]], wanted: str | None = None) -> None:
+        self.rules, self.wanted = {name: dict(rule) for name, rule in rules.items()}, wanted
+
+    def __call__(self, image: CaseImage) -> IntensityRule:
+        """The rule of an image.
+
+        Raises:
+            InputError: there is none for it.
+        """
+        return choose_intensity({"intensity": self.rules}, image, self.wanted)[1]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with its trained weights, and where they come from."""
+
+    network: nn.Module
+    record: Mapping[str, Any]
+    path: Path
+    sha256: str
+
+    def intensity_rules(self, wanted: str | None = None) -> IntensityRules:
+        """The rules stored with the weights."""
+        return IntensityRules(self.record["intensity"], wanted)
+
+
+def load_trained(
+    network: nn.Module,
+    output_dir: str | os.PathLike[str],
+    bundle_root: str | os.PathLike[str],
+    ckpt_path: str | os.PathLike[str] | None = None,
+    device: torch.device | str = "cpu",
+) -> Trained:
+    """Load the weights that a bundle's evaluation and inference use by default, or those asked for.
+
+    Args:
+        network: the network of the configuration.
+        output_dir: its ``model.pt`` is used where it exists ...
+        bundle_root: ... else the bundle's ``models/model.pt``.
+        ckpt_path: weights to use instead.
+        device: where the network shall be.
+
+    Raises:
+        InputError: no weights, damaged ones, or those of another network.
+    """
+    path = default_weights(output_dir, bundle_root, ckpt_path)
+    state_dict, record = load_weights(path)
+    load_into(network, state_dict, path)
+    trained = Trained(network.to(device), record, path, sha256(path))
+    logger.info("weights: %s (SHA-256 %s)", path, trained.sha256)
+    return trained

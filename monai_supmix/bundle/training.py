@@ -1,0 +1,147 @@
+"""A training run around its trainer: resume, checkpoints, preemption, final weights."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import ignite.distributed as idist
+from ignite.engine import Engine
+
+from monai_supmix.bundle.describe import describe
+from monai_supmix.bundle.lock import exclusive
+from monai_supmix.engines import SemiSupervisedTrainer
+from monai_supmix.errors import InputError
+from monai_supmix.handlers.checkpoints import (
+    TrainingCheckpoint,
+    compare_config,
+    existing_checkpoints,
+    load_checkpoint,
+    newest_intact,
+    read_checkpoint,
+)
+from monai_supmix.handlers.preemption import Preemption
+from monai_supmix.weights import save_weights
+from monai_supmix.weights_record import current_versions
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingRun:
+    """Runs a trainer in an output folder so that it can be stopped anywhere and resumed exactly.
+
+    Leaves ``checkpoints/*.pt`` (full state), ``model.pt`` and ``model.safetensors`` (final weights) in the folder.
+
+    Args:
+        trainer: the trainer.
+        output_dir: the run's folder; one run at a time.
+        state: what a checkpoint holds beside the trainer's progress, by name: network, optimizers, schedulers,
+            discriminator, history. Entries that are ``None`` are left out.
+        record: what is stored with the final weights, see :mod:`monai_supmix.weights`.
+        settings: what must be the same for a resumed run to be the same run; objects are described by their class
+            and arguments, see :func:`monai_supmix.bundle.describe`.
+        resume: ``False`` refuses a folder that holds checkpoints; ``"auto"`` continues from the newest intact one
+            and starts anew where there is none; ``"force"`` continues although settings differ.
+        save_interval: iterations between checkpoints.
+        total_iterations: when the run is finished.
+
+    Raises:
+        InputError: for an unknown ``resume``.
+    """
+
+    def __init__(
+        self,
+        trainer: SemiSupervisedTrainer,
+        output_dir: str | os.PathLike[str],
+        state: Mapping[str, Any],
+        record: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        total_iterations: int,
+        resume: Literal[False, "auto", "force"] = False,
+        save_interval: int = 200,
+    ) -> None:
+        if resume not in (False, "auto", "force"):
+            raise InputError("resume", f"is {resume!r}", "give false, 'auto' or 'force'")
+        self.trainer, self.output_dir, self.resume = trainer, Path(output_dir), resume
+        self.record, self.total_iterations = describe(record), total_iterations
+        self.record["versions"] = current_versions()
+        self.settings = describe(settings)
+        self.state = {name: part for name, part in state.items() if part is not None}
+        self.state |= {"trainer": _Progress(trainer), "grad_scaler": trainer.grad_scaler}
+        self.checkpoint = TrainingCheckpoint(
+            self.state, self.output_dir / "checkpoints", save_interval, config=self.settings
+        )
+
+    def run(self) -> None:
+        """Train to the end, from wherever the folder's newest intact checkpoint stands.
+
+        Raises:
+            InputError: the folder belongs to another run, or its checkpoints were made with other settings.
+            Preempted: a signal stopped the run; a checkpoint is written.
+        """
+        if idist.get_rank() > 0:
+            self._run()
+            return
+        with exclusive(self.output_dir):
+            self._run()
+
+    def _run(self) -> None:
+        self._restore()
+        if self.trainer.state.iteration < self.total_iterations:
+            self.checkpoint.attach(self.trainer)
+            Preemption(self._save).attach(self.trainer)
+            self.trainer.run()
+        else:
+            logger.info("this run is finished: nothing to do.")
+        if idist.get_rank() == 0:
+            path, twin = save_weights(self.output_dir / "model.pt", self.state["network"], self.record)
+            logger.info("written: %s and %s", path, twin.name)
+
+    def _restore(self) -> None:
+        folder = self.output_dir / "checkpoints"
+        if not self.resume:
+            if existing_checkpoints(folder):
+                remedy = "give resume=auto to go on with it, or another output_dir"
+                raise InputError(folder, "holds checkpoints of an earlier run", remedy)
+            return
+        path, warnings = newest_intact(folder)
+        for warning in warnings:
+            logger.warning(warning)
+        if path is None:
+            logger.info("no checkpoint in %s: starting anew.", folder)
+            return
+        content = read_checkpoint(path)
+        differing = compare_config(content["config"], self.settings)
+        if differing and self.resume != "force":
+            told = "; ".join(f"{key} was {was!r}, is {now!r}" for key, (was, now) in differing.items())
+            remedy = (
+                "run with the same settings, give resume=force to go on all the same, or another output_dir"
+            )
+            raise InputError(path, f"belongs to a run with other settings ({told})", remedy)
+        load_checkpoint(content, self.state)
+        logger.info("resumed from %s at iteration %d.", path, self.trainer.state.iteration)
+
+    def _save(self, engine: Engine) -> None:
+        self.checkpoint.save(engine)
+
+
+class _Progress:
+    """A trainer's place in its run; its length belongs to the configuration, not to the checkpoint."""
+
+    def __init__(self, trainer: SemiSupervisedTrainer) -> None:
+        self.trainer = trainer
+
+    def state_dict(self) -> dict[str, int]:
+        return {"iteration": self.trainer.state.iteration}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.trainer.load_state_dict(
+            {
+                "iteration": state["iteration"],
+                "epoch_length": self.trainer.state.epoch_length,
+                "max_epochs": self.trainer.state.max_epochs,
+            }
+        )

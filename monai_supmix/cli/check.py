@@ -1,0 +1,125 @@
+"""Checking a data set, or inputs for prediction, without training or predicting anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from monai_supmix.bundle.errors import causes
+from monai_supmix.cli.workflow import Configured
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.check import Problem, check_cases, check_sides, first_problem
+from monai_supmix.data.datalist import Datalist, require_unlabeled
+from monai_supmix.errors import InputError
+from monai_supmix.inferers.inputs import find_inputs
+from monai_supmix.inferers.suitability import choose_intensity
+
+_TRAINING = "train"  # a configuration with this section trains
+
+
+def check(configured: Configured) -> int:
+    """Read every file that a configuration would use, print a table of problems or a summary.
+
+    Args:
+        configured: the configuration.
+
+    Returns:
+        exit status 0.
+
+    Raises:
+        InputError: something is broken; the table of all problems is printed.
+    """
+    parser = configured.parser()
+    problems = _check_datalist(parser) if "datalist" in parser else _check_inputs(parser)
+    if problems:
+        for line in table(problems):
+            print(line)
+        raise first_problem(problems)
+    return 0
+
+
+def _check_datalist(parser: Any) -> list[Problem]:
+    datalist: Datalist = _part(parser, "datalist")
+    num_classes, channels = _part(parser, "num_classes"), _channels(parser)
+    print(*datalist.describe(), sep="\n")
+    problems = []
+    if _TRAINING in parser:
+        if any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator")):
+            require_unlabeled(datalist)
+        problems += check_sides(datalist, num_classes, channels)
+        count = sum(len(getattr(datalist, side)) for side in ("labeled", "unlabeled", "validation", "test"))
+    else:
+        problems += _check_weights(parser)
+        problems += check_cases(datalist.test, num_classes, channels)
+        count = len(datalist.test)
+    if not problems:
+        print(f"all {count} cases are fit for use")
+    return problems
+
+
+def _check_inputs(parser: Any) -> list[Problem]:
+    """Inputs of a prediction, against the weights that would predict them."""
+    key = "inputs" if "inputs" in parser else "dataset_dir"
+    cases, notes = find_inputs(_part(parser, key))
+    print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
+    problems = _check_weights(parser)
+    record: Mapping[str, Any] | None = None
+    if not problems and "trained" in parser:
+        trained = _part(parser, "trained")
+        record, network, inferer = trained.record, trained.network, _part(parser, "inferer")
+        intensity = _part(parser, "intensity") if "intensity" in parser else None
+
+    def fits(image: CaseImage) -> None:
+        if record is not None:
+            choose_intensity(record, image, intensity)
+            inferer.check(image, network)
+
+    items = [
+        {"image": str(case.path), "case": case.name, "turns": case.turns, "mirror": case.mirror}
+        for case in cases
+    ]
+    problems += check_cases(items, num_classes=256, channels=_channels(parser), fits=fits)
+    if not problems:
+        print(f"all {len(items)} images can be predicted")
+    return problems
+
+
+def _check_weights(parser: Any) -> list[Problem]:
+    if "trained" not in parser:
+        return []
+    try:
+        _part(parser, "trained")
+    except InputError as error:
+        return [Problem("weights", error)]
+    return []
+
+
+def _part(parser: Any, key: str) -> Any:
+    """Make one part of the configuration; a mistake in it comes as itself and not as MONAI's error about it."""
+    try:
+        return parser.get_parsed_content(key)
+    except Exception as error:
+        found = next((cause for cause in causes(error) if isinstance(cause, InputError)), None)
+        raise found or error from error
+
+
+def _channels(parser: Any) -> int | None:
+    channels = parser.get("network_def::in_channels")
+    return channels if isinstance(channels, int) else None
+
+
+def table(problems: list[Problem]) -> Iterator[str]:
+    """Problems as rows of three columns, files relative to the folder that holds them all.
+
+    Example:
+        >>> rows = [Problem(n, InputError(f"/data/{n}.png", "is empty (0 bytes)", "copy it again")) for n in ("a", "b2")]
+        >>> print(*table(rows), sep="\n")
+        file          what is wrong       what to do
+        /data/a.png   is empty (0 bytes)  copy it again
+        /data/b2.png  is empty (0 bytes)  copy it again
+    """
+    rows = [("file", "what is wrong", "what to do")]
+    rows += [(problem.error.subject, problem.error.problem, problem.error.remedy) for problem in problems]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for row in rows:
+        yield f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}".rstrip()

@@ -1,0 +1,113 @@
+"""A bundle's configuration as the front uses it: merged, overridden, checked, and run in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.bundle.find import config_files, find_bundle
+from monai_supmix.bundle.overrides import read_overrides
+from monai_supmix.data.listing import read_json
+from monai_supmix.errors import InputError
+
+
+@dataclass(frozen=True)
+class Configured:
+    """Configuration files of a bundle with what stands over them.
+
+    Args:
+        bundle: folder of the bundle.
+        files: the configuration files in the order in which they are merged.
+        overrides: checked values by key.
+    """
+
+    bundle: Path
+    files: list[Path]
+    overrides: dict[str, Any]
+
+    def run(self) -> None:
+        """Run the workflow as ``python -m monai.bundle run`` does."""
+        from monai.bundle import ConfigWorkflow  # noqa: PLC0415  # slow: mistakes so far are told without it
+
+        configs = self.bundle / "configs"
+        logging_file = configs / "logging.conf"
+        workflow = ConfigWorkflow(
+            config_file=[str(file) for file in self.files],
+            meta_file=str(configs / "metadata.json"),
+            logging_file=str(logging_file) if logging_file.is_file() else False,
+            workflow_type=None,
+            **self.overrides,
+        )
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+
+    def parser(self) -> Any:
+        """The configuration as MONAI's parser, from which single parts can be made."""
+        from monai.bundle import ConfigParser  # noqa: PLC0415
+
+        parser = ConfigParser()
+        parser.read_config([str(file) for file in self.files])
+        parser.read_meta(str(self.bundle / "configs" / "metadata.json"))
+        parser.update(self.overrides)
+        return parser
+
+
+def configure(
+    bundle: str,
+    configs: Sequence[str],
+    pairs: Mapping[str, str | None],
+    method: str | None = None,
+    preset: str | None = None,
+) -> Configured:
+    """Find the files, read the overrides, and check all of it.
+
+    Args:
+        bundle: folder or name of a bundle.
+        configs: names or paths of configuration files.
+        pairs: overrides as written on the command line.
+        method: name or path of a method.
+        preset: name or path of a preset.
+
+    Raises:
+        InputError: an unknown bundle, file, method, preset or key, or a value of the wrong kind.
+    """
+    folder = find_bundle(bundle)
+    files = config_files(folder, configs, method, preset)
+    merged = merge(files)
+    overrides = read_overrides(merged, pairs, files)
+    if "bundle_root" in merged:
+        overrides.setdefault("bundle_root", str(folder))
+    device = overrides.get("device")
+    if isinstance(device, str) and device.startswith("cuda"):
+        _require_cuda(device)
+    return Configured(folder, files, overrides)
+
+
+def merge(files: Sequence[Path]) -> dict[str, Any]:
+    """Merge configuration files; a key of a later file stands over the whole entry of an earlier one.
+
+    Nested keys (``"a#b"``) and merging keys (``"+a"``), which MONAI knows too, are left to MONAI.
+    """
+    if all(file.suffix == ".json" for file in files):
+        parts = [read_json(file) for file in files]
+        if not any(key.startswith("+") or "#" in key or "::" in key for part in parts for key in part):
+            return {key: value for part in parts for key, value in part.items()}
+    from monai.bundle import ConfigParser  # noqa: PLC0415
+
+    try:
+        return ConfigParser.load_config_files([str(file) for file in files])
+    except (ValueError, KeyError) as error:
+        raise InputError(files[-1], f"cannot be read or merged ({error})", "mend the file") from error
+
+
+def _require_cuda(device: str) -> None:
+    import torch  # noqa: PLC0415
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(device.partition(":")[2] or 0)
+    if number >= count:
+        problem = f"is {device!r}, and this machine has {count or 'no'} CUDA device{'s' * (count != 1)}"
+        raise InputError("--device", problem, "leave it out: the best device is found by itself")

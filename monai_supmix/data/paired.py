@@ -1,0 +1,54 @@
+"""The labelled and the unlabelled stream side by side, as one loader for an Ignite engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from monai_supmix.data.streams import StreamLoader
+
+
+class PairedLoader:
+    """Batches ``{"labeled": ..., "unlabeled": ...}``, one per training iteration.
+
+    The streams are endless and of independent batch sizes; an epoch is one pass over the *unlabelled* images,
+    for every method, so that methods are compared at equal numbers of steps.
+
+    Args:
+        labeled: the stream of labelled samples; they repeat as often as needed.
+        unlabeled: the stream of unlabelled samples.
+
+    Example:
+        >>> streams = [StreamLoader(range(n), lambda i: i, 2, 0, s) for n, s in ((1, "labeled"), (5, "unlabeled"))]
+        >>> loader = PairedLoader(*streams)
+        >>> len(loader)
+        3
+        >>> next(iter(loader))["labeled"].tolist()
+        [0, 0]
+        >>> loader.rewind(iteration=2, with_unlabeled=False)
+        >>> sorted(next(iter(loader)))
+        ['labeled']
+    """
+
+    def __init__(self, labeled: StreamLoader, unlabeled: StreamLoader) -> None:
+        self.labeled, self.unlabeled = labeled, unlabeled
+        self.rewind(0)
+
+    def rewind(self, iteration: int, with_unlabeled: bool = True) -> None:
+        """Set where the next pass begins.
+
+        Args:
+            iteration: number of iterations already done.
+            with_unlabeled: ``False`` leaves the unlabelled stream unread, for a method that has no use for it.
+        """
+        self.iteration, self.with_unlabeled = iteration, with_unlabeled
+
+    def __len__(self) -> int:
+        return self.unlabeled.batches_per_pass
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        labeled = self.labeled.batches(self.iteration)
+        if not self.with_unlabeled:
+            yield from ({"labeled": batch} for batch in labeled)
+        unlabeled = self.unlabeled.batches(self.iteration)
+        yield from ({"labeled": a, "unlabeled": b} for a, b in zip(labeled, unlabeled, strict=False))

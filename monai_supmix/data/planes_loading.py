@@ -1,0 +1,119 @@
+"""Training images: every plane of a case on the network's working grid, decoded once and kept small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from monai.transforms import Randomizable, Transform
+from torch import Tensor
+
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.cases import load_case
+from monai_supmix.data.planes import Axis
+from monai_supmix.data.working_grid import resize_planes, working_shape
+
+if TYPE_CHECKING:
+    from monai_supmix.transforms.intensity import IntensityRule
+
+
+class LoadPlanes(Transform):
+    """Read a datalist's item into planes that are ready for augmentation, for example in a ``CacheDataset``.
+
+    Pictures have one plane, volumes many. Intensities are mapped to [0, 1] by a rule fitted to the whole image,
+    planes resized to the working grid, images kept as float16 (finer than 8-bit pictures and than 1 HU in a window
+    of 1500) and labels as uint8, so that many volumes fit into memory.
+
+    Args:
+        intensity: gives the rule that maps an image's raw values to [0, 1].
+        num_classes: label values must be below it.
+        working: the working grid, see :func:`monai_supmix.data.working_grid.working_shape`.
+        axis: direction of the planes of a volume.
+
+    The result holds ``image`` ``(Z, C, H, W)``, ``label`` ``(Z, 1, H, W)`` unless there is none, ``foreground`` (the
+    numbers of the planes with a label other than 0), ``case``, and of the file's own planes ``plane_shape`` ``(H, W)``
+    and ``spacing`` (millimetres, ``None`` for pictures).
+    """
+
+    def __init__(
+        self,
+        intensity: Callable[[CaseImage], IntensityRule],
+        num_classes: int,
+        working: Mapping[str, Any] | None = None,
+        axis: Axis = "axial",
+    ) -> None:
+        self.intensity, self.num_classes, self.working, self.axis = intensity, num_classes, working, axis
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Load one item."""
+        image, label = load_case(data, self.num_classes)
+        planes = image.planes(self.axis)
+        rule = self.intensity(image)
+        params = rule.fit(image.values())
+        shape = working_shape(planes.shape, planes.spacing, self.working)
+        scaled = (torch.from_numpy(rule.apply(planes[k], params)) for k in range(len(planes)))
+        result: dict[str, Any] = {
+            "image": torch.stack([resize_planes(plane[None], shape)[0].half() for plane in scaled]),
+            "case": data["case"],
+            "plane_shape": planes.shape,
+            "spacing": planes.spacing,
+        }
+        if label is not None:
+            values = torch.from_numpy(np.ascontiguousarray(planes.view(label.astype(np.uint8))))[:, None]
+            result["label"] = resize_planes(values, shape)
+            result["foreground"] = np.flatnonzero(result["label"].flatten(1).any(dim=1).numpy())
+        return result
+
+
+class RandPlane(Randomizable, Transform):
+    """Take one random plane of a case loaded by :class:`LoadPlanes`.
+
+    Args:
+        foreground_prob: probability that the plane is drawn among those with foreground in their label, where there
+            is a label; most planes of a volume show none of a rare finding.
+
+    Example:
+        >>> item = {"image": torch.rand(5, 1, 8, 8), "foreground": np.array([3]), "case": "a"}
+        >>> plane = RandPlane(foreground_prob=1.0).set_random_state(seed=0)(item)
+        >>> torch.equal(plane["image"], item["image"][3]), sorted(plane)
+        (True, ['case', 'image'])
+    """
+
+    def __init__(self, foreground_prob: float = 0.5) -> None:
+        self.foreground_prob = foreground_prob
+
+    def randomize(self, num_planes: int, foreground: np.ndarray) -> None:
+        """Draw the number of a plane, of all or of those with foreground."""
+        use_foreground = self.R.uniform() < self.foreground_prob and len(foreground) > 0
+        self.index = int(self.R.choice(foreground) if use_foreground else self.R.randint(num_planes))
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Take the plane from every tensor of an item."""
+        self.randomize(len(data["image"]), data.get("foreground", np.arange(0)))
+        planes = {key: data[key][self.index] for key in ("image", "label") if key in data}
+        return {**planes, "case": data["case"]}
+
+
+def trained_on(items: Iterable[Mapping[str, Any]]) -> dict[str, list[float] | None]:
+    """What a later image is compared with, to warn when it is far from all that training has seen.
+
+    Args:
+        items: what :class:`LoadPlanes` made of the training images.
+
+    Returns:
+        smallest and largest ``size`` of a plane in pixels, ``spacing`` in mm and ``field_of_view`` in mm; ``None``
+        where no image has a spacing.
+
+    Example:
+        >>> trained_on([{"plane_shape": (4, 8), "spacing": None}, {"plane_shape": (6, 6), "spacing": (0.5, 0.5)}])
+        {'size': [4, 8], 'spacing': [0.5, 0.5], 'field_of_view': [3.0, 3.0]}
+    """
+    values: dict[str, list[float]] = {"size": [], "spacing": [], "field_of_view": []}
+    for item in items:
+        values["size"] += item["plane_shape"]
+        if item["spacing"] is not None:
+            values["spacing"] += item["spacing"]
+            values["field_of_view"] += np.multiply(item["plane_shape"], item["spacing"]).tolist()
+    return {name: [min(found), max(found)] if found else None for name, found in values.items()}

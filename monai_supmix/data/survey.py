@@ -1,0 +1,126 @@
+"""What a datalist's files really hold: sizes, spacings, class shares and problems of every one of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.cases import load_case
+from monai_supmix.data.datalist import SIDES, Datalist
+from monai_supmix.data.listing import shorten
+from monai_supmix.errors import InputError
+
+
+@dataclass
+class Survey:
+    """What was found.
+
+    Args:
+        lines: the report, one finding a line.
+        warnings: what does not stop training but should be looked at.
+        errors: files that cannot be used, each with a remedy.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[InputError] = field(default_factory=list)
+
+
+def survey_datalist(datalist: Datalist) -> Survey:
+    """Read all images and labels of a datalist, one case at a time.
+
+    Args:
+        datalist: the list.
+
+    Returns:
+        the findings; files that cannot be read are collected, not raised.
+    """
+    survey = Survey()
+    shapes: list[tuple[int, ...]] = []
+    spacings: list[tuple[float, ...]] = []
+    ranges: list[tuple[float, float]] = []
+    notes: dict[str, list[str]] = {}
+    contents: dict[bytes, list[str]] = {}
+    counts = {side: np.zeros(len(datalist.class_names), dtype=np.int64) for side in SIDES}
+    seen: set[str] = set()
+    for side in SIDES:
+        for item in getattr(datalist, side):
+            try:
+                image, label = load_case(item, len(datalist.class_names))
+            except InputError as error:
+                survey.errors.append(error)
+                continue
+            if label is not None:
+                counts[side] += np.bincount(label.ravel(), minlength=len(datalist.class_names))
+            if item["case"] in seen:  # unlabeled_pool="all"
+                continue
+            seen.add(item["case"])
+            shapes.append(image.array.shape)
+            spacings += [image.spacing] if image.spacing is not None else []
+            ranges.append(image.value_range())
+            contents.setdefault(_digest(image), []).append(item["case"])
+            for note in image.notes:
+                notes.setdefault(note, []).append(item["case"])
+    if shapes:
+        survey.lines += _describe_images(shapes, spacings, ranges)
+    survey.lines += _describe_classes(datalist.class_names, counts)
+    survey.warnings += [f"{note}: {len(cases)} images ({shorten(cases, 3)})" for note, cases in notes.items()]
+    survey.warnings += [
+        f"{shorten(cases)} have the same contents" for cases in contents.values() if len(cases) > 1
+    ]
+    survey.warnings += _class_warnings(datalist, counts)
+    return survey
+
+
+def _digest(image: CaseImage) -> bytes:
+    """Fingerprint of the voxels, so that copies under other names are found."""
+    return hashlib.blake2b(image.array.tobytes(), digest_size=16).digest()
+
+
+def _describe_images(
+    shapes: Sequence[tuple[int, ...]],
+    spacings: Sequence[tuple[float, ...]],
+    ranges: Sequence[tuple[float, float]],
+) -> list[str]:
+    """Number, size, spacing and values of the images."""
+    if spacings:
+        kind, sizes = "volumes or slices", list(shapes)
+    else:
+        kind, sizes = "pictures", [(width, height) for _, height, width in shapes]
+    lines = [f"images: {len(shapes)} {kind}", f"size: {_span(sizes, 'd')}"]
+    if spacings:
+        lines.append(f"spacing in mm: {_span(spacings, '.3g')}")
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    return [*lines, f"values: {low:g} to {high:g}"]
+
+
+def _span(rows: Sequence[tuple[float, ...]], form: str) -> str:
+    """One size if all agree, otherwise the smallest and largest along each axis."""
+    ends = [" x ".join(format(value, form) for value in end) for end in (np.min(rows, 0), np.max(rows, 0))]
+    return ends[0] if ends[0] == ends[1] else f"from {ends[0]} to {ends[1]}"
+
+
+def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> list[str]:
+    """Share of the pixels of each class, side by side."""
+    lines = []
+    for side, count in counts.items():
+        if count.sum():
+            shares = (
+                f"{name} {100 * part / count.sum():.3g} %" for name, part in zip(names, count, strict=True)
+            )
+            lines.append(f"pixels of {side}: {', '.join(shares)}")
+    return lines
+
+
+def _class_warnings(datalist: Datalist, counts: dict[str, np.ndarray]) -> Iterable[str]:
+    """Say which classes no labelled image shows, and whether the unlabelled pool is empty."""
+    for side, where in (("labeled", "labelled"), ("test", "test")):
+        missing = [name for name, count in zip(datalist.class_names, counts[side], strict=True) if not count]
+        if missing and getattr(datalist, side):
+            yield f"no {where} image shows {', '.join(missing)}"
+    if not datalist.unlabeled:
+        yield "there are no unlabelled images, so only supervised training is possible"

@@ -1,0 +1,65 @@
+"""Evaluate whole cases on their own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from monai.engines import Evaluator
+from torch import nn
+
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.cases import load_case
+from monai_supmix.inferers import SliceVolumeInferer
+
+if TYPE_CHECKING:
+    from monai_supmix.transforms.intensity import IntensityRule
+
+
+class CaseEvaluator(Evaluator):
+    """Predict the cases of a datalist one by one, each on the truth's native grid and all its pixels.
+
+    Serves for validation during training (MONAI's ``ValidationHandler``) and for the evaluation of a bundle.
+
+    Args:
+        device: where the network runs.
+        items: items of a datalist, with labels.
+        network: the network, called as ``network(images)``.
+        inferer: predicts a label map for a case.
+        intensity: gives the rule that maps an image's raw values to the network's range.
+        num_classes: label values must be below it.
+        evaluator_kwargs: further arguments of :class:`monai.engines.Evaluator`, such as ``key_val_metric`` and
+            ``val_handlers``.
+
+    ``engine.state.output`` is a list with one dictionary: ``prediction`` and ``truth`` (label maps of the case's
+    shape), ``case``, ``spacing`` (mm along each axis, ``None`` for pictures) and ``image``, the
+    :class:`monai_supmix.data.CaseImage`.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        items: Sequence[Mapping[str, Any]],
+        network: nn.Module,
+        inferer: SliceVolumeInferer,
+        intensity: Callable[[CaseImage], IntensityRule],
+        num_classes: int,
+        **evaluator_kwargs: Any,
+    ) -> None:
+        super().__init__(device, list(items), epoch_length=len(items), decollate=False, **evaluator_kwargs)
+        self.network, self.case_inferer = network, inferer
+        self.intensity, self.num_classes = intensity, num_classes
+
+    def _iteration(self, engine: Any, batchdata: Mapping[str, Any]) -> list[dict[str, Any]]:
+        image, truth = load_case(batchdata, self.num_classes)
+        prediction = self.case_inferer(image, self.network, self.intensity(image))
+        return [
+            {
+                "prediction": prediction,
+                "truth": truth,
+                "case": batchdata["case"],
+                "spacing": image.spacing,
+                "image": image,
+            }
+        ]

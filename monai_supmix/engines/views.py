@@ -1,0 +1,94 @@
+"""Strong views of unlabelled images: photometric augmentation, then region mixing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from monai.transforms import Randomizable
+from torch import Tensor
+
+from monai_supmix.randomness import derive_seed
+from monai_supmix.transforms import Mixed, RegionMix, derangement
+
+
+class StrongViews:
+    """Makes the strong views ``x_s1, x_s2, ...`` of a batch and the targets that go with them.
+
+    Each view is the weak view, augmented and then mixed with regions of other images. A mixing whose
+    ``source`` is ``"labeled"`` (SupMix) takes them from the labelled batch and its ground truth, index by
+    index; any other (CutMix, ClassMix) from another unlabelled image of the same view and its pseudo-label.
+
+    Args:
+        num_views: number of strong views; 0 for a method that has none.
+        augmentation: batch-wise photometric augmentation, for example
+            :class:`monai_supmix.transforms.BatchCompose`; ``None`` leaves images as they are.
+        mixing: region mixing; ``None`` mixes nothing.
+        augment_mixed: mix first and augment the mixed image, as DACS does. By default the unlabelled image
+            alone is augmented and pasted regions keep their weak appearance (Eq. 10).
+    """
+
+    def __init__(
+        self,
+        num_views: int = 2,
+        augmentation: Callable[[Tensor], Tensor] | None = None,
+        mixing: RegionMix | None = None,
+        augment_mixed: bool = False,
+    ) -> None:
+        if num_views < 0:
+            raise ValueError(f"num_views is 0 or more, not {num_views}.")
+        self.num_views, self.augmentation, self.mixing = num_views, augmentation, mixing
+        self.augment_mixed = augment_mixed
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        labeled_image: Tensor,
+        label: Tensor,
+        weak_image: Tensor,
+        pseudo_label: Tensor,
+        confidence: Tensor,
+        seed: int = 0,
+        key: tuple[int, ...] = (),
+    ) -> list[Mixed]:
+        """Make all views.
+
+        Args:
+            labeled_image: ``(B_l, C, *spatial)`` in [0, 1].
+            label: ground truth ``(B_l, 1, *spatial)``.
+            weak_image: ``(B_u, C, *spatial)`` in [0, 1].
+            pseudo_label: ``(B_u, 1, *spatial)``.
+            confidence: ``(B_u, 1, *spatial)`` in [0, 1].
+            seed: the run's seed.
+            key: what the draws belong to, for example ``(iteration, rank)``.
+
+        Returns:
+            for each view its image, label and confidence, and the mask of pasted pixels.
+        """
+        views = []
+        for number in range(self.num_views):
+            view_seed = derive_seed(seed, "strong view", number, *key)
+            self._seed(view_seed)
+            image = weak_image if self.augment_mixed else self._augment(weak_image)
+            if self.mixing is None:
+                nothing = torch.zeros_like(pseudo_label, dtype=torch.bool)
+                view = Mixed(image, pseudo_label, confidence, nothing)
+            elif self.mixing.source == "labeled":
+                view = self.mixing(labeled_image, label, image, pseudo_label, None, confidence)
+            else:
+                partner = derangement(len(image), np.random.RandomState(view_seed))
+                index = torch.as_tensor(partner, device=image.device)
+                view = self.mixing(
+                    image[index], pseudo_label[index], image, pseudo_label, confidence[index], confidence
+                )
+            views.append(view._replace(image=self._augment(view.image)) if self.augment_mixed else view)
+        return views
+
+    def _augment(self, images: Tensor) -> Tensor:
+        return images if self.augmentation is None else self.augmentation(images)
+
+    def _seed(self, view_seed: int) -> None:
+        for part, name in ((self.augmentation, "augmentation"), (self.mixing, "mixing")):
+            if isinstance(part, Randomizable):
+                part.set_random_state(seed=derive_seed(view_seed, name))

@@ -1,0 +1,92 @@
+"""The course of a training: means of all loss terms and statistics at regular intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor
+
+Row = dict[str, float]
+
+
+class TrainingHistory:
+    """Collects what the trainer reports, averaged over ``interval`` iterations.
+
+    Values are summed on the device and read once per interval, so that following a training does not make a
+    GPU wait. The newest row is in ``engine.state.metrics`` for other handlers. Vectors become one column per
+    entry (``pseudo_label_share_0`` ...). The state is part of a checkpoint: a resumed run continues the table.
+
+    Args:
+        interval: iterations per row.
+        optimizer: where given, rows hold its learning rate.
+        validator: where given, each validation adds a row with its metrics.
+
+    Example:
+        >>> history = TrainingHistory(interval=2)
+        >>> engine = Engine(lambda engine, batch: {"loss": torch.tensor(float(batch))})
+        >>> history.attach(engine)
+        >>> _ = engine.run([1, 3, 5, 7], max_epochs=1)
+        >>> [(row["iteration"], row["loss"]) for row in history.rows]
+        [(2, 2.0), (4, 6.0)]
+    """
+
+    def __init__(
+        self,
+        interval: int = 10,
+        optimizer: torch.optim.Optimizer | None = None,
+        validator: Engine | None = None,
+    ) -> None:
+        self.interval, self.optimizer, self.validator = interval, optimizer, validator
+        self.rows: list[Row] = []
+        self.validation_rows: list[Row] = []
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.COMPLETED, self._close_row)
+        if self.validator is not None:
+            self.validator.add_event_handler(Events.COMPLETED, self._add_validation, engine)
+
+    @torch.no_grad()
+    def _add(self, engine: Engine) -> None:
+        for name, value in engine.state.output.items():
+            value = value.detach().float()
+            self._sums[name] = value + self._sums[name].to(value.device) if name in self._sums else value
+        self._count += 1
+        if engine.state.iteration % self.interval == 0:
+            self._close_row(engine)
+
+    def _close_row(self, engine: Engine) -> None:
+        if not self._count:
+            return
+        row: Row = {"iteration": engine.state.iteration, "epoch": engine.state.epoch}
+        if self.optimizer is not None:
+            row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        for name, total in self._sums.items():
+            mean = (total / self._count).tolist()
+            row |= {name: mean} if isinstance(mean, float) else {f"{name}_{i}": m for i, m in enumerate(mean)}
+        self.rows.append(row)
+        engine.state.metrics.update(row)
+        self._sums, self._count = {}, 0
+
+    def _add_validation(self, validator: Engine, trainer: Engine) -> None:
+        scalars = {name: value for name, value in validator.state.metrics.items() if isinstance(value, float)}
+        self.validation_rows.append({"iteration": trainer.state.iteration, **scalars})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows and the sums of the row under way."""
+        return {
+            "rows": self.rows,
+            "validation_rows": self.validation_rows,
+            "sums": self._sums,
+            "count": self._count,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where :meth:`state_dict` was taken."""
+        self.rows, self.validation_rows = list(state["rows"]), list(state["validation_rows"])
+        self._sums, self._count = dict(state["sums"]), int(state["count"])

@@ -1,0 +1,80 @@
+"""Leave a resumable checkpoint when the machine is taken away."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+
+PREEMPTED_STATUS = 75
+"""Exit status of a run that stopped at a signal with a checkpoint written (EX_TEMPFAIL: run it again)."""
+
+
+class Preempted(SystemExit):
+    """Raised after a run has stopped at a signal and its checkpoint is on disk; exits with status 75."""
+
+    def __init__(self) -> None:
+        super().__init__(PREEMPTED_STATUS)
+
+
+class Preemption:
+    """Finish the iteration under way at SIGTERM or SIGINT, save, and stop; a second signal stops at once.
+
+    Under several processes all stop after the same iteration: each tells the others whether it got a signal.
+    Handlers of the signals are in place only while the engine runs.
+
+    Args:
+        save: writes a checkpoint of the engine.
+        signals: the signals that stop a run.
+
+    Raises:
+        Preempted: out of ``engine.run``, once the checkpoint is written.
+    """
+
+    def __init__(
+        self,
+        save: Callable[[Engine], Any],
+        signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT),
+    ) -> None:
+        self.save, self.signals = save, signals
+        self.requested = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Watch an engine; attach after handlers whose work belongs into the checkpoint."""
+        engine.add_event_handler(Events.STARTED, self._install)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._stop_if_requested)
+        engine.add_event_handler(Events.COMPLETED, self.restore)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._on_exception)
+
+    def _install(self, _engine: Engine) -> None:
+        self.requested = False
+        for number in self.signals:
+            self._previous[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+        self.restore()  # the next one takes its usual course
+
+    def restore(self, _engine: Engine | None = None) -> None:
+        """Put the former handlers of the signals back."""
+        while self._previous:
+            number, handler = self._previous.popitem()
+            signal.signal(number, handler)
+
+    def _stop_if_requested(self, engine: Engine) -> None:
+        if idist.get_world_size() > 1:
+            flag = idist.all_reduce(torch.tensor(float(self.requested), device=idist.device()), op="MAX")
+            self.requested = bool(flag)
+        if self.requested:
+            self.save(engine)
+            raise Preempted
+
+    def _on_exception(self, _engine: Engine, error: BaseException) -> None:
+        self.restore()
+        raise error

@@ -1,0 +1,177 @@
+"""From what a user names (file, folder, pattern, datalist) to cases, and where their results go."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from monai_supmix.data.dicom import list_dicom_files
+from monai_supmix.data.file_kinds import PICTURE_SUFFIXES, SUFFIXES, suffix_of
+from monai_supmix.errors import InputError
+
+_OWN = "_seg"
+_HERE = PurePath()
+
+
+@dataclass(frozen=True)
+class InputCase:
+    """One image to predict.
+
+    Args:
+        path: file, or folder of a DICOM series.
+        folder: where it lies relative to what the user named; its results go to the same place below the
+            output.
+        turns: quarter turns that bring a picture to the usual view.
+        mirror: 1 to swap left and right after turning.
+    """
+
+    path: Path
+    folder: PurePath = _HERE
+    turns: int = 0
+    mirror: int = 0
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending.
+
+        Example:
+            >>> InputCase(Path("a/scan.1.nii.gz")).stem
+            'scan.1'
+        """
+        suffix = "" if self.path.is_dir() else suffix_of(self.path)
+        return self.path.name.removesuffix(suffix)
+
+    @property
+    def name(self) -> str:
+        """The file or series relative to what the user named, for records."""
+        return (self.folder / self.path.name).as_posix()
+
+    def output(self, output_dir: Path, ending: str | None = None) -> Path:
+        """Where a result goes: ``<output_dir>/<folder>/<stem>_seg<ending>``.
+
+        Args:
+            output_dir: the output folder.
+            ending: ``None`` for the mask: ``.png`` for pictures, else ``.nii.gz``.
+
+        Example:
+            >>> InputCase(Path("in/p1/scan.nii"), PurePath("p1")).output(Path("out")).as_posix()
+            'out/p1/scan_seg.nii.gz'
+        """
+        if ending is None:
+            ending = ".png" if suffix_of(self.path).lower() in PICTURE_SUFFIXES else ".nii.gz"
+        return output_dir / self.folder / f"{self.stem}{_OWN}{ending}"
+
+
+def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCase], list[str]]:
+    """Find the cases that a user names, in the order of their paths.
+
+    Args:
+        inputs: a file; a folder, searched with all its sub-folders (links are followed, loops are safe); a
+            pattern with ``*``, ``?`` or ``**``; a datalist ``.json`` whose items have ``image`` (paths
+            relative to it); or several of these. A folder with DICOM slices is one case. Files named
+            ``*_seg.*`` and hidden files are left out when searching.
+
+    Returns:
+        cases, and notes about what was left out.
+
+    Raises:
+        InputError: nothing found, or a datalist that cannot be read.
+    """
+    named = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    cases: dict[Path, InputCase] = {}
+    ignored: Counter[str] = Counter()
+    for entry in named:
+        for case in _expand(str(entry), ignored, several=len(named) > 1):
+            cases.setdefault(_absolute(case.path), case)
+    if not cases:
+        subject = ", ".join(str(entry) for entry in named) or "inputs"
+        raise InputError(
+            subject, "holds no image", f"give files of type {', '.join(SUFFIXES)} or DICOM folders"
+        )
+    types = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in sorted(ignored.items()))
+    notes = [f"files of other types were left out: {types}"] if ignored else []
+    return [cases[path] for path in sorted(cases)], notes
+
+
+def _expand(entry: str, ignored: Counter[str], several: bool) -> Iterator[InputCase]:
+    path = Path(entry)
+    if path.is_dir():
+        yield from _search(path, PurePath(path.absolute().name if several else ""), ignored)
+    elif path.name.lower().endswith(".json"):
+        yield from _relative(_read_datalist(path))
+    elif not path.exists() and glob.has_magic(entry):
+        found = [Path(match) for match in sorted(glob.glob(entry, recursive=True))]  # noqa: PTH207  # may be absolute
+        files = [match for match in found if match.is_file() and suffix_of(match) and not _is_own(match.name)]
+        folders = [match for match in found if match.is_dir() and list_dicom_files(match)]
+        yield from _relative(InputCase(match) for match in [*files, *folders])
+    else:
+        yield InputCase(path)
+
+
+def _search(root: Path, base: PurePath, ignored: Counter[str]) -> Iterator[InputCase]:
+    """Walk a folder; every folder is entered once, however many links lead to it."""
+    entered: set[Path] = set()
+    for name, folders, files in os.walk(root, followlinks=True):
+        place = Path(name)
+        if place.resolve() in entered:
+            folders.clear()
+            continue
+        entered.add(place.resolve())
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        relative = base / place.relative_to(root)
+        visible = [place / file for file in sorted(files) if not file.startswith(".") and not _is_own(file)]
+        dicom = set(list_dicom_files(place))
+        for file in visible:
+            if suffix_of(file):
+                yield InputCase(file, relative)
+            elif file not in dicom:
+                ignored[file.suffix.lower()] += 1
+        if dicom:
+            whole = place if place.name not in ("", "..") else place.resolve()
+            yield InputCase(whole, relative.parent if relative != base else base)
+
+
+def _is_own(name: str) -> bool:
+    """Whether this is a result of an earlier run (or somebody's label map) rather than an image."""
+    stem = name.removesuffix(suffix_of(name)) if suffix_of(name) else PurePath(name).stem
+    return stem.endswith(_OWN) or f"{_OWN}_prob_" in stem
+
+
+def _read_datalist(path: Path) -> Iterator[InputCase]:
+    """Read the items of a datalist: a list, or lists by side, of dictionaries with ``image``."""
+    remedy = 'write {"test": [{"image": "scan.nii.gz"}, ...]}'
+    try:
+        record = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"cannot be read as JSON ({error})", remedy) from error
+    lists = (
+        [record] if isinstance(record, list) else list(record.values()) if isinstance(record, dict) else []
+    )
+    items = [item for part in lists if isinstance(part, list) for item in part]
+    found = [item for item in items if isinstance(item, dict) and isinstance(item.get("image"), str)]
+    if not found:
+        raise InputError(path, "names no image", remedy)
+    for item in found:
+        yield InputCase(
+            path.parent / item["image"], turns=int(item.get("turns", 0)), mirror=int(item.get("mirror", 0))
+        )
+
+
+def _relative(cases: Iterable[InputCase]) -> Iterator[InputCase]:
+    """Place cases relative to the deepest folder that holds them all."""
+    cases = list(cases)
+    parents = [_absolute(case.path).parent for case in cases]
+    if parents:
+        common = Path(os.path.commonpath(parents))
+        for case, parent in zip(cases, parents, strict=True):
+            yield InputCase(case.path, PurePath(parent.relative_to(common)), case.turns, case.mirror)
+
+
+def _absolute(path: Path) -> Path:
+    """The absolute path without ``..``, links as they are (`Path.resolve` would follow them)."""
+    return Path(os.path.abspath(path))  # noqa: PTH100

@@ -1,0 +1,260 @@
+"""Predict many cases: check them, predict them one after the other, write masks and their records."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.images import read_image
+from monai_supmix.data.masks import mask_suffix, write_json, write_mask
+from monai_supmix.errors import InputError
+from monai_supmix.files import make_directory
+from monai_supmix.inferers.inputs import InputCase, find_inputs
+from monai_supmix.inferers.slice_volume import SliceVolumeInferer
+from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
+from monai_supmix.precision import autocast_dtype
+from monai_supmix.weights_record import current_versions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class PredictionSummary:
+    """What became of the cases.
+
+    Args:
+        written: masks written now.
+        skipped: masks that were there already, made with the same weights and settings.
+        failed: name of the case and its error, only with ``on_error="skip"``.
+        warnings: by name of the case, what a reader of its mask should know.
+        notes: what was left out when searching.
+    """
+
+    written: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def predict_cases(
+    inputs: str | Path | Sequence[str | Path],
+    output_dir: str | Path,
+    network: nn.Module,
+    record: Mapping[str, Any],
+    inferer: SliceVolumeInferer,
+    *,
+    intensity: str | None = None,
+    overwrite: bool = False,
+    on_error: Literal["raise", "skip"] = "raise",
+    probabilities: bool = False,
+    weights_sha256: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> PredictionSummary:
+    """Predict every case that `inputs` names and write ``<output_dir>/<relative folder>/<stem>_seg.nii.gz``.
+
+    Pictures give ``_seg.png``. Beside each mask lies ``<stem>_seg.json`` with the weights' SHA-256, versions,
+    settings, warnings and notes. At most one image is in memory at a time.
+
+    Args:
+        inputs: file, folder, pattern, datalist or several of these, see `find_inputs`.
+        output_dir: made if missing.
+        network: the network.
+        record: the record of the weights: ``intensity`` rules, ``class_names``, ``trained_on``.
+        inferer: predicts one image.
+        intensity: ``"hu"`` or ``"picture"``, what the inputs' values are; by file type if ``None``.
+        overwrite: replace masks that exist. Otherwise they are skipped, and are an error if their record
+            tells of other weights or settings.
+        on_error: ``"raise"``: all inputs are read and checked before the first mask is written, the first
+            error ends the run. ``"skip"``: cases with an error are listed in the summary, the others go on.
+        probabilities: write ``<stem>_seg_prob_<class>`` for each foreground class too, uint8 in units of
+            1/255 (NIfTI readers apply the scale).
+        weights_sha256: recorded, and compared with the records of existing masks.
+        settings: plain values to record, such as the configuration.
+
+    Returns:
+        what was written, skipped, and failed.
+
+    Raises:
+        InputError: nothing to predict, two inputs with one output name, an output folder that cannot be
+            written, and with ``on_error="raise"`` whatever is wrong with any input.
+    """
+    if on_error not in ("raise", "skip"):
+        raise InputError("on_error", f"is {on_error!r}", "use 'raise' or 'skip'")
+    output_dir = Path(output_dir)
+    cases, notes = find_inputs(inputs)
+    summary = PredictionSummary(notes=notes)
+    _check_outputs(cases, output_dir)
+    made_with = {"weights_sha256": weights_sha256, "inference": {**inferer.settings, "intensity": intensity}}
+    todo = []
+    for case in cases:
+        mask_path = case.output(output_dir)
+        with _reporting(case, summary, on_error):
+            if overwrite or not _exists(case, output_dir, made_with, summary):
+                todo.append(case)
+            else:
+                summary.skipped.append(mask_path)
+    hidden = None if inferer.progress else True  # None: hidden unless on a terminal
+    if on_error == "raise":
+        for _, image in tqdm(read_cases(todo), "checking", len(todo), disable=hidden):
+            if isinstance(image, Exception):
+                raise image
+            choose_intensity(record, image, intensity)
+            inferer.check(image, network)
+            del image  # before the next is read: never two images in memory
+    for case, image in tqdm(read_cases(todo), "cases", len(todo), disable=hidden):
+        with _reporting(case, summary, on_error):
+            if isinstance(image, Exception):
+                raise image
+            name, rule = choose_intensity(record, image, intensity)
+            warnings = suitability_warnings(image, record, name, inferer.axis)
+            mask_path = case.output(output_dir)
+            make_directory(mask_path.parent)
+            with _probability_maps(image, mask_path, record, probabilities) as maps:
+                mask = inferer(image, network, rule, maps)
+            sidecar = {
+                "image": case.name,
+                "class_names": list(record.get("class_names", [])),
+                **made_with,
+                "intensity": {"name": name, "rule": record["intensity"][name]},
+                "precision": str(autocast_dtype(inferer.amp, _device(network)) or torch.float32).removeprefix(
+                    "torch."
+                ),
+                "settings": dict(settings or {}),
+                "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
+                "shape": list(mask.shape),
+                "spacing": image.spacing,
+                "warnings": warnings,
+                "notes": list(image.notes),
+            }
+            # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
+            mask_path.unlink(missing_ok=True)
+            write_json(sidecar, case.output(output_dir, ".json"))
+            write_mask(mask, image, mask_path)
+            summary.written.append(mask_path)
+            if warnings:
+                summary.warnings[case.name] = warnings
+                logger.warning("%s: %s", case.name, "; ".join(warnings))
+        del image
+    return summary
+
+
+def read_cases(cases: Sequence[InputCase]) -> Iterator[tuple[InputCase, CaseImage | Exception]]:
+    """Read cases one after the other; what cannot be read comes as its error.
+
+    The generator keeps no image, so that the caller decides how many are in memory.
+    """
+    for case in cases:
+        yield case, _read(case)
+
+
+def _read(case: InputCase) -> CaseImage | Exception:
+    try:
+        image = read_image(case.path)
+    except Exception as error:  # the caller decides whether to raise it
+        return error
+    return replace(image, turns=case.turns, mirror=case.mirror) if image.is_picture else image
+
+
+@contextlib.contextmanager
+def _reporting(case: InputCase, summary: PredictionSummary, on_error: str) -> Iterator[None]:
+    """With ``on_error="skip"``, note an error of this case instead of raising it."""
+    try:
+        yield
+    except Exception as error:
+        if on_error == "raise":
+            raise
+        text = (
+            str(error) if isinstance(error, InputError) else f"{case.path}: {type(error).__name__}: {error}"
+        )
+        summary.failed.append((case.name, text))
+
+
+def _check_outputs(cases: Sequence[InputCase], output_dir: Path) -> None:
+    """Check that results have distinct names, lie below the output folder and replace no input."""
+    remedy = "choose another output_dir, or change its permissions"
+    root = output_dir.resolve()
+    existing = next(folder for folder in (root, *root.parents) if folder.exists())
+    if not existing.is_dir():
+        raise InputError(output_dir, f"{existing} is a file, not a folder", remedy)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(output_dir, "cannot be written", remedy)
+    read = {case.path.resolve() for case in cases}
+    planned: dict[Path, InputCase] = {}
+    for case in cases:
+        place = case.output(output_dir).resolve()
+        if not place.is_relative_to(root):
+            raise InputError(
+                case.path, f"its result would lie outside {output_dir}", "remove the link in output_dir"
+            )
+        if place in read:
+            raise InputError(
+                case.path, f"its result would replace the input {place.name}", "choose another output_dir"
+            )
+        other = planned.setdefault(case.output(root, ""), case)  # also two masks that would share one record
+        if other is not case:
+            problem = f"its result has the same name as that of {other.path}"
+            raise InputError(case.path, problem, "rename one of them, or predict them apart")
+
+
+def _exists(
+    case: InputCase, output_dir: Path, made_with: Mapping[str, Any], summary: PredictionSummary
+) -> bool:
+    """Whether the mask is there already; raises if it was made differently."""
+    mask_path, record_path = case.output(output_dir), case.output(output_dir, ".json")
+    if not mask_path.exists():
+        return False
+    if not record_path.exists():
+        summary.notes.append(f"{mask_path} exists without a record of how it was made: kept, not predicted")
+        return True
+    try:
+        found = json.loads(record_path.read_text(encoding="utf-8"))
+        differing = [
+            key for key, value in made_with.items() if found.get(key) != json.loads(json.dumps(value))
+        ]
+    except (OSError, ValueError, AttributeError):
+        differing = ["record unreadable"]
+    if differing:
+        problem = f"exists, made differently ({', '.join(differing)})"
+        raise InputError(mask_path, problem, "set overwrite to true, or choose another output_dir")
+    return True
+
+
+@contextlib.contextmanager
+def _probability_maps(
+    image: CaseImage, mask_path: Path, record: Mapping[str, Any], wanted: bool
+) -> Iterator[np.ndarray | None]:
+    """Give an array ``(classes, *shape)`` on disk; write its foreground maps when the block ends well."""
+    if not wanted:
+        yield None
+        return
+    names = list(record["class_names"])
+    temporary = mask_path.with_name(f".{mask_path.name}.{os.getpid()}.prob")
+    try:
+        maps = np.memmap(temporary, np.uint8, "w+", shape=(*image.label_shape, len(names)), order="F")
+        yield np.moveaxis(maps, -1, 0)
+        stem = mask_path.name.removesuffix(mask_suffix(image))
+        for index, name in enumerate(names[1:], start=1):
+            safe = re.sub(r"[^\w-]+", "_", name)
+            path = mask_path.with_name(f"{stem}_prob_{safe}{mask_suffix(image)}")
+            write_mask(maps[..., index], image, path, slope=1 / 255)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))

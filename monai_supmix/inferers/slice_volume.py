@@ -1,0 +1,249 @@
+"""Label maps of whole images, plane by plane, on the image's own grid and in little memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.planes import Axis, Planes
+from monai_supmix.data.working_grid import resize_planes, working_shape
+from monai_supmix.errors import InputError
+from monai_supmix.inferers.flips import class_probabilities
+from monai_supmix.precision import Amp, autocast
+
+if TYPE_CHECKING:
+    from monai_supmix.transforms.intensity import IntensityRule
+
+
+def predict_planes(
+    network: nn.Module,
+    planes: Tensor,
+    shape: tuple[int, int] | None = None,
+    *,
+    divisor: int = 16,
+    flips: bool = False,
+    amp: Amp = "auto",
+) -> Tensor:
+    """Class probabilities of a batch of planes, computed on the working grid, given on the planes' own.
+
+    Args:
+        network: gives logits ``(B, K, H, W)``.
+        planes: ``(B, C, H, W)`` in [0, 1], on the device of the network.
+        shape: ``(h, w)`` of the working grid; ``None`` is the planes' own.
+        divisor: the working grid is padded (below and right, repeating the edge) to sides divisible by this.
+        flips: average over four flips, see `class_probabilities`.
+        amp: number format of the forward pass, see `monai_supmix.precision`.
+
+    Returns:
+        float32 ``(B, K, H, W)``, K probabilities for each pixel of `planes`.
+
+    Example:
+        >>> network = nn.Conv2d(1, 3, 1)
+        >>> predict_planes(network, torch.rand(2, 1, 30, 20), shape=(15, 10)).shape
+        torch.Size([2, 3, 30, 20])
+    """
+    native = (int(planes.shape[2]), int(planes.shape[3]))
+    height, width = shape = native if shape is None else shape
+    images = F.pad(resize_planes(planes, shape), (0, -width % divisor, 0, -height % divisor), mode="replicate")
+    # Only the input: convolutions follow its layout, and the caller's network stays as it is.
+    images = images.contiguous(memory_format=torch.channels_last)
+    with autocast(amp, planes.device):
+        probabilities = class_probabilities(network, images, flips)[..., :height, :width]
+    return resize_planes(probabilities, native)
+
+
+class SliceVolumeInferer:
+    """Predict an image plane by plane and give its label map on its own grid.
+
+    The planes are seen in the usual view (see :class:`monai_supmix.data.planes.Planes`) whatever way the file
+    stores them; every pixel gets the most probable class, decided on the native grid from probabilities that
+    are interpolated, never from interpolated labels. A picture is one plane. No float copy of a volume is
+    made.
+
+    Args:
+        axis: direction of the planes of a volume.
+        batch_size: planes per forward pass.
+        working: the network's working grid, ``{"size": [h, w]}``, ``{"scale": f}``, ``{"spacing": [mm, mm]}``
+            or nothing for the planes' own, see :func:`monai_supmix.data.working_grid.working_shape`.
+        divisor: the working grid is padded to sides divisible by this.
+        flips: average the probabilities over four flips; four times the time.
+        amp: number format of the forward pass, see :mod:`monai_supmix.precision`.
+        device: where to run; the network is moved there. ``None`` is where its parameters are.
+        progress: show a bar over the planes of volumes, if the output is a terminal.
+
+    Raises:
+        ValueError: a wrong argument.
+
+    Example:
+        >>> from monai_supmix.data.case_image import CaseImage
+        >>> class Above:  # an intensity rule
+        ...     def fit(self, array): return None
+        ...     def apply(self, part, params): return part / 100
+        >>> volume = CaseImage.from_array(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4))
+        >>> network = nn.Conv2d(1, 2, 1)
+        >>> SliceVolumeInferer(divisor=1)(volume, network, Above()).shape
+        (3, 4, 5)
+    """
+
+    def __init__(
+        self,
+        axis: Axis = "axial",
+        batch_size: int = 8,
+        working: Mapping[str, Any] | None = None,
+        *,
+        divisor: int = 16,
+        flips: bool = False,
+        amp: Amp = "auto",
+        device: torch.device | str | None = None,
+        progress: bool = False,
+    ) -> None:
+        if axis not in ("axial", "coronal", "sagittal"):
+            raise ValueError(f"axis is axial, coronal or sagittal, not {axis!r}.")
+        if batch_size < 1 or divisor < 1:
+            raise ValueError(f"batch_size and divisor are at least 1, not {batch_size} and {divisor}.")
+        self.axis, self.batch_size, self.divisor = axis, batch_size, divisor
+        self.working = dict(working or {})
+        self.flips, self.amp, self.device, self.progress = flips, amp, device, progress
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that a mask depends on, for records."""
+        return {"axis": self.axis, "working": self.working, "divisor": self.divisor, "flips": self.flips}
+
+    def check(self, image: CaseImage, network: nn.Module) -> tuple[Planes, tuple[int, int]]:
+        """Check that an image fits the network, the axis and the working grid, without predicting it.
+
+        Args:
+            image: the image.
+            network: the network.
+
+        Returns:
+            its planes and the size of the working grid.
+
+        Raises:
+            InputError: it does not fit.
+        """
+        check_channels(image, network)
+        planes = image.planes(self.axis)
+        return planes, working_shape(planes.shape, planes.spacing, self.working)
+
+    def __call__(
+        self,
+        image: CaseImage,
+        network: nn.Module,
+        intensity: IntensityRule,
+        probabilities: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Predict one image.
+
+        Args:
+            image: from :func:`monai_supmix.data.images.read_image`.
+            network: in whatever mode; evaluated in eval mode and left as it was.
+            intensity: fitted to the whole image, then applied to each plane: raw values to [0, 1].
+            probabilities: filled if given, uint8 (in units of 1/255) or floating point, of shape
+                ``(classes, *image.label_shape)``; may be a memory map.
+
+        Returns:
+            uint8 label map of ``image.label_shape``: volumes ``(X, Y, Z)``, pictures ``(H, W)``.
+
+        Raises:
+            InputError: the image does not fit the network or the working grid, or the network gives NaN.
+            ValueError: the network's output or `probabilities` has the wrong shape.
+        """
+        planes, shape = self.check(image, network)
+        try:
+            params = intensity.fit(image.values())
+        except ValueError as error:
+            remedy = "give an image of the kind that the network was trained on"
+            raise InputError(image.path, f"the intensity rule does not apply ({error})", remedy) from error
+        mask = np.zeros(image.label_shape, np.uint8, order="C" if image.is_picture else "F")
+        target = planes.view(mask)
+        if self.device is not None:
+            network.to(self.device)
+        device = next(
+            (parameter.device for parameter in network.parameters()), torch.device(self.device or "cpu")
+        )
+        starts = range(0, len(planes), self.batch_size)
+        hidden = None if self.progress and len(planes) > 1 else True  # None: hidden unless on a terminal
+        with evaluating(network), torch.inference_mode():
+            for start in tqdm(starts, desc="slices", leave=False, disable=hidden):
+                stop = min(start + self.batch_size, len(planes))
+                batch = np.stack([intensity.apply(planes[index], params) for index in range(start, stop)])
+                predicted = predict_planes(
+                    network,
+                    torch.from_numpy(batch).to(device, torch.float32),
+                    shape,
+                    divisor=self.divisor,
+                    flips=self.flips,
+                    amp=self.amp,
+                )
+                if not bool(predicted.isfinite().all()):
+                    remedy = "check weights and intensity rule, or set amp to false"
+                    raise InputError(image.path, "the network gives NaN or infinite values", remedy)
+                if predicted.shape[1] > 256:
+                    raise ValueError(f"{predicted.shape[1]} classes do not fit into uint8.")
+                target[start:stop] = predicted.argmax(dim=1).to(torch.uint8).cpu().numpy()
+                if probabilities is not None:
+                    _store(probabilities, predicted, planes.view, slice(start, stop))
+        return mask
+
+
+def _store(probabilities: np.ndarray, predicted: Tensor, view: Any, part: slice) -> None:
+    """Write the probabilities of some planes into an array on the image's grid."""
+    if len(probabilities) != predicted.shape[1]:
+        raise ValueError(
+            f"probabilities is for {len(probabilities)} classes, the network has {predicted.shape[1]}."
+        )
+    if probabilities.dtype == np.uint8:
+        predicted = (predicted * 255).round_().to(torch.uint8)
+    for of_class, values in zip(probabilities, predicted.cpu().numpy().swapaxes(0, 1), strict=True):
+        view(of_class)[part] = values
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into eval mode and every one of its modules back into the mode it had.
+
+    Example:
+        >>> network = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
+        >>> with evaluating(network):
+        ...     network.training
+        False
+        >>> [module.training for module in network.modules()]
+        [True, True, False]
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def check_channels(image: CaseImage, network: nn.Module) -> None:
+    """Raise `InputError` if the network takes another number of channels than the image has.
+
+    Args:
+        image: the image.
+        network: asked for ``in_channels``, else its first convolution is; without either nothing is checked.
+    """
+    wanted = getattr(network, "in_channels", None)
+    if not isinstance(wanted, int):
+        wanted = next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), image.channels)
+    if wanted != image.channels:
+        problem = f"the network takes {wanted} channel{'s' * (wanted > 1)}, the image has {image.channels}"
+        remedy = (
+            "convert the picture to grey"
+            if wanted == 1
+            else "give colour pictures, or a network for grey images"
+        )
+        raise InputError(image.path, problem, remedy)

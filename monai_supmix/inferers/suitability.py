@@ -1,0 +1,106 @@
+"""Which intensity rule an image needs, and whether it looks like what the network was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.planes import Axis
+from monai_supmix.errors import InputError
+
+if TYPE_CHECKING:
+    from monai_supmix.transforms.intensity import IntensityRule
+
+RULE_NAMES = ("hu", "picture")
+_TOLERANCE = 1.25  # sizes within this factor of the trained range are as good as inside it
+
+
+def choose_intensity(
+    record: Mapping[str, Any], image: CaseImage, wanted: str | None = None
+) -> tuple[str, IntensityRule]:
+    """Choose among the intensity rules stored with the weights: volumes are CT in HU, pictures are pictures.
+
+    Args:
+        record: the record of the weights; ``intensity`` holds ``hu``, ``picture`` or both.
+        image: the image at hand.
+        wanted: ``"hu"`` or ``"picture"`` to say what the values are, whatever the type of file.
+
+    Returns:
+        the rule's name and the rule.
+
+    Raises:
+        InputError: an unknown name, or the weights have no such rule.
+    """
+    from monai_supmix.transforms.intensity import intensity_rule  # noqa: PLC0415
+
+    if wanted not in (None, *RULE_NAMES):
+        raise InputError("intensity", f"is {wanted!r}", "use 'hu' or 'picture', or leave it out")
+    rules = record.get("intensity") or {}
+    name = wanted or ("picture" if image.is_picture else "hu")
+    if not rules.get(name):
+        has = " or ".join(repr(key) for key in rules) or "no rule"
+        kind = "a picture" if image.is_picture else "a volume"
+        problem = f"is {kind}, read as {name!r}, but the weights carry {has}"
+        remedy = f"set intensity to {has} if that is what its values are" if rules else "use other weights"
+        raise InputError(image.path, problem, remedy)
+    return name, intensity_rule(rules[name])
+
+
+def suitability_warnings(
+    image: CaseImage, record: Mapping[str, Any], intensity: str, axis: Axis = "axial"
+) -> list[str]:
+    """Tell where an image is far from what the network was trained on. It is predicted all the same.
+
+    Args:
+        image: the image.
+        record: the record of the weights; of its ``trained_on`` are used ``spacing`` (smallest and largest
+            side of a pixel in mm), ``field_of_view`` (shortest and longest side of a plane in mm) and
+            ``size`` (the same in pixels), each ``[min, max]``, ``None`` or absent where unknown.
+        intensity: name of the intensity rule in use, ``"hu"`` or ``"picture"``.
+        axis: direction of the planes.
+
+    Returns:
+        one sentence for each finding; empty if all is well.
+
+    Example:
+        >>> import numpy as np
+        >>> array = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+        >>> image = CaseImage.from_array(array, np.diag([3.0, 3.0, 5.0, 1.0]))
+        >>> for warning in suitability_warnings(image, {"trained_on": {"spacing": [0.5, 1.0]}}, "hu"):
+        ...     print(warning)
+        values run from 0 to 7, none below 0: this does not look like HU (air is -1000)
+        pixels of 3 mm, the network was trained on 0.5 to 1
+    """
+    return _value_warnings(image, intensity) + _size_warnings(image, record.get("trained_on") or {}, axis)
+
+
+def _value_warnings(image: CaseImage, intensity: str) -> list[str]:
+    low, high = image.value_range()
+    run = f"values run from {low:g} to {high:g}"
+    if low == high:
+        return [f"all values are {low:g}: the image is blank"]
+    if intensity == "hu":
+        if low >= 0:
+            return [f"{run}, none below 0: this does not look like HU (air is -1000)"]
+        if high - low < 100 or low < -10000:
+            return [f"{run}: this does not look like HU (air is -1000, bone up to 3000)"]
+    elif not image.is_picture and low <= -900:
+        return [f"{run}: this looks like HU, but is read as a picture"]
+    return []
+
+
+def _size_warnings(image: CaseImage, trained_on: Mapping[str, Any], axis: Axis) -> list[str]:
+    planes = image.planes(axis)
+    sizes: dict[str, tuple[str, tuple[float, ...]]] = {"size": ("planes of {} pixels", planes.shape)}
+    if planes.spacing is not None:
+        field = tuple(count * step for count, step in zip(planes.shape, planes.spacing, strict=True))
+        sizes["spacing"] = ("pixels of {} mm", planes.spacing)
+        sizes["field_of_view"] = ("planes of {} mm", field)
+    warnings = []
+    for key, (what, values) in sizes.items():
+        known = trained_on.get(key)
+        if known and (min(values) < known[0] / _TOLERANCE or max(values) > known[1] * _TOLERANCE):
+            here = what.format(" x ".join(dict.fromkeys(f"{value:.3g}" for value in values)))
+            warnings.append(f"{here}, the network was trained on {known[0]:.3g} to {known[1]:.3g}")
+    return warnings

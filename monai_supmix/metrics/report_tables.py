@@ -1,0 +1,150 @@
+"""The two files of an evaluation: `metrics.json` for the whole set, `cases.csv` with a row for each case."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from monai_supmix.files import atomic_write
+from monai_supmix.metrics.dataset import CaseMeasures
+from monai_supmix.metrics.overlap import dice, iou, mean_present
+
+
+def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **extra: Any) -> dict[str, Any]:
+    """Summarize the cases of one data set.
+
+    IoU and Dice are ratios of counts summed over all cases. A class that is absent from truth and prediction
+    of the whole set is None and left out of the means. Where the spacing of every case is known, a class
+    other than background also has ``hd95_mm`` (mean over the cases in which it was measured, None if in
+    none), the numbers of cases in which it was ``measured``, ``missed``, ``spurious`` and ``absent`` (see
+    `SurfaceDistance`), and where all cases are volumes the ``true_ml`` and ``predicted_ml`` of all together.
+
+    Args:
+        cases: measures of each case by its name.
+        class_names: names of the classes, background first.
+        extra: further entries that go into the file as they are (checkpoint, its SHA-256, notes).
+
+    Returns:
+        a dictionary for `write_metrics_json`; fractions are in [0, 1].
+
+    Raises:
+        ValueError: when there is no case.
+
+    Example:
+        >>> case = CaseMeasures(np.array([[9, 0, 1], [3, 1, 0], [0, 0, 0]]))
+        >>> summary = summarize({"a": case}, ["background", "vessel", "other"])
+        >>> summary["classes"]["vessel"], summary["classes"]["other"]
+        ({'iou': 0.75, 'dice': 0.857...}, None)
+        >>> summary["mean_iou"], summary["num_images"]
+        (0.825, 1)
+    """
+    if not cases:
+        raise ValueError("there is no case to summarize")
+    counts = np.sum([case.counts for case in cases.values()], axis=0)
+    ious, dices = iou(counts), dice(counts)
+    classes: dict[str, dict[str, Any] | None] = {}
+    for index, name in enumerate(class_names):
+        if np.isnan(ious[index]):
+            classes[name] = None
+        else:
+            figures = {"iou": float(ious[index]), "dice": float(dices[index])}
+            classes[name] = figures | _geometry(list(cases.values()), index)
+    return {
+        "classes": classes,
+        "mean_iou": _or_none(mean_present(ious)),
+        "mean_dice": _or_none(mean_present(dices)),
+        "num_images": len(cases),
+        **extra,
+    }
+
+
+def _geometry(cases: Sequence[CaseMeasures], index: int) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    distances = [case.distances[index] for case in cases if case.distances is not None]
+    known = [distance for distance in distances if distance is not None]
+    if len(known) == len(cases):
+        figures["hd95_mm"] = _or_none(mean_present([d.hd95_mm for d in known if d.hd95_mm is not None]))
+        for outcome in ("measured", "missed", "spurious", "absent"):
+            figures[outcome] = sum(distance.outcome == outcome for distance in known)
+    volumes = [
+        v for case in cases if case.volumes_ml is not None and (v := case.volumes_ml[index]) is not None
+    ]
+    if len(volumes) == len(cases):
+        figures["true_ml"], figures["predicted_ml"] = (float(total) for total in np.sum(volumes, axis=0))
+    return figures
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def write_metrics_json(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
+    """Write a summary as strict JSON (no NaN, no Infinity), atomically.
+
+    Args:
+        path: the file; its folder must exist.
+        summary: what `summarize` returned; NumPy numbers and paths in it are converted.
+
+    Raises:
+        ValueError: when a value is not finite.
+        InputError: when the system refuses to write.
+    """
+    text = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False, default=_jsonable)
+    with atomic_write(path, text=True) as file:
+        file.write(text + "\n")
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} has no place in a report")
+
+
+def write_cases_csv(
+    path: str | os.PathLike[str], cases: Mapping[str, CaseMeasures], class_names: Sequence[str]
+) -> None:
+    """Write one row for each case, atomically.
+
+    Columns are ``case`` and for every class ``<class>_tp``, ``_fp``, ``_fn`` (elements), ``_iou``, ``_dice``
+    (empty where the class is absent from this case); where the spacing of any case is known, also
+    ``_surface`` (an outcome of `SurfaceDistance`), ``_hd95_mm``, ``_true_ml`` and ``_predicted_ml`` for every
+    class but background, empty where there is no number.
+
+    Args:
+        path: the file; its folder must exist. UTF-8, comma-separated.
+        cases: measures of each case by its name; rows have this order.
+        class_names: names of the classes, background first.
+
+    Raises:
+        InputError: when the system refuses to write.
+    """
+    with_geometry = any(case.distances is not None for case in cases.values())
+    rows = [{"case": name, **_row(measures, class_names, with_geometry)} for name, measures in cases.items()]
+    with atomic_write(path, text=True) as file:
+        writer = csv.DictWriter(file, rows[0].keys() if rows else ["case"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _row(case: CaseMeasures, class_names: Sequence[str], with_geometry: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    ious, dices = iou(case.counts), dice(case.counts)
+    for index, name in enumerate(class_names):
+        row |= {
+            f"{name}_{what}": int(n) for what, n in zip(("tp", "fp", "fn"), case.counts[index], strict=True)
+        }
+        row |= {f"{name}_iou": _or_none(ious[index]), f"{name}_dice": _or_none(dices[index])}
+        if with_geometry and index > 0:
+            distance = case.distances[index] if case.distances is not None else None
+            volume = case.volumes_ml[index] if case.volumes_ml is not None else None
+            row[f"{name}_surface"] = distance and distance.outcome
+            row[f"{name}_hd95_mm"] = distance and distance.hd95_mm
+            row[f"{name}_true_ml"], row[f"{name}_predicted_ml"] = volume or (None, None)
+    return row

@@ -1,0 +1,172 @@
+"""What SupMix, ClassMix and CutMix share as transforms: the call, its checks, the per-sample probability."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Randomizable
+from torch import Tensor
+
+from monai_supmix.transforms.mixing import Batch, Mixed, mix_regions
+
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+class RegionMix(Randomizable):
+    """Base of the region-mixing transforms: ``randomize`` draws, the call applies the draw.
+
+    A subclass says what it draws (`randomize`), and which region of the source that is (`region`).
+
+    Args:
+        prob: probability, per sample, that anything is pasted into it.
+        num_classes: number of classes ``C`` if label values are to be checked, else None.
+        ignore_index: the one label value allowed outside ``[0, num_classes)``, or None.
+
+    Raises:
+        ValueError: ``prob`` is not in [0, 1], or ``num_classes`` is below 1.
+    """
+
+    source: Literal["labeled", "unlabeled"] = "unlabeled"
+    """Where the source comes from: the labelled batch, or another image of the unlabelled one."""
+
+    def __init__(self, prob: float, num_classes: int | None = None, ignore_index: int | None = None) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f"prob must be in [0, 1], got {prob}")
+        if num_classes is not None and num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        self.prob = prob
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self._drawn_for: tuple[int, ...] | None = None
+
+    def randomize(self, data: Tensor) -> None:
+        """Draw for a batch of target images, on the host, and keep the draw.
+
+        Args:
+            data: the target images ``(B, C_in, *spatial)``, of which only the shape is used.
+        """
+        self._drawn_for = _grid(data)
+        self._applied = self.R.random_sample(len(data)) < self.prob
+
+    def pair(self, source: Batch, target: Batch) -> Batch:
+        """The source sample of each target sample: here the one at the same index."""
+        if len(source.image) != len(target.image):
+            raise ValueError(
+                f"source and target must be batches of the same size, "
+                f"got source_image {_shape(source.image)} and target_image {_shape(target.image)}"
+            )
+        return source
+
+    def region(self, label: Tensor) -> Tensor:
+        """The region to paste, from the stored draw.
+
+        Args:
+            label: labels ``(B, 1, *spatial)`` of the source, paired with the target.
+
+        Returns:
+            bool ``(B, 1, *spatial)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement region")
+
+    def __call__(
+        self,
+        source_image: Tensor,
+        source_label: Tensor,
+        target_image: Tensor,
+        target_label: Tensor,
+        source_confidence: Tensor | None = None,
+        target_confidence: Tensor | None = None,
+        randomize: bool = True,
+    ) -> Mixed:
+        """Paste regions of the source into the target.
+
+        Args:
+            source_image: ``A``, ``(B, C_in, *spatial)``.
+            source_label: its label ``(B, 1, *spatial)``, integers.
+            target_image: ``B``, ``(B, C_in, *spatial)``.
+            target_label: its pseudo-label ``(B, 1, *spatial)``, integers.
+            source_confidence: ``(B, 1, *spatial)`` in [0, 1], or None.
+            target_confidence: ``(B, 1, *spatial)`` in [0, 1], or None.
+            randomize: False replays the stored draw.
+
+        Returns:
+            ``(image, label, confidence, mask)`` as new tensors; the inputs are not touched. Metadata, if any,
+            is the target's.
+
+        Raises:
+            ValueError: shapes do not fit together, a batch is empty, labels are not integers or (looked at
+                on the CPU only, where it costs no synchronisation) outside the classes, one confidence is
+                given without the other, or no draw is stored for a target of this shape.
+        """
+        source = Batch(_plain(source_image), _plain(source_label), _plain(source_confidence))
+        target = Batch(target_image, target_label, target_confidence)
+        self._check(source, target)
+        if randomize:
+            self.randomize(target_image)
+        elif self._drawn_for != _grid(target_image):
+            raise ValueError(
+                f"the stored draw is for batch and spatial shape {self._drawn_for}, got {_grid(target_image)}"
+            )
+        source = self.pair(source, target)
+        region = self.region(source.label)
+        applied = to_device(self._applied, region.device).view(-1, *[1] * (region.ndim - 1))
+        return mix_regions(region & applied, source, target)
+
+    def _check(self, source: Batch, target: Batch) -> None:
+        for side, batch in (("source", source), ("target", target)):
+            image, label, confidence = batch
+            if image.ndim not in (4, 5) or not len(image):
+                raise ValueError(
+                    f"{side}_image must be (B, C, H, W) or (B, C, D, H, W) with B >= 1, got {_shape(image)}"
+                )
+            for name, value in (("label", label), ("confidence", confidence)):
+                if value is not None and value.shape != (len(image), 1, *image.shape[2:]):
+                    raise ValueError(
+                        f"{side}_{name} must be (B, 1, *spatial) of its image, "
+                        f"got {_shape(value)} for an image {_shape(image)}"
+                    )
+            if label.dtype not in INTEGERS:
+                raise ValueError(f"{side}_label must be integers, got {label.dtype}")
+            if self.num_classes is not None and label.device.type == "cpu":
+                check_classes(_plain(label), f"{side}_label", self.num_classes, self.ignore_index)
+        if source.image.shape[1:] != target.image.shape[1:]:
+            raise ValueError(
+                f"channels and spatial shape must agree, "
+                f"got source_image {_shape(source.image)} and target_image {_shape(target.image)}"
+            )
+
+
+def check_classes(label: Tensor, name: str, num_classes: int, ignore_index: int | None) -> None:
+    """Raise ValueError naming ``name`` and the first value that is neither a class nor ``ignore_index``."""
+    low, high = (int(value) for value in label.aminmax())
+    if low >= 0 and high < num_classes:
+        return
+    label = label.long()  # a uint8 tensor would compare with -1 as with 255
+    outside = (label < 0) | (label >= num_classes)
+    if ignore_index is not None:
+        outside &= label != ignore_index
+    if outside.any():
+        raise ValueError(
+            f"{name} holds {int(label[outside][0])}, which is neither a class (0 to {num_classes - 1}) "
+            f"nor ignore_index ({ignore_index})"
+        )
+
+
+def to_device(draw: np.ndarray, device: torch.device) -> Tensor:
+    """Send a small host array to a device without waiting for the device."""
+    return torch.from_numpy(draw).to(device, non_blocking=True)
+
+
+def _plain(value: Any) -> Any:
+    return value.as_tensor() if isinstance(value, MetaTensor) else value
+
+
+def _grid(image: Tensor) -> tuple[int, ...]:
+    return (len(image), *image.shape[2:])
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)

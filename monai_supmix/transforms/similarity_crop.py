@@ -1,0 +1,127 @@
+"""Weak geometric augmentation: position, scale, rotation and flips of a crop in one interpolation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+from monai.utils import ensure_tuple_rep
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Similarity(NamedTuple):
+    """Where a crop lies in its image: enlarged by ``scale``, turned by ``angle`` (radians), then flipped."""
+
+    center: tuple[float, float]
+    scale: float = 1.0
+    angle: float = 0.0
+    flip: tuple[bool, bool] = (False, False)
+
+
+def similarity_grid(similarity: Similarity, crop_size: Sequence[int], image_size: Sequence[int]) -> Tensor:
+    """Sampling positions of a crop.
+
+    Args:
+        similarity: where the crop lies; its center in pixel coordinates ``(row, column)``.
+        crop_size: ``(height, width)`` of the crop.
+        image_size: ``(height, width)`` of the image.
+
+    Returns:
+        a grid ``(1, height, width, 2)`` for :func:`torch.nn.functional.grid_sample` without aligned corners.
+
+    Example:
+        >>> image = torch.arange(16.0).reshape(1, 1, 4, 4)
+        >>> grid = similarity_grid(Similarity(center=(0.5, 1.5)), (2, 2), (4, 4))
+        >>> torch.nn.functional.grid_sample(image, grid, align_corners=False).flatten().round().tolist()
+        [1.0, 2.0, 5.0, 6.0]
+    """
+    (height, width), (rows, columns) = crop_size, image_size
+    y = (torch.arange(height) - (height - 1) / 2) * (-1 if similarity.flip[0] else 1) / similarity.scale
+    x = (torch.arange(width) - (width - 1) / 2) * (-1 if similarity.flip[1] else 1) / similarity.scale
+    cos, sin = math.cos(similarity.angle), math.sin(similarity.angle)
+    row = similarity.center[0] + cos * y[:, None] - sin * x[None, :]
+    column = similarity.center[1] + sin * y[:, None] + cos * x[None, :]
+    return torch.stack([(2 * column + 1) / columns - 1, (2 * row + 1) / rows - 1], dim=-1)[None]
+
+
+class RandSimilarityCropd(MapTransform, Randomizable):
+    """Crop a random part of a 2D image, randomly scaled, turned and flipped.
+
+    "Random resize, then random crop" as UniMatch has it, with rotation beside it; only the crop is resampled,
+    never the whole image. The crop lies inside the image where it fits and is centred where it does not.
+
+    Args:
+        keys: images and labels ``(C, H, W)``; all are cropped alike.
+        crop_size: ``(height, width)`` of the result.
+        scale: range of the enlargement; ``(0.5, 2.0)`` is UniMatch's.
+        rotation: greatest angle in radians, either way.
+        flip_prob: probability of a flip along each of ``flip_axes``.
+        flip_axes: 0 flips up-down, 1 left-right.
+        mode: ``"bilinear"`` or ``"nearest"``, one for all keys or one for each.
+        ignore_index: where given, pixels outside the image get this value in nearest-mode keys, and the item a
+            boolean ``"ignore"`` ``(1, H, W)`` that marks them. Otherwise they are 0.
+
+    Example:
+        >>> crop = RandSimilarityCropd(["image", "label"], (2, 2), mode=("bilinear", "nearest"))
+        >>> item = {"image": torch.rand(3, 4, 4), "label": torch.ones(1, 4, 4, dtype=torch.uint8)}
+        >>> result = crop.set_random_state(seed=0)(item)
+        >>> tuple(result["image"].shape), result["label"].dtype
+        ((3, 2, 2), torch.uint8)
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        crop_size: Sequence[int],
+        scale: tuple[float, float] = (1.0, 1.0),
+        rotation: float = 0.0,
+        flip_prob: float = 0.5,
+        flip_axes: Sequence[int] = (1,),
+        mode: str | Sequence[str] = "bilinear",
+        ignore_index: int | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.crop_size, self.scale, self.rotation = tuple(crop_size), tuple(scale), rotation
+        self.flip_prob, self.flip_axes = flip_prob, tuple(flip_axes)
+        self.mode = ensure_tuple_rep(mode, len(self.keys))
+        self.ignore_index = ignore_index
+        self.similarity = Similarity((0.0, 0.0))
+
+    def randomize(self, image_size: Sequence[int]) -> None:
+        """Draw where the crop of an image of size ``(height, width)`` lies."""
+        low, high = self.scale
+        scale = math.exp(self.R.uniform(math.log(low), math.log(high)))
+        angle = self.R.uniform(-self.rotation, self.rotation)
+        flip = [axis in self.flip_axes and self.R.uniform() < self.flip_prob for axis in (0, 1)]
+        center = []
+        for side, crop in zip(image_size, self.crop_size, strict=True):
+            room = side - crop / scale
+            start = round(self.R.uniform() * room) if room > 0 else room / 2
+            center.append(start + crop / scale / 2 - 0.5)
+        self.similarity = Similarity((center[0], center[1]), scale, angle, (flip[0], flip[1]))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Crop all keys of an item with one draw."""
+        item = dict(data)
+        image_size = item[self.first_key(item)].shape[-2:]
+        self.randomize(image_size)
+        grid = similarity_grid(self.similarity, self.crop_size, image_size)
+        outside = (grid.abs() > 1).any(dim=-1) if self.ignore_index is not None else None
+        for key, mode in self.key_iterator(item, self.mode):
+            image = torch.as_tensor(item[key])
+            crop = F.grid_sample(image[None].float(), grid, mode, "zeros", align_corners=False)[0]
+            if outside is not None and mode == "nearest":
+                crop = crop.masked_fill(outside, self.ignore_index or 0)
+            item[key] = crop if image.is_floating_point() else crop.to(image.dtype)
+        if outside is not None:
+            item["ignore"] = outside
+        return item
+
+
+RandSimilarityCropD = RandSimilarityCropDict = RandSimilarityCropd

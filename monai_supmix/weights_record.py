@@ -1,0 +1,80 @@
+"""The record that lies beside trained weights: what inference needs to treat an image as training did.
+
+* ``network``: the configuration of the network (its ``_target_`` and arguments);
+* ``class_names``: the classes in the order of the output channels, background first;
+* ``intensity``: rules that map raw values to the network's range, under ``hu`` (CT), ``picture``, or both;
+* ``working``: the scale at which the network works: ``size``, ``scale`` or ``spacing``, or nothing;
+* ``trained_on``: facts about the training data, such as the range of their spacing;
+* ``versions``: of this package and of those below it;
+* ``content_sha256``: of the tensors and the rest of the record, added on saving and verified on loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import monai
+import torch
+
+from monai_supmix.version import __version__
+
+
+def _mapping_of(*known: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Mapping) and (not known or set(value) <= set(known))
+
+
+def _names(value: Any) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and all(isinstance(name, str) and name for name in value)
+        and len(set(value)) == len(value) >= 2
+    )
+
+
+_SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "network": (_mapping_of(), "a mapping"),
+    "class_names": (_names, "two or more different names"),
+    "intensity": (_mapping_of("hu", "picture"), "a mapping with 'hu', 'picture' or both"),
+    "working": (
+        _mapping_of("size", "scale", "spacing"),
+        "a mapping with 'size', 'scale', 'spacing' or nothing",
+    ),
+    "trained_on": (_mapping_of(), "a mapping"),
+    "versions": (
+        lambda value: isinstance(value, Mapping) and "monai_supmix" in value,
+        "a mapping with 'monai_supmix'",
+    ),
+}
+
+
+def record_problem(record: object) -> str | None:
+    """Check a record's shape.
+
+    Args:
+        record: what claims to be a record.
+
+    Returns:
+        the first thing that is wrong with it, or None.
+
+    Example:
+        >>> record_problem({"network": {}, "class_names": ["background"]})
+        "'class_names' must be two or more different names"
+    """
+    if not isinstance(record, Mapping):
+        return "it must be a mapping"
+    wrong = (f"'{key}' must be {what}" for key, (fits, what) in _SCHEMA.items() if not fits(record.get(key)))
+    return next(wrong, None)
+
+
+def current_versions() -> dict[str, str]:
+    """Versions for a record.
+
+    Returns:
+        version of this package, MONAI and PyTorch by name.
+
+    Example:
+        >>> sorted(current_versions())
+        ['monai', 'monai_supmix', 'torch']
+    """
+    return {"monai_supmix": __version__, "monai": monai.__version__, "torch": str(torch.__version__)}

@@ -1,0 +1,226 @@
+"""Every method trains by composition, replays exactly, and does no more work than its loss needs."""
+
+import copy
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.handlers import (
+    CheckpointLoader,
+    CheckpointSaver,
+    LrScheduleHandler,
+    StatsHandler,
+    TensorBoardStatsHandler,
+)
+from torch import nn
+
+from monai_supmix.engines import StrongViews
+from tests.devices import DEVICES
+from tests.engines.toys import METHODS, loader, trainer
+
+
+def run(*args, **kwargs):
+    """Train and return the trainer with the outputs of all iterations."""
+    engine = trainer(*args, **kwargs)
+    outputs = []
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: outputs.append(e.state.output))
+    engine.run()
+    return engine, outputs
+
+
+def losses(outputs):
+    return [output["loss"].item() for output in outputs]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_trains_and_reports_its_terms(method, device):
+    mixing, num_views, feature_dropout, discriminator = METHODS[method]
+    engine, outputs = run(method, device=device)
+    expected = {"loss", "loss_supervised"}
+    expected |= {f"loss_strong_{k + 1}" for k in range(num_views)}
+    expected |= {"loss_feature_dropout"} if feature_dropout else set()
+    expected |= {"confidence_coverage", "pseudo_label_share"} if mixing else set()
+    if discriminator:
+        expected |= {"loss_generator", "loss_discriminator", "discriminator_accuracy"}
+    assert set(outputs[0]) == expected
+    assert engine.state.epoch_length == 3
+    assert len(outputs) == 6
+    assert all(torch.isfinite(value).all() for output in outputs for value in output.values())
+    if mixing:
+        assert outputs[0]["pseudo_label_share"].sum().item() == pytest.approx(1)
+
+
+def test_a_3d_network_trains_with_the_same_trainer():
+    _, outputs = run("supmix_sufd", spatial=(32, 32, 32), max_epochs=1)
+    assert len(outputs) == 3
+
+
+def test_same_seed_same_losses_other_seed_others():
+    first, second, other = (losses(run(seed=seed)[1]) for seed in (0, 0, 1))
+    assert first == second
+    assert first != other
+
+
+def test_a_few_epochs_lower_the_supervised_loss():
+    outputs = run("supmix_sufd", max_epochs=20)[1]
+    early, late = (sum(o["loss_supervised"].item() for o in part) for part in (outputs[:10], outputs[-10:]))
+    assert late < 0.7 * early
+
+
+class Spy(nn.Module):
+    """Counts how many images pass through a network."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.calls = network, []
+
+    def forward(self, x, num_dropped=0):
+        self.calls.append((len(x), num_dropped))
+        return self.network(x, num_dropped=num_dropped)
+
+
+@pytest.mark.parametrize(
+    ("method", "calls"),
+    [
+        ("supervised", [(2, 0)]),
+        ("fixmatch", [(4, 0), (2, 0)]),
+        ("unimatch", [(4, 2), (4, 0)]),
+        ("supmix_sufd", [(4, 2), (4, 0)]),
+    ],
+)
+def test_no_forward_is_run_whose_result_nothing_uses(method, calls):
+    engine = trainer(method, max_iterations=1)
+    engine.network = Spy(engine.network)
+    engine.run()
+    assert engine.network.calls == calls
+
+
+def test_supervised_training_does_not_even_load_unlabelled_images():
+    engine = trainer("supervised", data=loader())
+    engine.data_loader.unlabeled.batches = None  # would fail when called
+    engine.run()
+    assert engine.state.iteration == 6
+
+
+def test_the_discriminator_learns_only_from_its_own_terms():
+    """The generator term moves the whole network and leaves the discriminator's gradients to its own step."""
+    engine = trainer("sufd", max_iterations=1, sufd_weight=1.0)
+    reference = copy.deepcopy(engine.discriminator)
+    seen = {}
+    step = engine.optimizer.step
+
+    def record_and_step(*args, **kwargs):
+        seen["discriminator"] = [p.grad for p in engine.discriminator.parameters()]
+        seen["network"] = [p.grad.abs().sum().item() for p in engine.network.parameters()]
+        return step(*args, **kwargs)
+
+    engine.optimizer.step = record_and_step
+    engine.run()
+    assert all(grad is None for grad in seen["discriminator"])
+    assert all(grad > 0 for grad in seen["network"][:2])
+    changed = [
+        not torch.equal(a, b)
+        for a, b in zip(engine.discriminator.parameters(), reference.parameters(), strict=True)
+    ]
+    assert all(changed)
+
+
+def test_adversarial_weight_ramps_up():
+    engine = trainer("sufd", sufd_weight=2.0, sufd_ramp_up=4)
+    assert [engine._sufd_weight(i) for i in (1, 2, 4, 8)] == [0.5, 1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("sufd_input", ["softmax", "logits"])
+def test_what_the_discriminator_sees(sufd_input):
+    seen = []
+    engine = trainer("sufd", max_iterations=1, sufd_input=sufd_input)
+    engine.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    engine.run()
+    is_distribution = torch.allclose(seen[0].sum(dim=1), torch.ones(()), atol=1e-5)
+    assert is_distribution == (sufd_input == "softmax")
+    assert [len(maps) for maps in seen] == [2, 4]
+
+
+def test_an_unknown_feature_map_is_refused():
+    with pytest.raises(ValueError, match="not 'decoderr'"):
+        trainer("sufd", sufd_input="decoderr")
+
+
+def test_a_discriminator_needs_its_optimizer():
+    with pytest.raises(ValueError, match="together"):
+        trainer("sufd", with_optimizer=False)
+
+
+def test_a_teacher_gives_the_pseudo_labels():
+    class Certain(nn.Module):
+        def forward(self, x):
+            return torch.tensor([0.0, 0.0, 50.0])[None, :, None, None].expand(len(x), 3, *x.shape[2:])
+
+    _, outputs = run("unimatch", max_iterations=1, teacher=Certain())
+    assert outputs[0]["pseudo_label_share"].tolist() == [0, 0, 1]
+    assert outputs[0]["confidence_coverage"] == 1
+
+
+def test_max_iterations_overrides_epochs():
+    engine, outputs = run(max_epochs=100, max_iterations=4)
+    assert len(outputs) == 4
+    assert engine.state.iteration == 4
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_resume_from_a_state_is_bit_identical(stop):
+    whole, expected = run()
+    first, _ = run(max_iterations=stop)
+    second = trainer()
+    parts = ("network", "optimizer", "discriminator", "discriminator_optimizer")
+    for part in parts:
+        getattr(second, part).load_state_dict(getattr(first, part).state_dict())
+    second.load_state_dict(
+        {"iteration": stop, "epoch_length": first.state.epoch_length, "max_epochs": first.state.max_epochs}
+    )
+    outputs = []
+    second.add_event_handler(Events.ITERATION_COMPLETED, lambda e: outputs.append(e.state.output))
+    second.run()
+    assert losses(outputs) == losses(expected)[stop:]
+    for part in ("network", "discriminator"):
+        for a, b in zip(
+            getattr(whole, part).state_dict().values(),
+            getattr(second, part).state_dict().values(),
+            strict=True,
+        ):
+            assert torch.equal(a, b)
+
+
+def test_monais_handlers_work(tmp_path, capsys):
+    engine = trainer()
+    scheduler = torch.optim.lr_scheduler.PolynomialLR(engine.optimizer, 6, 0.9)
+    for handler in (
+        LrScheduleHandler(scheduler, print_lr=False, epoch_level=False),
+        StatsHandler(name="stats", output_transform=lambda output: output["loss"]),
+        TensorBoardStatsHandler(log_dir=str(tmp_path / "tb"), output_transform=lambda output: output["loss"]),
+        CheckpointSaver(str(tmp_path), {"network": engine.network}, save_final=True),
+    ):
+        handler.attach(engine)
+    engine.run()
+    assert "Loss" in capsys.readouterr().out
+    assert engine.optimizer.param_groups[0]["lr"] == pytest.approx(0)
+    assert list((tmp_path / "tb").iterdir())
+    other = trainer(seed=5)
+    CheckpointLoader(str(next(tmp_path.glob("*.pt"))), {"network": other.network}).attach(other)
+    other.fire_event(Events.STARTED)
+    for a, b in zip(other.network.parameters(), engine.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_bfloat16_stays_close_to_float32():
+    plain, bf16 = (losses(run("unimatch", amp=amp, max_iterations=2)[1]) for amp in (False, "bf16"))
+    assert bf16 == pytest.approx(plain, rel=0.05)
+    assert bf16 != plain
+
+
+def test_strong_views_in_dacs_order_augment_the_pasted_pixels_too():
+    image, label = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    views = StrongViews(1, lambda x: x + 1, augment_mixed=True)
+    view = views(image, label, image, label.long(), torch.ones(1, 1, 8, 8))[0]
+    assert (view.image == 1).all()

@@ -1,0 +1,123 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monai_supmix.metrics import dice, iou, measure_case, summarize, write_cases_csv, write_metrics_json
+
+NAMES = ["background", "ground_glass", "consolidation", "pleural_effusion"]
+
+
+def make_cases(spacing=None, shape=(6, 7, 5)):
+    generator = np.random.default_rng(0)
+    cases = {}
+    for i in range(3):
+        prediction, truth = generator.integers(0, 3, (2, *shape))
+        if i == 1:
+            prediction[prediction == 2] = 0  # missed
+        if i == 2:
+            truth[truth == 2] = 0  # spurious
+        cases[f"fälle/{i}"] = measure_case(prediction, truth, 4, spacing)
+    return cases
+
+
+def strict(text):
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_metrics_json_keeps_the_contract(tmp_path):
+    cases = make_cases()
+    summary = summarize(
+        cases, NAMES, checkpoint=Path("O/model.pt"), checkpoint_sha256="ab", notes=["größe"], n=np.int64(3)
+    )
+    write_metrics_json(tmp_path / "metrics.json", summary)
+    content = strict((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    counts = sum(case.counts for case in cases.values())
+    assert list(content["classes"]) == NAMES
+    assert content["classes"]["pleural_effusion"] is None
+    for index in range(3):
+        assert content["classes"][NAMES[index]] == {
+            "iou": pytest.approx(iou(counts)[index]),
+            "dice": pytest.approx(dice(counts)[index]),
+        }
+    assert content["mean_iou"] == pytest.approx(np.nanmean(iou(counts)))
+    assert content["mean_dice"] == pytest.approx(np.nanmean(dice(counts)))
+    assert content["num_images"] == 3
+    assert content["checkpoint"] == "O/model.pt"
+    assert (content["checkpoint_sha256"], content["notes"], content["n"]) == ("ab", ["größe"], 3)
+
+
+def test_distances_and_volumes_are_summed_up_by_their_conventions(tmp_path):
+    cases = make_cases(spacing=(1.0, 1.0, 5.0))
+    summary = summarize(cases, NAMES)
+    consolidation = summary["classes"]["consolidation"]
+    distances = [case.distances[2] for case in cases.values()]
+    assert [consolidation[k] for k in ("measured", "missed", "spurious", "absent")] == [1, 1, 1, 0]
+    assert consolidation["hd95_mm"] == pytest.approx(distances[0].hd95_mm)
+    assert consolidation["true_ml"] == pytest.approx(sum(case.volumes_ml[2][0] for case in cases.values()))
+    assert consolidation["predicted_ml"] == pytest.approx(
+        sum(case.volumes_ml[2][1] for case in cases.values())
+    )
+    assert "hd95_mm" not in summary["classes"]["background"]
+    write_metrics_json(tmp_path / "metrics.json", summary)
+    strict((tmp_path / "metrics.json").read_text())
+
+
+def test_class_that_was_never_measured_has_no_distance():
+    truth = np.zeros((4, 4, 4), int)
+    truth[1, 1, 1] = 1
+    summary = summarize({"a": measure_case(truth * 0, truth, 2, (1, 1, 1))}, ["background", "lesion"])
+    assert summary["classes"]["lesion"]["hd95_mm"] is None
+    assert summary["classes"]["lesion"]["missed"] == 1
+    assert summary["classes"]["lesion"]["iou"] == 0
+
+
+def test_everything_ignored_gives_null_and_not_nan(tmp_path):
+    truth = np.full((3, 3), 255)
+    summary = summarize({"a": measure_case(truth * 0, truth, 2, None, 255)}, ["background", "vessel"])
+    write_metrics_json(tmp_path / "metrics.json", summary)
+    assert strict((tmp_path / "metrics.json").read_text())["mean_iou"] is None
+
+
+def test_what_is_no_json_is_refused_and_leaves_the_old_file(tmp_path):
+    write_metrics_json(tmp_path / "a.json", {"x": 1})
+    for wrong, error in ((float("nan"), ValueError), (float("inf"), ValueError), (object(), TypeError)):
+        with pytest.raises(error):
+            write_metrics_json(tmp_path / "a.json", {"x": wrong})
+    assert strict((tmp_path / "a.json").read_text()) == {"x": 1}
+    with pytest.raises(ValueError, match="no case"):
+        summarize({}, NAMES)
+
+
+@pytest.mark.parametrize("spacing", [None, (1.0, 1.0, 5.0)])
+def test_cases_csv_has_a_row_for_each_case(tmp_path, spacing):
+    cases = make_cases(spacing)
+    write_cases_csv(tmp_path / "cases.csv", cases, NAMES)
+    with (tmp_path / "cases.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["case"] for row in rows] == list(cases)
+    for row, case in zip(rows, cases.values(), strict=True):
+        table = [[int(row[f"{name}_{what}"]) for what in ("tp", "fp", "fn")] for name in NAMES]
+        assert np.array_equal(table, case.counts)
+        assert float(row["consolidation_iou"]) == pytest.approx(iou(case.counts)[2])
+        assert float(row["consolidation_dice"]) == pytest.approx(dice(case.counts)[2])
+        assert row["pleural_effusion_iou"] == row["pleural_effusion_dice"] == ""
+        if spacing is None:
+            assert "consolidation_surface" not in row
+    if spacing is not None:
+        assert [row["consolidation_surface"] for row in rows] == ["measured", "missed", "spurious"]
+        assert float(rows[0]["consolidation_hd95_mm"]) > 0
+        assert rows[1]["consolidation_hd95_mm"] == ""
+        assert float(rows[1]["consolidation_true_ml"]) > 0
+        assert float(rows[1]["consolidation_predicted_ml"]) == 0
+        assert "background_surface" not in rows[0]
+
+
+def test_pictures_among_volumes_leave_their_cells_empty(tmp_path):
+    cases = make_cases((1, 1, 1)) | {"picture": make_cases(shape=(5, 5))["fälle/0"]}
+    write_cases_csv(tmp_path / "cases.csv", cases, NAMES)
+    with (tmp_path / "cases.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.DictReader(file))[3]["consolidation_surface"] == ""
+    assert "hd95_mm" not in summarize(cases, NAMES)["classes"]["consolidation"]

@@ -1,0 +1,104 @@
+"""The geometric augmentation agrees with exact cropping, flipping, turning and scaling."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from monai_supmix.transforms.similarity_crop import RandSimilarityCropd, Similarity, similarity_grid
+
+IMAGE = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(0))
+
+
+def sample(similarity, size, image=IMAGE, mode="bilinear"):
+    return F.grid_sample(
+        image[None], similarity_grid(similarity, size, image.shape[1:]), mode, align_corners=False
+    )[0]
+
+
+def test_identity_is_the_image():
+    torch.testing.assert_close(sample(Similarity((19.5, 24.5)), (40, 50)), IMAGE, atol=1e-5, rtol=0)
+
+
+def test_a_quarter_turn_is_rot90():
+    turned = sample(Similarity((19.5, 24.5), angle=math.pi / 2), (50, 40))
+    torch.testing.assert_close(turned, torch.rot90(IMAGE, -1, (1, 2)), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("flip", [(True, False), (False, True), (True, True)])
+def test_flips(flip):
+    axes = [axis + 1 for axis in (0, 1) if flip[axis]]
+    torch.testing.assert_close(
+        sample(Similarity((19.5, 24.5), flip=flip), (40, 50)), IMAGE.flip(axes), atol=1e-4, rtol=0
+    )
+
+
+def test_twice_the_scale_shows_half_the_extent():
+    enlarged = sample(Similarity((19.5, 24.5), scale=2.0), (40, 50))
+    expected = F.interpolate(IMAGE[None, :, 10:30, 12:38], scale_factor=2, mode="bilinear")[0]
+    torch.testing.assert_close(enlarged[:, 4:36, 4:46], expected[:, 4:36, 5:47], atol=1e-4, rtol=0)
+
+
+def test_without_scale_and_rotation_a_crop_is_cut_out_exactly():
+    crop = RandSimilarityCropd("image", (16, 20), flip_prob=0).set_random_state(seed=0)
+    windows = IMAGE.unfold(1, 16, 1).unfold(2, 20, 1)
+    for _ in range(5):
+        result = crop({"image": IMAGE})["image"]
+        distance = (windows - result[:, None, None]).abs().amax(dim=(0, 3, 4))
+        assert distance.min() < 1e-5
+
+
+def test_image_and_label_move_together_and_labels_stay_classes():
+    label = (IMAGE[:1] > 0.5).to(torch.uint8) * 3
+    crop = RandSimilarityCropd(
+        ["image", "label"],
+        (24, 24),
+        scale=(0.5, 2),
+        rotation=3,
+        flip_axes=(0, 1),
+        mode=("nearest", "nearest"),
+    )
+    for seed in range(10):
+        result = crop.set_random_state(seed=seed)({"image": label.float(), "label": label})
+        assert torch.equal(result["image"], result["label"].float())
+        assert set(result["label"].unique().tolist()) <= {0, 3}
+
+
+def test_pixels_outside_are_marked_and_ignored():
+    crop = RandSimilarityCropd(
+        ["image", "label"], (64, 64), flip_prob=0, mode=("bilinear", "nearest"), ignore_index=255
+    )
+    result = crop.set_random_state(seed=0)(
+        {"image": IMAGE, "label": torch.ones(1, 40, 50, dtype=torch.uint8)}
+    )
+    assert result["ignore"].shape == (1, 64, 64)
+    assert (~result["ignore"]).sum() == 40 * 50
+    assert torch.equal(result["label"] == 255, result["ignore"])
+    assert torch.equal(result["label"] == 1, ~result["ignore"])
+    assert (result["image"][:, result["ignore"][0]] < 1e-4).all()
+
+
+def test_draws_cover_their_ranges_and_the_crop_stays_inside():
+    crop = RandSimilarityCropd(
+        "image", (16, 16), scale=(0.5, 2), rotation=1, flip_axes=(0, 1)
+    ).set_random_state(seed=0)
+    draws = []
+    for _ in range(2000):
+        crop.randomize((40, 50))
+        draws.append(crop.similarity)
+        half = 8 / crop.similarity.scale
+        assert -0.5 <= crop.similarity.center[0] - half + 0.51 and crop.similarity.center[0] + half <= 40.01
+    scales = np.log2([d.scale for d in draws])
+    assert -1 <= scales.min() < -0.95 and 0.95 < scales.max() <= 1 and abs(scales.mean()) < 0.05
+    assert abs(np.mean([d.angle for d in draws])) < 0.05
+    assert abs(np.mean([d.flip for d in draws]) - 0.5) < 0.04
+
+
+def test_same_seed_same_crop_and_the_item_is_left_alone():
+    crop = RandSimilarityCropd("image", (16, 16), scale=(0.5, 2), rotation=1)
+    item = {"image": IMAGE.clone()}
+    first, second = (crop.set_random_state(seed=7)(item)["image"] for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(item["image"], IMAGE)
