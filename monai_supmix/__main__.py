@@ -77,8 +77,8 @@ def _build() -> argparse.ArgumentParser:
 
 
 def _dispatch(argv: Sequence[str]) -> int:
-    own = ("help", "h", "version", "method", "preset", "bundle")
-    own += ("output_dir",) if argv[:1] == ["predict"] else ()
+    own = ["help", "h", "version", "method", "preset", "bundle"]
+    own += ["output_dir"] if argv[:1] == ["predict"] else []
     pairs, rest = split_flags(argv, own)
     arguments = _build().parse_args(rest)
     if arguments.command in (None, "install", "audit") and pairs:

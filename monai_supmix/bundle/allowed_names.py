@@ -63,7 +63,8 @@ _HOMES = (*(f"{space}." for space in NAMESPACES), "torch._C.")
 def name_problem(name: str) -> str | None:
     """Say why a dotted name may not be used, or ``None``.
 
-    The name is looked up, so that a way through an allowed module to another one (``torch.nn.init.sys``) is seen.
+    The name is looked up, so that a way through an allowed module to another one is seen
+    (``torch.nn.init.math``).
 
     Example:
         >>> name_problem("torch.nn.Conv2d") is None

@@ -78,7 +78,7 @@ def audit_config(config: Any, file: str = "config") -> list[Finding]:
         file: its name.
 
     Example:
-        >>> for finding in audit_config({"n": "$len(@items)", "net": {"_target_": "os.system", "command": "ls"}}):
+        >>> for finding in audit_config({"n": "$len(@items)", "net": {"_target_": "os.system"}}):
         ...     print(finding.id, finding.problem)
         n None
         net#_target_ lies outside monai, torch, ignite and monai_supmix

@@ -19,11 +19,11 @@ def default_device() -> torch.device:
     return torch.device("cpu")
 
 
-def default_num_workers(device: torch.device) -> int:
+def default_num_workers(device: torch.device | str) -> int:
     """Loader workers: none on a CPU, whose cores are busy training; up to 4 beside a GPU.
 
     Example:
-        >>> default_num_workers(torch.device("cpu"))
+        >>> default_num_workers("cpu")
         0
     """
-    return 0 if device.type == "cpu" else min(4, max(1, (os.cpu_count() or 2) - 1))
+    return 0 if torch.device(device).type == "cpu" else min(4, max(1, (os.cpu_count() or 2) - 1))

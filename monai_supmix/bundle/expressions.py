@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Collection, Mapping
 
 from monai_supmix.bundle.allowed_names import NAMES, NAMESPACES, ROOTS, name_problem
 
-BUILTINS = frozenset(
-    ("abs", "all", "any", "bool", "dict", "enumerate", "float", "int", "len", "list", "max", "min", "range")
-    + ("reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip")
-)
+BUILTINS = {
+    *("abs", "all", "any", "bool", "dict", "enumerate", "float", "int", "len", "list", "max", "min", "range"),
+    *("reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip"),
+}
 # Attributes without an underscore that lead from any object to the interpreter or to the operating system.
-_LEADING_OUT = frozenset(
-    ("gi_frame", "gi_code", "cr_frame", "cr_code", "ag_frame", "ag_code", "f_back", "f_globals", "f_locals")
-    + (
-        "f_builtins",
-        "f_code",
-        "tb_frame",
-        "tb_next",
-        "builtins",
-        "os",
-        "sys",
-        "subprocess",
-        "importlib",
-        "pickle",
-    )
-    + ("import_module", "system", "popen", "exec", "open", "ctypes", "shutil", "socket")
-)
+_LEADING_OUT = {
+    *("gi_frame", "gi_code", "cr_frame", "cr_code", "ag_frame", "ag_code", "f_back", "f_globals", "f_locals"),
+    *("f_builtins", "f_code", "tb_frame", "tb_next", "builtins", "os", "sys", "subprocess", "importlib"),
+    *("import_module", "system", "popen", "exec", "open", "pickle", "ctypes", "shutil", "socket"),
+}
+_TAKEN = {*dir(builtins), "np", "numpy"}
 _REFERENCE = re.compile(r"@(?:\w*)(?:::\w*)*")  # as MONAI finds them
 _REFERENCES = "__local_refs"  # what MONAI puts in their place, a dictionary of everything resolved so far
 _NODES = (
@@ -113,11 +104,11 @@ def expression_problem(
     Example:
         >>> expression_problem("@max_iterations or @max_epochs * len(@train#dataloader)") is None
         True
-        >>> expression_problem("__import__('os').system('ls')")
-        'uses __import__'
+        >>> expression_problem("eval('1 + 1')")
+        'uses eval'
     """
     imports = imported_names(expression)
-    if imports:
+    if imports and len(_parse(expression)) == 1:
         return next((found for name in imports.values() if (found := _import_problem(name))), None)
     if _REFERENCES in expression:
         return f"uses {_REFERENCES}"
@@ -170,7 +161,10 @@ class _Reader(ast.NodeVisitor):
         """Note a kind of syntax that is not allowed, or look closer."""
         if not isinstance(node, _NODES):
             self.problems.append(f"uses {type(node).__name__}")
-        super().visit(node)
+        if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+            self._visit_generators_first(node)
+        else:
+            super().visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str) and re.search(r"__\w+__", node.value):
@@ -184,14 +178,11 @@ class _Reader(ast.NodeVisitor):
         self._bind({name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)})
         self.generic_visit(node)
 
-    def visit_ListComp(self, node: ast.ListComp) -> None:
-        self._visit_generators_first(node)
-
-    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp  # noqa: N815
-
-    def _visit_generators_first(self, node: ast.AST) -> None:
+    def _visit_generators_first(
+        self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+    ) -> None:
         """Names are bound on the right of what uses them."""
-        for generator in node.generators:  # type: ignore[attr-defined]
+        for generator in node.generators:
             self.visit(generator)
         for field in ("key", "value", "elt"):
             if (part := getattr(node, field, None)) is not None:
@@ -199,7 +190,8 @@ class _Reader(ast.NodeVisitor):
 
     def _bind(self, names: set[str]) -> None:
         for name in sorted(names):
-            if name in self.aliases or name in BUILTINS or name.startswith("_"):
+            # Outside of its comprehension the name still means what it meant.
+            if name in self.aliases or name in _TAKEN or name.startswith("_"):
                 self.problems.append(f"gives {name} another meaning")
         self.bound |= names
 

@@ -75,7 +75,7 @@ def _is_flag(argument: str) -> bool:
 
 
 def parse_value(text: str | None, words: Mapping[str, Any] | None = None) -> Any:
-    """Read a value as MONAI's command line does: numbers, lists, dictionaries, ``True``; anything else is text.
+    """Read a value as MONAI's command line does: numbers, lists, dictionaries, ``True``, or else text.
 
     Args:
         text: the value as written; ``None`` (a flag alone) is true.
@@ -189,7 +189,7 @@ def read_overrides(
 
 
 def check_overrides(argv: Sequence[str] | None = None) -> None:
-    """Check the overrides of ``python -m monai.bundle run``; to be the first thing a bundle's ``initialize`` does.
+    """Check the overrides of ``python -m monai.bundle run``; the first thing a bundle's ``initialize`` does.
 
     Whatever started the process, other than MONAI's command line, has checked its overrides itself: then this
     does nothing. From here on a user's mistake also ends in one clear last line.

@@ -50,7 +50,7 @@ class PredictionRun(Evaluator):
         device = next(trained.network.parameters()).device
         super().__init__(device, [inputs], epoch_length=1, decollate=False, val_handlers=val_handlers)
         self.network, self.trained, self.case_inferer = trained.network, trained, inferer
-        self.arguments = {
+        self.arguments: dict[str, Any] = {
             "output_dir": str(output_dir),
             "intensity": intensity,
             "overwrite": overwrite,
@@ -60,7 +60,7 @@ class PredictionRun(Evaluator):
         }
         self.summary = PredictionSummary()
 
-    def _iteration(self, engine: Any, batchdata: Any) -> PredictionSummary:
+    def _iteration(self, engine: Any, batchdata: Any) -> Any:
         self.summary = predict_cases(
             batchdata,
             network=self.network,
@@ -71,7 +71,7 @@ class PredictionRun(Evaluator):
         )
         return self.summary
 
-    def run(self, global_epoch: int = 1) -> None:
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]
         """Predict.
 
         Raises:

@@ -102,18 +102,24 @@ def value_problem(key: str, value: Any, default: Any) -> str | None:
     """
     if is_dynamic(value):
         return None
-    if key in SETTINGS and not isinstance(default, Mapping):
-        return None if SETTINGS[key].fits(value) else SETTINGS[key].words
+    known = key in SETTINGS and not isinstance(default, Mapping)
+    expected = SETTINGS[key] if known else _like(default)
+    return expected.words if expected is not None and not expected.fits(value) else None
+
+
+def _like(default: Any) -> Expected | None:
+    """A value of the same type as the default, or ``None`` where the default does not tell."""
     if default is None or is_dynamic(default):
         return None
-    if isinstance(default, Mapping):
-        return None if value is None or isinstance(value, Mapping) else "a dictionary, or null"
-    if isinstance(default, (list, tuple)):
-        return None if isinstance(value, (list, tuple)) else f"a list such as {list(default)}"
     if isinstance(default, bool):
-        return None if isinstance(value, bool) else "true or false"
-    if isinstance(default, int):
-        return None if type(value) is int else f"a whole number such as {default}"
-    if isinstance(default, float):
-        return None if type(value) in (int, float) else f"a number such as {default}"
-    return None if isinstance(value, str) else f"text such as {default!r}"
+        return _BOOL
+    if isinstance(default, Mapping):
+        return Expected(lambda v: v is None or isinstance(v, Mapping), "a dictionary, or null")
+    kinds: dict[type, tuple[tuple[type, ...], str]] = {
+        int: ((int,), "a whole number"),
+        float: ((int, float), "a number"),
+        str: ((str,), "text"),
+        list: ((list, tuple), "a list"),
+    }
+    accepted, words = kinds[type(default)]
+    return Expected(lambda v: type(v) in accepted, f"{words} such as {default!r}")

@@ -8,7 +8,7 @@ from monai_supmix.errors import InputError
 
 
 def audit(bundle: Path) -> int:
-    """Print every expression and component of a bundle, and what is wrong with those that should not be there.
+    """Print every expression and component of a bundle, and what is wrong with them.
 
     Args:
         bundle: folder of the bundle.

@@ -78,7 +78,8 @@ def _check_inputs(parser: Any) -> list[Problem]:
         {"image": str(case.path), "case": case.name, "turns": case.turns, "mirror": case.mirror}
         for case in cases
     ]
-    problems += check_cases(items, num_classes=256, channels=_channels(parser), fits=fits)
+    # Two copies give two masks, and nobody is misled. There are no labels, so any number of classes will do.
+    problems += check_cases(items, 1, _channels(parser), fits=fits, unique=False)
     if not problems:
         print(f"all {len(items)} images can be predicted")
     return problems
@@ -95,7 +96,7 @@ def _check_weights(parser: Any) -> list[Problem]:
 
 
 def _part(parser: Any, key: str) -> Any:
-    """Make one part of the configuration; a mistake in it comes as itself and not as MONAI's error about it."""
+    """Make one part of the configuration; a mistake in it comes as itself, not as MONAI's error about it."""
     try:
         return parser.get_parsed_content(key)
     except Exception as error:
@@ -109,14 +110,13 @@ def _channels(parser: Any) -> int | None:
 
 
 def table(problems: list[Problem]) -> Iterator[str]:
-    """Problems as rows of three columns, files relative to the folder that holds them all.
+    r"""Problems as rows of three columns.
 
     Example:
-        >>> rows = [Problem(n, InputError(f"/data/{n}.png", "is empty (0 bytes)", "copy it again")) for n in ("a", "b2")]
-        >>> print(*table(rows), sep="\n")
-        file          what is wrong       what to do
-        /data/a.png   is empty (0 bytes)  copy it again
-        /data/b2.png  is empty (0 bytes)  copy it again
+        >>> empty = InputError("a.png", "is empty (0 bytes)", "copy it again")
+        >>> print(*table([Problem("a", empty)]), sep="\n")
+        file   what is wrong       what to do
+        a.png  is empty (0 bytes)  copy it again
     """
     rows = [("file", "what is wrong", "what to do")]
     rows += [(problem.error.subject, problem.error.problem, problem.error.remedy) for problem in problems]

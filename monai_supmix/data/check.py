@@ -38,19 +38,21 @@ def check_cases(
     channels: int | None = None,
     *,
     fits: Callable[[CaseImage], Any] | None = None,
+    unique: bool = True,
 ) -> list[Problem]:
     """Read images and labels to their last byte, one case at a time, and collect what is wrong.
 
     Args:
-        items: items of a datalist, see :mod:`monai_supmix.data.datalist`. An image that is listed once with and once
-            without its label, under one case name, is one case.
+        items: items of a datalist, see :mod:`monai_supmix.data.datalist`. An image that is listed
+            once with and once without its label, under one case name, is one case.
         num_classes: label values must be below it.
         channels: channels that the network takes; ``None`` for any number.
         fits: called with each image; raises `InputError` for one that cannot be used.
+        unique: an image that is there twice (whatever its names) is a problem.
 
     Returns:
         the problems, in the order of the items: damaged or unsuitable files, labels off their image's grid or
-        outside the classes, images that are there twice (whatever their names).
+        outside the classes, copies.
     """
     problems: list[Problem] = []
     contents: dict[bytes, tuple[str, str]] = {}
@@ -65,7 +67,8 @@ def check_cases(
             _check_channels(image, channels)
             if fits is not None:
                 fits(image)
-            _check_new(image, item, contents)
+            if unique:
+                _check_new(image, item, contents)
         except InputError as error:
             problems.append(Problem(item["case"], error))
         except Exception as error:  # a reader that gave up in its own way: still a file that cannot be used
@@ -87,12 +90,12 @@ def _check_channels(image: CaseImage, channels: int | None) -> None:
 
 
 def _check_new(image: CaseImage, item: Mapping[str, Any], contents: dict[bytes, tuple[str, str]]) -> None:
-    """Raise `InputError` for an image whose voxels were there before; blank ones are alike without being copies."""
+    """Raise `InputError` for an image that was there before; blank ones are alike without being copies."""
     if image.array.min() == image.array.max():
         return
     digest = hashlib.blake2b(repr((image.array.shape, image.array.dtype.str)).encode(), digest_size=16)
     # Volumes lie in memory with the first index fastest: turned around they are hashed without a copy.
-    digest.update(np.ascontiguousarray(image.array if image.is_picture else image.array.T))
+    digest.update(np.ascontiguousarray(image.array if image.is_picture else image.array.T).data)
     case, place = contents.setdefault(digest.digest(), (item["case"], _place(item)))
     if case != item["case"]:
         raise InputError(_place(item), f"holds the same image as {place}", "keep one of them")
@@ -132,7 +135,7 @@ def usable_cases(
     Args:
         datalist: the list.
         num_classes: see `check_cases`.
-        on_error: ``"raise"`` refuses a list with a broken case; ``"skip"`` leaves such cases out and notes it.
+        on_error: ``"raise"`` refuses a list with a broken case; ``"skip"`` leaves such cases out.
         channels: see `check_cases`.
 
     Returns:
@@ -160,8 +163,8 @@ def first_problem(problems: list[Problem]) -> InputError:
     """The error that stands for several: the first, with their number.
 
     Example:
-        >>> problems = [Problem(name, InputError(f"{name}.png", "is empty (0 bytes)", "copy it again")) for name in "ab"]
-        >>> print(first_problem(problems))
+        >>> empty = InputError("a.png", "is empty (0 bytes)", "copy it again")
+        >>> print(first_problem([Problem("a", empty), Problem("b", empty)]))
         a.png: is empty (0 bytes) (the first of 2 problems): copy it again
     """
     first = problems[0].error

@@ -84,14 +84,15 @@ class RandPlane(Randomizable, Transform):
     def __init__(self, foreground_prob: float = 0.5) -> None:
         self.foreground_prob = foreground_prob
 
-    def randomize(self, num_planes: int, foreground: np.ndarray) -> None:
+    def randomize(self, data: Mapping[str, Any]) -> None:
         """Draw the number of a plane, of all or of those with foreground."""
+        num_planes, foreground = len(data["image"]), data.get("foreground", np.arange(0))
         use_foreground = self.R.uniform() < self.foreground_prob and len(foreground) > 0
         self.index = int(self.R.choice(foreground) if use_foreground else self.R.randint(num_planes))
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Take the plane from every tensor of an item."""
-        self.randomize(len(data["image"]), data.get("foreground", np.arange(0)))
+        self.randomize(data)
         planes = {key: data[key][self.index] for key in ("image", "label") if key in data}
         return {**planes, "case": data["case"]}
 

@@ -51,7 +51,7 @@ class CaseEvaluator(Evaluator):
         self.network, self.case_inferer = network, inferer
         self.intensity, self.num_classes = intensity, num_classes
 
-    def _iteration(self, engine: Any, batchdata: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _iteration(self, engine: Any, batchdata: Mapping[str, Any]) -> Any:
         image, truth = load_case(batchdata, self.num_classes)
         prediction = self.case_inferer(image, self.network, self.intensity(image))
         return [

@@ -113,6 +113,7 @@ class SemiSupervisedTrainer(Trainer):
         self.network = network.to(self.state.device)
         if all(parameter.ndim < 5 for parameter in network.parameters()):
             network.to(memory_format=torch.channels_last)  # 2D; parameters stay the same objects
+        self.streams = train_data_loader
         self.optimizer = optimizer
         self.supervised_loss = supervised_loss
         self.strong_views = strong_views if strong_views and strong_views.num_views else None
@@ -138,16 +139,16 @@ class SemiSupervisedTrainer(Trainer):
         return self.strong_views is not None or self.feature_dropout or self.discriminator is not None
 
     def _rewind_data(self, engine: Engine) -> None:
-        self.data_loader.rewind(engine.state.iteration, with_unlabeled=self.uses_unlabeled)
+        self.streams.rewind(engine.state.iteration, with_unlabeled=self.uses_unlabeled)
 
-    def _iteration(self, engine: Any, batchdata: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Tensor]:
         key = (engine.state.iteration, idist.get_rank())
         torch.manual_seed(derive_seed(self.seed, "network", *key))  # dropout
         self.network.train()
 
         # The labelled batch x_l, y_l and the weak view x_w of the unlabelled batch.
         x_l, y_l = (self._to_device(batchdata["labeled"][name]) for name in (Keys.IMAGE, Keys.LABEL))
-        unlabeled = batchdata["unlabeled"] if self.uses_unlabeled else {Keys.IMAGE: x_l[:0]}
+        unlabeled: dict[str, Any] = batchdata["unlabeled"] if self.uses_unlabeled else {Keys.IMAGE: x_l[:0]}
         x_w = self._to_device(unlabeled[Keys.IMAGE])
 
         # One forward for both; the weak features are decoded once more with dropped channels (UniMatch).

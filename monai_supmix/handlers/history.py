@@ -53,7 +53,8 @@ class TrainingHistory:
 
     @torch.no_grad()
     def _add(self, engine: Engine) -> None:
-        for name, value in engine.state.output.items():
+        output: dict[str, Tensor] = engine.state.output  # type: ignore[assignment]
+        for name, value in output.items():
             value = value.detach().float()
             self._sums[name] = value + self._sums[name].to(value.device) if name in self._sums else value
         self._count += 1

@@ -43,8 +43,7 @@ class InputCase:
             >>> InputCase(Path("a/scan.1.nii.gz")).stem
             'scan.1'
         """
-        suffix = "" if self.path.is_dir() else suffix_of(self.path)
-        return self.path.name.removesuffix(suffix)
+        return self.path.name.removesuffix(self._suffix)
 
     @property
     def name(self) -> str:
@@ -63,8 +62,12 @@ class InputCase:
             'out/p1/scan_seg.nii.gz'
         """
         if ending is None:
-            ending = ".png" if suffix_of(self.path).lower() in PICTURE_SUFFIXES else ".nii.gz"
+            ending = ".png" if self._suffix.lower() in PICTURE_SUFFIXES else ".nii.gz"
         return output_dir / self.folder / f"{self.stem}{_OWN}{ending}"
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.path.is_dir() else suffix_of(self.path)
 
 
 def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCase], list[str]]:

@@ -52,7 +52,9 @@ def predict_planes(
     """
     native = (int(planes.shape[2]), int(planes.shape[3]))
     height, width = shape = native if shape is None else shape
-    images = F.pad(resize_planes(planes, shape), (0, -width % divisor, 0, -height % divisor), mode="replicate")
+    images = F.pad(
+        resize_planes(planes, shape), (0, -width % divisor, 0, -height % divisor), mode="replicate"
+    )
     # Only the input: convolutions follow its layout, and the caller's network stays as it is.
     images = images.contiguous(memory_format=torch.channels_last)
     with autocast(amp, planes.device):

@@ -78,11 +78,14 @@ class HookedNetwork(nn.Module):
             ValueError: when ``num_dropped`` does not fit, no module was named to drop, a named module or
                 the network returns something other than one map.
         """
-        if num_dropped == 0:
-            return self._one_map(self.network(x), x)
-        return self._with_dropped(x, num_dropped)
+        if not torch.jit.is_scripting():  # hooks and checks of types are beyond TorchScript
+            return (
+                self._one_map(self.network(x), x) if num_dropped == 0 else self._with_dropped(x, num_dropped)
+            )
+        if num_dropped != 0:
+            raise ValueError("the scripted form of a hooked network has no feature dropout.")
+        return self.network(x)
 
-    @torch.jit.unused
     def _with_dropped(self, x: torch.Tensor, num_dropped: int) -> torch.Tensor:
         check_num_dropped(num_dropped, x.shape[0])
         if not self.dropout_modules:
@@ -117,8 +120,6 @@ class HookedNetwork(nn.Module):
                 handle.remove()
 
     def _one_map(self, output: Any, x: torch.Tensor) -> torch.Tensor:
-        if torch.jit.is_scripting():
-            return output
         if isinstance(output, list | tuple) and len(output) == 1:
             output = output[0]
         if not isinstance(output, torch.Tensor):

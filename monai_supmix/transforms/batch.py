@@ -193,9 +193,9 @@ def positive_range(name: str, limits: Sequence[float]) -> tuple[float, float]:
 class BatchCompose(Compose):
     """Compose array transforms over a batch of images, each image with its own random draw.
 
-    Transforms of this package (any :class:`RandBatchTransform`) see the whole batch at once. Any other MONAI
-    array transform, for example ``RandCoarseDropout`` for Cutout or Random Erasing, is called image by image,
-    in order. ``set_random_state(seed=...)`` reaches all of them.
+    Transforms of this package, and any other with ``apply_batch``, see the whole batch at once. MONAI's own
+    array transforms, for example ``RandCoarseDropout`` for Cutout or Random Erasing, are called image by image.
+    ``set_random_state(seed=...)`` reaches all of them.
 
     Args:
         transforms: array transforms that keep the shape of an image; a sequence, a single one, or a MONAI
@@ -236,8 +236,10 @@ class BatchCompose(Compose):
         batch: Tensor = convert_to_tensor(images, track_meta=False)
         batch = batch.clone(memory_format=torch.contiguous_format)  # the one copy: from here on it is ours
         for transform in self.transforms:
-            if isinstance(transform, RandBatchTransform):
+            if hasattr(transform, "apply_batch_"):
                 transform.apply_batch_(batch)
+            elif hasattr(transform, "apply_batch"):
+                batch = transform.apply_batch(batch).contiguous()
             else:
                 batch = torch.stack([_apply_to_one(transform, image) for image in batch])
         return batch

@@ -201,10 +201,10 @@ class RandColorJitter(RandBatchTransform):
     """Random brightness, contrast, saturation and hue, one factor of each per image.
 
     Factors are uniform: of brightness, contrast and saturation in ``[max(0, 1 - x), 1 + x]``, of hue in
-    ``[-x, x]``, or in the range given. The order of the four operations is drawn once per call, for a batch as
-    a whole. On one-channel images saturation and hue do nothing. An operation whose range is only its identity
-    (``saturation=0``) is left out, so images of, say, four channels can be jittered in brightness and contrast
-    alone.
+    ``[-x, x]``, or in the range given. The order of the four operations is drawn once per call, for a batch
+    as a whole. On one-channel images saturation and hue do nothing. An operation whose range is only its
+    identity (``saturation=0``) is left out, so images of, say, four channels can be jittered in brightness
+    and contrast alone.
 
     Args:
         brightness: half width ``x``, or a range ``(low, high)`` of factors.

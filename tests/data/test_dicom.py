@@ -116,7 +116,12 @@ def test_two_series(tmp_path):
         ({"PixelSpacing": None}, "1 of 8 DICOM files"),
         ({"NumberOfFrames": "2", "PixelData": bytes(9 * 10 * 4)}, "several frames|1 of 8 DICOM files"),
         (
-            {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0, "BitsAllocated": 8}
+            {
+                "SamplesPerPixel": 3,
+                "PhotometricInterpretation": "RGB",
+                "PlanarConfiguration": 0,
+                "BitsAllocated": 8,
+            }
             | {"BitsStored": 8, "HighBit": 7, "PixelData": bytes(9 * 10 * 3), "RescaleIntercept": "0"},
             "colour",
         ),

@@ -27,7 +27,9 @@ def make(path: Path, dtype="i2", shape=(6, 7, 8)) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("name", "dtype"), [*((name, "i2") for name in NAMES), *(("raw.mha", d) for d in DTYPES)])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "i2") for name in NAMES), *(("raw.mha", d) for d in DTYPES)]
+)
 def test_voxels_and_geometry_are_itks(tmp_path, name, dtype):
     path = make(tmp_path / name, dtype)
     image, reference = read_image(path), itk.imread(str(path))
@@ -114,8 +116,8 @@ def test_sizes_that_do_not_fit_the_voxels_are_refused(tmp_path, name):
 )
 def test_unusual_nrrd_headers_are_refused(tmp_path, old, new, problem):
     path = tmp_path / "a.nrrd"
-    header = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\nspace: RAS\nspace directions: (1,0,0) (0,-1,0) (0,0,1)"
-    header += b"\nencoding: raw\n\n"
+    header = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\nspace: RAS\n"
+    header += b"space directions: (1,0,0) (0,-1,0) (0,0,1)\nencoding: raw\n\n"
     path.write_bytes(header.replace(old, new) + bytes(24))
     with pytest.raises(InputError, match=problem):
         read_image(path)
@@ -131,7 +133,11 @@ def test_unusual_nrrd_headers_are_refused(tmp_path, old, new, problem):
         (b"ObjectType = ", b"hello", "not a MetaImage"),
         (b"NDims = 3", b"NDims 3", "damaged or truncated within its header"),
         (b"ElementDataFile", b"Elem", "damaged|not a MetaImage"),
-        (b"ElementType = MET_SHORT", b"ElementNumberOfChannels = 3\nElementType = MET_SHORT", "3 values per voxel"),
+        (
+            b"ElementType = MET_SHORT",
+            b"ElementNumberOfChannels = 3\nElementType = MET_SHORT",
+            "3 values per voxel",
+        ),
     ],
 )
 def test_unusual_meta_headers_are_refused(tmp_path, old, new, problem):
@@ -147,8 +153,8 @@ def test_big_endian(tmp_path):
     array = np.arange(24, dtype=">i2").reshape(4, 3, 2)
     header = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 2 3 4\nspace: RAS\nendian: big\nencoding: gzip\n\n"
     (tmp_path / "a.nrrd").write_bytes(header + gzip.compress(array.tobytes()))
-    header = b"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = True\nCompressedData = True\n"
-    header += b"DimSize = 2 3 4\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    header = b"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = True\n"
+    header += b"CompressedData = True\nDimSize = 2 3 4\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
     (tmp_path / "a.mha").write_bytes(header + zlib.compress(array.tobytes()))
     for name in ("a.nrrd", "a.mha"):
         assert np.array_equal(read_image(tmp_path / name).array, array.T)

@@ -44,7 +44,7 @@ def test_large_and_negative_numbers_keep_their_value(tmp_path):
 def test_fractions_are_refused(tmp_path):
     array = LABEL.astype(np.float32)
     array[2, 2, 2] = 0.5
-    with pytest.raises(InputError, match="not whole, such as 0.5"):
+    with pytest.raises(InputError, match=r"not whole, such as 0\.5"):
         read_label(save(tmp_path / "a.nii.gz", array))
     with pytest.raises(InputError, match="values from"):
         read_label(save(tmp_path / "b.nii.gz", LABEL * 1e30))
@@ -93,11 +93,11 @@ def test_a_two_dimensional_label_fits_a_single_slice(tmp_path):
 def test_pictures_and_volumes_do_not_mix(tmp_path):
     image = read_image(save(tmp_path / "image.nii.gz", LABEL.astype(np.int16)))
     Image.fromarray(LABEL[..., 0].astype(np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(InputError, match="is a picture, its image .* is a volume"):
+    with pytest.raises(InputError, match=r"is a picture, its image .* is a volume"):
         read_label(tmp_path / "a.png", image)
     picture = read_image(tmp_path / "a.png")
     Image.fromarray(LABEL[:6, :, 0].astype(np.uint8)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match="shape 6 x 6, its image .* has 7 x 6"):
+    with pytest.raises(InputError, match=r"shape 6 x 6, its image .* has 7 x 6"):
         read_label(tmp_path / "b.png", picture)
 
 

@@ -18,7 +18,17 @@ from tests.data.dicom_series import PATIENT, write_series
 
 TURN = nib.eulerangles.euler2mat(0.3, -0.2, 0.1)
 AFFINE = nib.affines.from_matvec(TURN @ np.diag([-0.7, -0.8, 2.5]), (30, 40, -50))
-PLACING = ("dim", "dim_info", "pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z")
+PLACING = (
+    "dim",
+    "dim_info",
+    "pixdim",
+    "xyzt_units",
+    "qform_code",
+    "sform_code",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+)
 PLACING += ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 
 
@@ -28,7 +38,9 @@ def random_mask(image: CaseImage) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("shape", [(7, 6), (7, 6, 1), (7, 6, 5), (7, 6, 5, 1)])
-@pytest.mark.parametrize(("codes", "units"), [((0, 0), 0), ((1, 0), 1), ((0, 2), 2), ((1, 1), 3), ((3, 4), 10)])
+@pytest.mark.parametrize(
+    ("codes", "units"), [((0, 0), 0), ((1, 0), 1), ((0, 2), 2), ((1, 1), 3), ((3, 4), 10)]
+)
 def test_nifti_masks_have_the_inputs_grid_to_the_bit(tmp_path, kind, shape, codes, units):
     source = kind(np.zeros(shape, np.float32), AFFINE)
     source.set_qform(AFFINE, codes[0])
@@ -88,7 +100,9 @@ def test_masks_of_other_formats_are_placed_in_scanner_space(tmp_path, sheared):
     image = read_image(tmp_path / "ct")
     write_mask(random_mask(image), image, tmp_path / "ct_seg.nii.gz")
     written = nib.load(tmp_path / "ct_seg.nii.gz")
-    assert np.allclose(written.affine, affine, atol=1e-4) and np.array_equal(written.dataobj, random_mask(image))
+    assert np.allclose(written.affine, affine, atol=1e-4) and np.array_equal(
+        written.dataobj, random_mask(image)
+    )
     assert written.header.get_xyzt_units()[0] == "mm" and int(written.header["sform_code"]) == 1
     assert int(written.header["qform_code"]) == (0 if sheared else 1)
     assert read_image(tmp_path / "ct_seg.nii.gz").notes == ()
@@ -116,7 +130,7 @@ def test_wrong_masks_are_refused_before_anything_is_written(tmp_path):
     for wrong in (random_mask(image)[:6], random_mask(image).astype(int)):
         with pytest.raises(ValueError, match="expected uint8"):
             write_mask(wrong, image, path)
-    with pytest.raises(ValueError, match="end in .nii.gz"):
+    with pytest.raises(ValueError, match=r"end in \.nii\.gz"):
         write_mask(random_mask(image), image, tmp_path / "a.png")
     with pytest.raises(InputError, match="cannot be written"):
         write_mask(random_mask(image), image, tmp_path / "missing" / "a_seg.nii.gz")
@@ -140,4 +154,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_records_are_plain_json(tmp_path):
     write_json({"name": "ü", "value": [1, None]}, tmp_path / "a.json")
-    assert json.loads(Path(tmp_path / "a.json").read_text(encoding="utf-8")) == {"name": "ü", "value": [1, None]}
+    assert json.loads(Path(tmp_path / "a.json").read_text(encoding="utf-8")) == {
+        "name": "ü",
+        "value": [1, None],
+    }

@@ -279,7 +279,7 @@ def test_names_that_lie_about_compression_are_refused(tmp_path):
     with pytest.raises(InputError, match="not gzip"):
         read_image(tmp_path / "b.nii.gz")
     (tmp_path / "c.nii").write_bytes(gzip.compress(data))
-    with pytest.raises(InputError, match="not named .gz"):
+    with pytest.raises(InputError, match=r"not named \.gz"):
         read_image(tmp_path / "c.nii")
 
 

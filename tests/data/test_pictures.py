@@ -72,7 +72,7 @@ def test_palette_images_become_colour_and_palette_labels_stay_indices(tmp_path):
 
 @pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17)])
 def test_labels_of_few_bits_are_not_stretched(tmp_path, bits, step):
-    """Grey PNG of 2 and 4 bits is stretched by Pillow; it cannot write them, so the header of a palette is changed."""
+    """Pillow stretches grey PNG of 2 and 4 bits. It cannot write them: the header of a palette is changed."""
     indices = GREY % 2**bits
     palette = Image.fromarray(indices).convert("P")
     palette.putpalette([0] * 768)

@@ -1,4 +1,4 @@
-"""Planes look the same whatever way a volume is stored, and what is written into them lands where it belongs."""
+"""Planes look the same however a volume is stored, and what is written into them lands where it belongs."""
 
 import itertools
 
@@ -55,7 +55,9 @@ def test_usual_view_of_every_orientation(axis, seen):
         assert planes.spacing == pytest.approx(expected.header.get_zooms()[1:])
 
 
-@pytest.mark.parametrize("turn", [(20, -15, 30), (45, 0, 0), (0, 45, 0), (0, 0, 45), (45, 45, 0), (45, 35.26439, 0)])
+@pytest.mark.parametrize(
+    "turn", [(20, -15, 30), (45, 0, 0), (0, 45, 0), (0, 0, 45), (45, 45, 0), (45, 35.26439, 0)]
+)
 def test_oblique_volumes_look_the_same_however_stored(turn):
     """Turns of 45 degrees are ties, which must not be settled by the order of storage."""
     image = volume(place(rotation(*turn)))
@@ -104,7 +106,9 @@ def test_pictures_are_seen_turned_and_written_unturned(turns, mirror):
     assert np.array_equal(mask, array[1])
 
 
-@pytest.mark.parametrize(("shape", "good"), [((4, 5, 1), "axial"), ((4, 1, 6), "coronal"), ((1, 5, 6), "sagittal")])
+@pytest.mark.parametrize(
+    ("shape", "good"), [((4, 5, 1), "axial"), ((4, 1, 6), "coronal"), ((1, 5, 6), "sagittal")]
+)
 def test_single_slices_go_with_their_own_direction_only(shape, good):
     image = CaseImage.from_array(np.zeros(shape, np.int16), np.eye(4))
     assert len(image.planes(good)) == 1

@@ -98,7 +98,7 @@ def test_no_forward_is_run_whose_result_nothing_uses(method, calls):
 
 def test_supervised_training_does_not_even_load_unlabelled_images():
     engine = trainer("supervised", data=loader())
-    engine.data_loader.unlabeled.batches = None  # would fail when called
+    engine.streams.unlabeled.batches = None  # would fail when called
     engine.run()
     assert engine.state.iteration == 6
 

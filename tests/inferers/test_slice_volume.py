@@ -34,7 +34,7 @@ def infer(image, network=None, rule=HU, **settings):
 
 
 def plane_by_plane(array, affine, network):
-    """Reference: axial planes of the closest LPS volume, one forward pass each, without the package's code."""
+    """Reference: axial planes of the closest LPS volume, one pass each, without the package's code."""
     image = nib.Nifti1Image(array, affine)
     to_lps = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
     seen = image.as_reoriented(to_lps).get_fdata(dtype=np.float32)
@@ -51,7 +51,9 @@ def plane_by_plane(array, affine, network):
     return nib.orientations.apply_orientation(labels, back)
 
 
-@pytest.mark.parametrize("affine", [np.diag([1.0, 1, 3, 1]), OBLIQUE, np.diag([-1.0, 1, -3, 1])[[1, 2, 0, 3]]])
+@pytest.mark.parametrize(
+    "affine", [np.diag([1.0, 1, 3, 1]), OBLIQUE, np.diag([-1.0, 1, -3, 1])[[1, 2, 0, 3]]]
+)
 def test_equals_the_network_on_each_plane(affine):
     array, network = scan(), tiny_network()
     labels = infer(CaseImage.from_array(array, affine), network)
@@ -60,8 +62,12 @@ def test_equals_the_network_on_each_plane(affine):
     assert len(np.unique(labels)) == 3
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((12, 10, 7), "axial"), ((12, 10, 7), "coronal"), ((9, 1, 7), "coronal")])
-@pytest.mark.parametrize("affine", [place(np.eye(3)), OBLIQUE, place(rotation(0, 0, 45))], ids=["straight", "oblique", "tie"])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((12, 10, 7), "axial"), ((12, 10, 7), "coronal"), ((9, 1, 7), "coronal")]
+)
+@pytest.mark.parametrize(
+    "affine", [place(np.eye(3)), OBLIQUE, place(rotation(0, 0, 45))], ids=["straight", "oblique", "tie"]
+)
 def test_every_orientation_gives_the_same_mask_in_the_world(tmp_path, shape, axis, affine):
     source = nib.Nifti1Image(scan(shape), affine)
     inferer, network = SliceVolumeInferer(axis, batch_size=4, amp=False), tiny_network()
@@ -103,7 +109,9 @@ def test_dicom_and_nifti_agree(tmp_path):
     assert np.array_equal(back.dataobj, labels[1])
 
 
-@pytest.mark.parametrize("working", [{"size": [17, 9]}, {"scale": 2.0}, {"scale": 0.5}, {"spacing": [1.5, 0.4]}, {}])
+@pytest.mark.parametrize(
+    "working", [{"size": [17, 9]}, {"scale": 2.0}, {"scale": 0.5}, {"spacing": [1.5, 0.4]}, {}]
+)
 @pytest.mark.parametrize("divisor", [1, 16, 32])
 def test_any_working_grid_gives_the_native_grid(working, divisor):
     image = CaseImage.from_array(scan(), OBLIQUE)
@@ -127,7 +135,7 @@ def test_a_working_grid_moves_nothing(working):
 
 
 def test_argmax_is_taken_on_the_native_grid():
-    """From interpolated probabilities, not from interpolated labels: edges are finer than the working grid."""
+    """From interpolated probabilities, not interpolated labels: edges are finer than the working grid."""
     network, planes = tiny_network(), torch.rand(1, 1, 64, 64)
     with torch.no_grad():
         probabilities = predict_planes(network, planes, (16, 16), amp=False)
@@ -204,14 +212,17 @@ def test_frozen_networks_work_too():
 
 
 def test_images_that_do_not_fit_are_refused():
-    grey, colour = CaseImage.from_array(scan(), np.eye(4)), CaseImage.from_array(np.zeros((3, 8, 8), np.uint8))
+    grey, colour = (
+        CaseImage.from_array(scan(), np.eye(4)),
+        CaseImage.from_array(np.zeros((3, 8, 8), np.uint8)),
+    )
     with pytest.raises(InputError, match="network takes 3 channels, the image has 1"):
         infer(grey, tiny_network(3))
     with pytest.raises(InputError, match="network takes 1 channel, the image has 3"):
         infer(colour, tiny_network(1))
     with pytest.raises(InputError, match="spacing"):
         infer(colour, tiny_network(3), working={"spacing": [1, 1]})
-    with pytest.raises(InputError, match="does not apply .*no field of view"):
+    with pytest.raises(InputError, match=r"does not apply .*no field of view"):
         infer(colour, tiny_network(3), FieldOfViewScale())
     with pytest.raises(InputError, match="single slice"):
         infer(CaseImage.from_array(scan((8, 1, 8)), np.eye(4)))
@@ -227,7 +238,7 @@ def test_a_network_that_gives_nan_gives_no_mask():
 
 def test_wrong_arguments():
     for wrong in ({"axis": "up"}, {"batch_size": 0}, {"divisor": 0}):
-        with pytest.raises(ValueError, match="is axial|at least 1"):
+        with pytest.raises(ValueError, match=r"is axial|at least 1"):
             SliceVolumeInferer(**wrong)
     with pytest.raises(ValueError, match="300 classes"):
         infer(CaseImage.from_array(scan(), np.eye(4)), tiny_network(classes=300))
@@ -248,13 +259,16 @@ def test_real_chest_ct_in_two_orientations():
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize("slope", [1.0, 0.5])
 def test_peak_memory(tmp_path, slope):
-    """A volume of 512 x 512 x 200 int16 takes at most 700 MB beside the loaded network, from file to written mask."""
+    """From file to mask, 512 x 512 x 200 int16 take at most 700 MB beside the loaded network."""
     shape = (512, 512, 200)
     values = np.random.default_rng(0).integers(-1000, 1000, shape[:2]).astype(np.int16)
     array = np.broadcast_to(values[..., None], shape)
-    image = nib.Nifti1Image(array, OBLIQUE)
-    image.header.set_slope_inter(slope, 0)
-    nib.save(image, tmp_path / "scan.nii.gz")
+    path = tmp_path / ("scan.nii.gz" if slope == 1 else "scan.nii")
+    nib.save(nib.Nifti1Image(array, OBLIQUE), path)
+    if slope != 1:
+        with path.open("r+b") as file:
+            file.seek(112)
+            file.write(np.float32(slope).tobytes())
     script = """
         import json, sys
         from monai_supmix.inferers import SliceVolumeInferer, predict_cases
@@ -265,12 +279,13 @@ def test_peak_memory(tmp_path, slope):
         network = tiny_network()
         record = {"class_names": ["a", "b", "c"], "intensity": {"hu": RULE}}
         before = memory("VmRSS")
-        summary = predict_cases(sys.argv[1], sys.argv[2], network, record, SliceVolumeInferer(working={'scale': 0.5}))
+        inferer = SliceVolumeInferer(working={'scale': 0.5})
+        summary = predict_cases(sys.argv[1], sys.argv[2], network, record, inferer)
         assert len(summary.written) == 1
         print(json.dumps({"added": memory("VmHWM") - before}))
     """
     run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "scan.nii.gz"), str(tmp_path / "out")],
+        [sys.executable, "-c", textwrap.dedent(script), str(path), str(tmp_path / "out")],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], env=os.environ,
     )  # fmt: skip
     added = json.loads(run.stdout.splitlines()[-1])["added"]

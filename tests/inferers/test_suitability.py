@@ -1,4 +1,4 @@
-"""The intensity rule follows the file type unless the user says otherwise; unlikely inputs are warned about."""
+"""The intensity rule follows the file type or the user's wish; unlikely inputs are warned about."""
 
 from dataclasses import replace
 
@@ -28,7 +28,12 @@ def test_choice(image, wanted, name):
 @pytest.mark.parametrize(
     ("rules", "image", "wanted", "problem"),
     [
-        ({"picture": PICTURE_RULE}, CT, None, "is a volume, read as 'hu', but the weights carry 'picture': set intensity"),
+        (
+            {"picture": PICTURE_RULE},
+            CT,
+            None,
+            "is a volume, read as 'hu', but the weights carry 'picture': set intensity",
+        ),
         ({"hu": RULE}, PICTURE, None, "is a picture, read as 'picture', but the weights carry 'hu'"),
         ({"hu": RULE, "picture": None}, PICTURE, "picture", "read as 'picture'"),
         ({}, CT, None, "carry no rule: use other weights"),
@@ -50,7 +55,11 @@ def test_nothing_to_warn_about():
 @pytest.mark.parametrize(
     ("change", "rule", "warning"),
     [
-        ({"slope": 0.1, "inter": 100.0}, "hu", "values run from 0 to 250, none below 0: this does not look like HU"),
+        (
+            {"slope": 0.1, "inter": 100.0},
+            "hu",
+            "values run from 0 to 250, none below 0: this does not look like HU",
+        ),
         ({"slope": 0.01}, "hu", "does not look like HU"),
         ({"slope": 20.0}, "hu", "does not look like HU"),
         ({"array": np.full((3, 4, 5), -1000, np.int16)}, "hu", "all values are -1000: the image is blank"),

@@ -7,8 +7,8 @@ import torchvision.transforms.v2.functional as tv
 
 from monai_supmix.transforms.color_jitter import (
     RandColorJitter,
-    RandColorJitterd,
     RandColorJitterD,
+    RandColorJitterd,
     RandColorJitterDict,
     adjust_brightness,
     adjust_contrast,
@@ -32,7 +32,7 @@ def random_images(count, channels=3, size=(33, 41), **kwargs):
 
 
 def hard_colors():
-    """All colours of eight coarse levels per channel: greys, pure colours, ties between channels, black, white."""
+    """All colours of eight levels per channel: greys, pure colours, ties between channels, black, white."""
     levels = torch.linspace(0, 1, 8)
     return torch.cartesian_prod(levels, levels, levels).T.reshape(1, 3, 16, 32)
 
@@ -125,7 +125,7 @@ def test_random_class_applies_its_draw_in_its_order(device, channels):
         else:
             assert torch.equal(result[i], image)
     assert torch.equal(jitter.apply_batch(images, randomize=False), result)
-    assert 0 <= result.min()
+    assert result.min() >= 0
     assert result.max() <= 1
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from monai_supmix.transforms.gamma import RandGamma, RandGammad, RandGammaD, RandGammaDict, adjust_gamma
+from monai_supmix.transforms.gamma import RandGamma, RandGammaD, RandGammad, RandGammaDict, adjust_gamma
 from tests.devices import DEVICES
 
 GAMMAS = [0.4, 1.0, 2.5]

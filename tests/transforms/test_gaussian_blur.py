@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from monai_supmix.transforms.gaussian_blur import (
     RandGaussianBlur,
-    RandGaussianBlurd,
     RandGaussianBlurD,
+    RandGaussianBlurd,
     RandGaussianBlurDict,
     gaussian_blur,
 )

@@ -5,8 +5,8 @@ import torch
 
 from monai_supmix.transforms.gaussian_noise import (
     RandNoise,
-    RandNoised,
     RandNoiseD,
+    RandNoised,
     RandNoiseDict,
     add_gaussian_noise,
 )

@@ -6,8 +6,8 @@ import torchvision.transforms.v2.functional as tv
 
 from monai_supmix.transforms.grayscale import (
     RandGrayscale,
-    RandGrayscaled,
     RandGrayscaleD,
+    RandGrayscaled,
     RandGrayscaleDict,
     to_grayscale,
 )

@@ -89,7 +89,7 @@ def test_draws_cover_their_ranges_and_the_crop_stays_inside():
         crop.randomize((40, 50))
         draws.append(crop.similarity)
         half = 8 / crop.similarity.scale
-        assert -0.5 <= crop.similarity.center[0] - half + 0.51 and crop.similarity.center[0] + half <= 40.01
+        assert crop.similarity.center[0] - half + 0.51 >= -0.5 and crop.similarity.center[0] + half <= 40.01
     scales = np.log2([d.scale for d in draws])
     assert -1 <= scales.min() < -0.95 and 0.95 < scales.max() <= 1 and abs(scales.mean()) < 0.05
     assert abs(np.mean([d.angle for d in draws])) < 0.05

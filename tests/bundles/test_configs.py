@@ -1,0 +1,163 @@
+"""What the configurations of the bundles say: the contract's ids, every method, the paper's settings."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from monai.bundle import ConfigParser, verify_metadata
+
+from monai_supmix.data.phantoms import write_fundus_phantom
+from tests.bundles.workflows import BUNDLES, DATA, METHODS, NAMES, TINY, config_files, read_config, workflow
+
+COMMON = {
+    "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device", "amp", "seed", "num_workers"
+}  # fmt: skip
+TRAIN = {
+    "max_epochs", "max_iterations", "num_labeled", "labeled_seed", "labeled_list", "num_val_patients", "resume",
+    "save_interval",
+}  # fmt: skip
+INFERENCE = {"overwrite", "on_error", "tta"}
+PIECES = {  # mixing, strong views, feature dropout, discriminator: METHOD.md's table
+    "supervised": (None, 0, False, False),
+    "fixmatch": ("CutMix", 1, False, False),
+    "unimatch": ("CutMix", 2, True, False),
+    "classmix": ("ClassMix", 2, True, False),
+    "supmix": ("SupMix", 2, True, False),
+    "sufd": ("CutMix", 2, True, True),
+    "supmix_sufd": ("SupMix", 2, True, True),
+}
+
+
+def parser(bundle, method=None, preset=None):
+    result = ConfigParser()
+    result.read_config(config_files(bundle, "train", method, preset))
+    result.update({"device": "cpu"})
+    return result
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_the_contracts_ids_exist(bundle):
+    assert set(read_config(bundle, "train")) >= COMMON | TRAIN
+    assert set(read_config(bundle, "evaluate")) >= COMMON
+    assert set(read_config(bundle, "inference")) >= COMMON | INFERENCE
+    if bundle == "covid19_ct_supmix":
+        assert all("intensity" in read_config(bundle, kind) for kind in ("train", "evaluate", "inference"))
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_evaluation_and_inference_build_the_network_that_was_trained(bundle):
+    train = parser(bundle).get_parsed_content("network_def")
+    for kind in ("evaluate", "inference"):
+        other = ConfigParser()
+        other.read_config(config_files(bundle, kind))
+        network = other.get_parsed_content("network_def")
+        assert {k: v.shape for k, v in network.state_dict().items()} == {
+            k: v.shape for k, v in train.state_dict().items()
+        }
+
+
+@pytest.mark.parametrize("preset", [None, "paper"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("bundle", NAMES)
+def test_every_method_is_its_pieces_with_and_without_the_preset(bundle, method, preset):
+    config = parser(bundle, method, preset)
+    mixing, views, feature_dropout, discriminator = PIECES[method]
+    resolved = {name: config.get_parsed_content(name) for name in ("mixing", "discriminator", "strong_views")}
+    assert (type(resolved["mixing"]).__name__ if mixing else resolved["mixing"]) == mixing
+    assert resolved["strong_views"].num_views == views
+    assert config.get_parsed_content("feature_dropout") is feature_dropout
+    assert (resolved["discriminator"] is not None) == discriminator
+    if mixing in ("ClassMix", "SupMix"):
+        assert resolved["mixing"].ignore_index == (255 if preset else None)
+    if mixing in ("CutMix", "SupMix"):
+        assert resolved["mixing"].prob == 0.5
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_methods_and_presets_keep_to_their_own_keys(bundle):
+    pieces = {"mixing", "num_strong_views", "feature_dropout", "discriminator"}
+    for method in METHODS:
+        assert set(read_config(bundle, f"methods/{method}")) == pieces
+    assert not set(read_config(bundle, "presets/paper")) & pieces
+
+
+def test_the_default_method_is_the_papers():
+    for bundle in NAMES:
+        train, method = read_config(bundle, "train"), read_config(bundle, "methods/supmix_sufd")
+        assert {name: train[name] for name in method} == method
+
+
+@pytest.mark.parametrize(
+    ("bundle", "epochs", "crop", "lr"),
+    [("chase_supmix", 1000, 320, 0.004), ("covid19_ct_supmix", 500, 256, 0.001)],
+)
+def test_the_paper_preset_is_section_4_1(bundle, epochs, crop, lr):
+    config = parser(bundle, preset="paper")
+    config.update({"network_def#encoder_weights": None})
+    assert read_config(bundle, "presets/paper")["network_def"]["encoder_weights"] == "imagenet"
+    network = config.get_parsed_content("network_def")
+    assert config["network_def"]["architecture"] == "DeepLabV3Plus"
+    assert config["network_def"]["encoder_name"] == "resnet101"
+    assert network.divisor == 16
+    assert config["network_def"]["decoder_atrous_rates"] == [6, 12, 18]
+    assert network.dropout_prob == 0.5
+    optimizer = config.get_parsed_content("optimizer").defaults
+    assert (optimizer["lr"], optimizer["momentum"], optimizer["weight_decay"]) == (lr, 0.9, 1e-4)
+    assert config["max_epochs"] == epochs
+    assert config["crop_size"] == [crop, crop]
+    assert (config["labeled_batch_size"], config["unlabeled_batch_size"]) == (4, 4)
+    assert config.get_parsed_content("consistency_loss").threshold == 0.95
+    assert config.get_parsed_content("supervised_loss").dice_weight == 0
+    assert config["sufd_weight"] == 1.0
+    assert config["lr_scheduler"]["power"] == 0.9
+    crop_transform = config.get_parsed_content("weak_augmentation").transforms[-1]
+    assert (crop_transform.scale, crop_transform.rotation, crop_transform.flip_prob) == ((0.5, 2.0), 0.0, 0.5)
+    discriminator = config.get_parsed_content("discriminator_optimizer").defaults
+    assert (discriminator["lr"], tuple(discriminator["betas"])) == (1e-4, (0.9, 0.99))
+    widths = [
+        m.out_channels
+        for m in config.get_parsed_content("discriminator").modules()
+        if hasattr(m, "out_channels")
+    ]
+    assert widths == [64, 128, 256, 512, 1]
+
+
+def test_the_strong_views_of_fundus_pictures_are_unimatchs():
+    strong = {
+        t["_target_"].rsplit(".", 1)[1]: t
+        for t in read_config("chase_supmix", "train")["strong_augmentation"]["transforms"]
+    }
+    jitter = strong["RandColorJitter"]
+    assert [jitter[k] for k in ("brightness", "contrast", "saturation", "hue", "prob")] == [
+        0.5,
+        0.5,
+        0.5,
+        0.25,
+        0.8,
+    ]
+    assert strong["RandGrayscale"]["prob"] == 0.2
+    assert (strong["RandGaussianBlur"]["sigma"], strong["RandGaussianBlur"]["prob"]) == ([0.1, 2.0], 0.5)
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("kind", ["train", "inference", "evaluate"])
+def test_monai_finds_all_properties(bundle, kind, phantoms, tmp_path, trained):
+    override = {"dataset_dir": str(phantoms[bundle]), "output_dir": str(tmp_path), **TINY}
+    if kind != "train":
+        override = {k: v for k, v in override.items() if k != "discriminator_widths"}
+        override["ckpt_path"] = str(trained[bundle] / "model.pt")
+    else:
+        override["num_labeled"] = 2
+    flow = workflow(bundle, kind, **override)
+    flow.initialize()
+    assert flow.check_properties() == []
+
+
+@pytest.mark.skipif(DATA is None, reason="SUPMIX_DATA is unset: MONAI's schema is beside the real data")
+@pytest.mark.parametrize("bundle", NAMES)
+def test_metadata_is_verified_offline(bundle, tmp_path):
+    schema = next((Path(DATA).parent / "schema").glob("meta_schema_*.json"))
+    copy = tmp_path / schema.name
+    copy.write_bytes(schema.read_bytes())
+    verify_metadata(meta_file=str(BUNDLES / bundle / "configs" / "metadata.json"), filepath=str(copy))

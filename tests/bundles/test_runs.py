@@ -1,0 +1,104 @@
+"""The bundles train, evaluate and predict, and leave what the contract says."""
+
+import csv
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_supmix.errors import InputError
+from monai_supmix.weights import load_weights
+from tests.bundles.workflows import NAMES, TINY, run
+
+SMALL = {key: value for key, value in TINY.items() if key != "discriminator_widths"}
+
+
+def test_training_leaves_weights_and_checkpoints(trained):
+    for bundle, folder in trained.items():
+        assert [path.name for path in (folder / "checkpoints").iterdir()] == [
+            "checkpoint_iteration=000002.pt"
+        ]
+        for name in ("model.pt", "model.safetensors"):
+            state, record = load_weights(folder / name)
+            assert record["class_names"][0] == "background"
+            assert record["network"]["class"].endswith("CompactUNet")
+            assert set(record["intensity"]) == (
+                {"picture"} if bundle == "chase_supmix" else {"hu", "picture"}
+            )
+            assert state
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_evaluation_writes_figures_of_every_class_and_case(bundle, trained, phantoms, tmp_path):
+    checkpoint = trained[bundle] / "model.pt"
+    run(
+        bundle,
+        "evaluate",
+        dataset_dir=str(phantoms[bundle]),
+        output_dir=str(tmp_path),
+        ckpt_path=str(checkpoint),
+        **SMALL,
+    )
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    names = load_weights(checkpoint)[1]["class_names"]
+    assert list(metrics["classes"]) == names
+    for figures in metrics["classes"].values():
+        assert figures is None or 0 <= figures["iou"] <= figures["dice"] <= 1
+    present = [figures["iou"] for figures in metrics["classes"].values() if figures]
+    assert metrics["mean_iou"] == pytest.approx(np.mean(present))
+    assert metrics["num_images"] == (8 if bundle == "chase_supmix" else 1)
+    rows = list(csv.DictReader((tmp_path / "cases.csv").open()))
+    assert len(rows) == metrics["num_images"]
+    totals = [sum(int(row[f"{names[1]}_{count}"]) for row in rows) for count in ("tp", "fp", "fn")]
+    assert metrics["classes"][names[1]]["iou"] == pytest.approx(totals[0] / sum(totals))
+
+
+def test_a_volume_gets_a_mask_on_its_own_grid(trained, phantoms, tmp_path):
+    volume = sorted((phantoms["covid19_ct_supmix"] / "imagesTs").glob("*.nii.gz"))[0]
+    checkpoint = trained["covid19_ct_supmix"] / "model.pt"
+    run(
+        "covid19_ct_supmix",
+        "inference",
+        dataset_dir=str(volume),
+        output_dir=str(tmp_path),
+        ckpt_path=str(checkpoint),
+        **SMALL,
+    )
+    mask = nib.load(tmp_path / f"{volume.name.removesuffix('.nii.gz')}_seg.nii.gz")
+    assert mask.shape == nib.load(volume).shape
+    assert mask.get_data_dtype() == np.uint8
+    assert np.array_equal(mask.affine, nib.load(volume).affine)
+
+
+def test_a_picture_gets_a_mask_of_its_size(trained, phantoms, tmp_path):
+    picture = sorted(phantoms["chase_supmix"].glob("*.jpg"))[0]
+    checkpoint = trained["chase_supmix"] / "model.pt"
+    run(
+        "chase_supmix",
+        "inference",
+        dataset_dir=str(picture),
+        output_dir=str(tmp_path),
+        ckpt_path=str(checkpoint),
+        **SMALL,
+    )
+    mask = Image.open(tmp_path / f"{picture.stem}_seg.png")
+    assert mask.size == Image.open(picture).size
+    assert set(np.unique(mask)) <= {0, 1}
+
+
+def test_validation_during_training_and_resume_of_a_finished_run(phantoms, tmp_path):
+    override = {
+        "dataset_dir": str(phantoms["chase_supmix"]), "output_dir": str(tmp_path), "crop_size": [64, 64],
+        "num_val_patients": 1, "max_epochs": 1, "val_interval": 1, **TINY,
+    }  # fmt: skip
+    flow = run("chase_supmix", "train", "supervised", **override)
+    assert 0 <= flow.parser.get_parsed_content("validate#evaluator").state.metrics["mean_iou"] <= 1
+    weights = (tmp_path / "model.pt").read_bytes()
+    with pytest.raises(RuntimeError) as caught:
+        run("chase_supmix", "train", "supervised", **override)
+    assert "resume=auto" in str(caught.value.__cause__)
+    assert isinstance(caught.value.__cause__, InputError)
+    run("chase_supmix", "train", "supervised", resume="auto", **override)
+    assert (tmp_path / "model.pt").read_bytes() == weights

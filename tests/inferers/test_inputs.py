@@ -1,0 +1,119 @@
+"""What a user names becomes cases, each once, with a place for its result below the output folder."""
+
+import json
+import os
+from pathlib import Path, PurePath
+
+import numpy as np
+import pytest
+
+from monai_supmix.errors import InputError
+from monai_supmix.inferers.inputs import InputCase, find_inputs
+from tests.data.dicom_series import write_series
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def outputs(inputs) -> list[str]:
+    return [case.output(Path("O")).as_posix() for case in find_inputs(inputs)[0]]
+
+
+def test_a_file(tmp_path):
+    assert outputs(tmp_path / "a b.nii.gz") == ["O/a b_seg.nii.gz"]
+    assert outputs(str(tmp_path / "x_seg.png")) == ["O/x_seg_seg.png"]  # named outright: meant
+
+
+def test_a_folder_with_sub_folders(tmp_path):
+    touch(tmp_path, "b.NII", "a.png", "p 1/ü.nii.gz", "p 1/deep/x.y.mha", "p2/a.JPG", "p2/notes.txt", "model")
+    touch(
+        tmp_path,
+        "a_seg.png",
+        "a_seg.json",
+        "b_seg_prob_lung.nii.gz",
+        ".hidden.png",
+        ".cache/c.png",
+        "._b.nii",
+    )
+    expected = ["a_seg.png", "b_seg.nii.gz", "p 1/deep/x.y_seg.nii.gz", "p 1/ü_seg.nii.gz", "p2/a_seg.png"]
+    assert outputs(tmp_path) == [f"O/{name}" for name in expected]
+    assert find_inputs(tmp_path)[1] == ["files of other types were left out: 1 without ending, 1 .txt"]
+
+
+def test_dicom_folders_are_one_case(tmp_path, monkeypatch):
+    for name in ("p1/ct", "p2"):
+        write_series(tmp_path / name, np.zeros((3, 3, 2), int), np.eye(4))
+    touch(tmp_path, "p2/extra.nii.gz", "p2/DICOMDIR")
+    assert outputs(tmp_path) == ["O/p1/ct_seg.nii.gz", "O/p2_seg.nii.gz", "O/p2/extra_seg.nii.gz"]
+    assert outputs(tmp_path / "p1/ct") == ["O/ct_seg.nii.gz"]
+    assert outputs(tmp_path / "p?") == ["O/p2_seg.nii.gz"]
+    monkeypatch.chdir(tmp_path / "p1/ct")
+    assert outputs(".") == ["O/ct_seg.nii.gz"]
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    touch(tmp_path / "data", "sub/a.png")
+    touch(tmp_path / "elsewhere", "b.png")
+    (tmp_path / "data/loop").symlink_to(tmp_path / "data")
+    (tmp_path / "data/sub/up").symlink_to(tmp_path / "data/sub")
+    (tmp_path / "data/other").symlink_to(tmp_path / "elsewhere")
+    assert outputs(tmp_path / "data") == ["O/other/b_seg.png", "O/sub/a_seg.png"]
+
+
+def test_patterns(tmp_path, monkeypatch):
+    touch(tmp_path, "p1/a.nii.gz", "p1/a_seg.nii.gz", "p2/b.nii.gz", "p2/c.txt")
+    assert outputs(tmp_path / "*/*") == ["O/p1/a_seg.nii.gz", "O/p2/b_seg.nii.gz"]
+    assert outputs(str(tmp_path / "**/b*")) == ["O/b_seg.nii.gz"]
+    monkeypatch.chdir(tmp_path)
+    assert outputs("p1/*.nii.gz") == ["O/a_seg.nii.gz"]
+    touch(tmp_path, "[1].png")
+    assert outputs("[1].png") == ["O/[1]_seg.png"]  # a file of that name, not a pattern
+
+
+def test_datalists(tmp_path):
+    items = [{"image": "p1/a.nii.gz", "slice": 0}, {"image": "p1/a.nii.gz", "slice": 1}]
+    items += [{"image": str(tmp_path / "p2/b.png"), "turns": 3, "mirror": 1}, {"image": "p1/../p2/b.png"}]
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"class_names": ["x"], "notes": [], "test": items[:2], "labeled": items[2:]}))
+    cases, _ = find_inputs(path)
+    assert [case.output(Path("O")).as_posix() for case in cases] == ["O/p1/a_seg.nii.gz", "O/p2/b_seg.png"]
+    assert (cases[1].turns, cases[1].mirror) == (3, 1)
+    path.write_text(json.dumps(items[:1]))
+    assert outputs(path) == ["O/a_seg.nii.gz"]
+
+
+def test_images_outside_the_datalists_folder_stay_inside_the_output(tmp_path):
+    path = tmp_path / "lists/list.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps([{"image": "../a.png"}, {"image": "../../b.png"}]))
+    root = tmp_path.name
+    assert outputs(path) == ["O/b_seg.png", f"O/{root}/a_seg.png"]
+
+
+def test_several_inputs(tmp_path):
+    touch(tmp_path, "one/a.png", "two/a.png")
+    assert outputs([tmp_path / "one", tmp_path / "two"]) == ["O/one/a_seg.png", "O/two/a_seg.png"]
+    assert len(outputs([tmp_path / "one/a.png", tmp_path / "one" / ".." / "one" / "a.png"])) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"test": []}', "[1]", '[{"label": "a"}]', '"a.png"', '{"a": {"image": "x"}}']
+)
+def test_wrong_datalists(tmp_path, text):
+    (tmp_path / "list.json").write_text(text)
+    with pytest.raises(InputError, match=r"cannot be read as JSON|names no image"):
+        find_inputs(tmp_path / "list.json")
+
+
+def test_nothing_found(tmp_path):
+    touch(tmp_path, "a.txt")
+    for inputs in (tmp_path, tmp_path / "*.nii", []):
+        with pytest.raises(InputError, match="holds no image"):
+            find_inputs(inputs)
+
+
+def test_names_for_records_hold_no_absolute_path():
+    assert InputCase(Path(os.sep, "secret", "a.nii"), PurePath("p1")).name == "p1/a.nii"

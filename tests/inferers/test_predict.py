@@ -1,0 +1,293 @@
+"""Many cases: everything checked first, whole files or none, results that can be traced and resumed."""
+
+import gc
+import json
+import os
+import weakref
+from pathlib import Path
+
+import itk
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from monai_supmix.data.images import read_image
+from monai_supmix.errors import InputError
+from monai_supmix.inferers import SliceVolumeInferer, predict, predict_cases
+from monai_supmix.transforms.intensity import intensity_rule
+from tests.data.dicom_series import PATIENT, PATIENT_ID, write_series
+from tests.inferers.tiny import RULE, scan, tiny_network
+
+NETWORK = tiny_network()
+RECORD = {
+    "class_names": ["background", "ground glass", "effusion/fluid"],
+    "intensity": {"hu": RULE, "picture": {"rule": "percentile_scale"}},
+    "trained_on": {"spacing": [0.5, 1.0]},
+}
+AFFINE = np.diag([-0.7, -0.7, 2.5, 1.0])
+
+
+def run(inputs, output, **arguments):
+    inferer = arguments.pop("inferer", SliceVolumeInferer(amp=False))
+    return predict_cases(inputs, output, arguments.pop("network", NETWORK), RECORD, inferer, **arguments)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "p 1").mkdir(parents=True)
+    nib.save(nib.Nifti1Image(scan(), AFFINE), folder / "scan.nii.gz")
+    nib.save(nib.Nifti1Image(scan(seed=1), AFFINE), folder / "p 1" / "ü.nii")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)).save(
+        folder / "a.png"
+    )
+    itk.imwrite(itk.image_from_array(scan()), str(folder / "b.nrrd"))
+    write_series(folder / "p2" / "ct", scan(dtype="u2"), AFFINE)
+    return folder
+
+
+def test_every_kind_of_input(data, tmp_path):
+    summary = run(data, tmp_path / "out", weights_sha256="abc", settings={"tta": False})
+    names = ["a_seg.png", "b_seg.nii.gz", "p 1/ü_seg.nii.gz", "p2/ct_seg.nii.gz", "scan_seg.nii.gz"]
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in summary.written] == names
+    assert files(tmp_path / "out") == sorted([*names, *(f"{name.split('.')[0]}.json" for name in names)])
+    assert summary.failed == [] and summary.skipped == []
+    for source, result, name in (("scan.nii.gz", "scan_seg.nii.gz", "hu"), ("a.png", "a_seg.png", "picture")):
+        image = read_image(data / source)
+        rule = intensity_rule(RECORD["intensity"][name])
+        expected = SliceVolumeInferer(amp=False)(image, NETWORK, rule)
+        written = read_image(tmp_path / "out" / result)
+        assert np.array_equal(written.array.reshape(expected.shape), expected)
+    before, after = (nib.load(path) for path in (data / "p 1/ü.nii", tmp_path / "out/p 1/ü_seg.nii.gz"))
+    assert after.shape == before.shape and np.array_equal(after.affine, before.affine)
+    assert after.get_data_dtype() == np.uint8
+
+
+def test_the_record_beside_the_mask(data, tmp_path):
+    summary = run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="abc", settings={"tta": False})
+    record = json.loads((tmp_path / "out/scan_seg.json").read_text())
+    assert record["weights_sha256"] == "abc" and record["settings"] == {"tta": False}
+    assert (
+        record["intensity"] == {"name": "hu", "rule": RULE} and record["class_names"] == RECORD["class_names"]
+    )
+    assert record["notes"] == ["units unknown: taken as mm"] and record["precision"] == "float32"
+    assert record["versions"]["torch"] == torch.__version__ and "nibabel" in record["versions"]
+    assert record["shape"] == [12, 10, 7] and record["spacing"] == pytest.approx([0.7, 0.7, 2.5])
+    assert record["warnings"] == [] and summary.warnings == {} and record["image"] == "scan.nii.gz"
+
+
+def test_warnings_are_recorded_and_returned(data, tmp_path, caplog):
+    nib.save(nib.Nifti1Image(scan(), np.diag([3.0, 3, 3, 1])), data / "coarse.nii")
+    summary = run(data, tmp_path / "out")
+    expected = ["pixels of 3 mm, the network was trained on 0.5 to 1"]
+    assert summary.warnings == {"coarse.nii": expected}
+    assert json.loads((tmp_path / "out/coarse_seg.json").read_text())["warnings"] == expected
+    assert "coarse.nii: pixels of 3 mm" in caplog.text
+
+
+def test_nothing_of_the_patient_is_written(data, tmp_path):
+    run(data / "p2", tmp_path / "out")
+    run(data / "p2/ct", tmp_path / "out")
+    assert files(tmp_path / "out") == ["ct_seg.json", "ct_seg.nii.gz"]
+    text = (tmp_path / "out/ct_seg.json").read_text()
+    assert json.loads(text)["image"] == "ct"
+    for secret in (PATIENT, PATIENT_ID, "1.2.826", str(tmp_path)):
+        assert secret not in text
+
+
+@pytest.mark.parametrize("damage", ["crc", "4d", "empty", "text", "no rule"])
+def test_raise_checks_everything_before_the_first_mask(data, tmp_path, damage):
+    bad = data / "z.nii.gz"
+    packed = bytearray((data / "scan.nii.gz").read_bytes())
+    if damage == "crc":
+        packed[-6] ^= 1
+    bad.write_bytes({"empty": b"", "text": b"hello"}.get(damage, bytes(packed)))
+    if damage == "4d":
+        nib.save(nib.Nifti1Image(scan((4, 4, 4, 2)), AFFINE), bad)
+    network = tiny_network(3) if damage == "no rule" else NETWORK
+    with pytest.raises(InputError):
+        run(data, tmp_path / "out", network=network)
+    assert not (tmp_path / "out").exists()
+
+
+def test_skip_goes_on_and_lists_what_failed(data, tmp_path):
+    (data / "bad.nii.gz").write_bytes(b"hello")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(data / "colour.png")
+    summary = run(data, tmp_path / "out", on_error="skip")
+    assert len(summary.written) == 5
+    assert [name for name, _ in summary.failed] == ["bad.nii.gz", "colour.png"]
+    assert "not gzip" in summary.failed[0][1] and "takes 1 channel" in summary.failed[1][1]
+    assert len(files(tmp_path / "out")) == 10
+    again = run(data, tmp_path / "out", on_error="skip")
+    assert len(again.skipped) == 5 and len(again.failed) == 2 and not again.written
+
+
+def test_existing_masks_are_kept_replaced_or_questioned(data, tmp_path):
+    path = tmp_path / "out/scan_seg.nii.gz"
+    run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="abc")
+    stamp, content = path.stat().st_mtime_ns, path.read_bytes()
+    assert run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="abc").skipped == [path]
+    assert path.stat().st_mtime_ns == stamp
+    for changed in (
+        {"weights_sha256": "def"},
+        {"weights_sha256": "abc", "inferer": SliceVolumeInferer(flips=True)},
+    ):
+        with pytest.raises(InputError, match="made differently"):
+            run(data / "scan.nii.gz", tmp_path / "out", **changed)
+        summary = run(data / "scan.nii.gz", tmp_path / "out", on_error="skip", **changed)
+        assert "set overwrite to true" in summary.failed[0][1]
+    assert path.read_bytes() == content
+    summary = run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="def", overwrite=True)
+    assert summary.written == [path]
+    assert json.loads((tmp_path / "out/scan_seg.json").read_text())["weights_sha256"] == "def"
+    (tmp_path / "out/scan_seg.json").write_text("{")
+    with pytest.raises(InputError, match="record unreadable"):
+        run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="def")
+
+
+def test_somebody_elses_mask_is_not_touched(data, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/scan_seg.nii.gz").write_bytes(b"drawn by hand")
+    summary = run(data / "scan.nii.gz", tmp_path / "out")
+    assert summary.written == [] and "without a record" in summary.notes[0]
+    assert (tmp_path / "out/scan_seg.nii.gz").read_bytes() == b"drawn by hand"
+
+
+def test_output_beside_the_input_can_be_repeated(data):
+    first = run(data, data)
+    second = run(data, data)
+    assert len(first.written) == len(second.skipped) == 5 and not second.written
+    assert not [name for name in files(data) if "_seg_seg" in name]
+
+
+@pytest.mark.parametrize("names", [("a.nii", "a.nii.gz"), ("x.png", "x.bmp"), ("a.nii.gz", "a.png")])
+def test_two_inputs_with_one_result_are_refused(tmp_path, names):
+    for name in names:
+        if name.endswith((".png", ".bmp")):
+            Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / name)
+        else:
+            nib.save(nib.Nifti1Image(scan(), AFFINE), tmp_path / name)
+    for on_error in ("raise", "skip"):
+        with pytest.raises(InputError, match="same name as that of"):
+            run(tmp_path, tmp_path / "out", on_error=on_error)
+
+
+def test_an_input_is_never_replaced(tmp_path):
+    for name in ("a.nii.gz", "a_seg.nii.gz"):
+        nib.save(nib.Nifti1Image(scan(), AFFINE), tmp_path / name)
+    with pytest.raises(InputError, match=r"would replace the input a_seg\.nii\.gz"):
+        run([tmp_path / "a.nii.gz", tmp_path / "a_seg.nii.gz"], tmp_path, overwrite=True)
+
+
+def test_results_stay_below_the_output_folder(data, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/p 1").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="outside"):
+        run(data, tmp_path / "out")
+    assert files(tmp_path / "elsewhere") == []
+
+
+def test_output_folders_that_cannot_be_used(data, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for folder in ("file", "file/sub"):
+        with pytest.raises(InputError, match="is a file"):
+            run(data, tmp_path / folder)
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="cannot be written"):
+        run(data, tmp_path / "locked/out")
+
+
+def test_wrong_on_error(data, tmp_path):
+    with pytest.raises(InputError, match="on_error"):
+        run(data, tmp_path / "out", on_error="ignore")
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_one_image_in_memory_at_a_time(data, tmp_path, monkeypatch, on_error):
+    (data / "bad.nii").write_bytes(b"hello")
+    if on_error == "raise":
+        (data / "bad.nii").unlink()
+    alive: list[weakref.ref] = []
+
+    def read(path):
+        gc.collect()
+        assert not [reference for reference in alive if reference() is not None]
+        image = read_image(path)
+        alive.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(predict, "read_image", read)
+    summary = run(data, tmp_path / "out", on_error=on_error)
+    assert (
+        len(alive)
+        == (10 if on_error == "raise" else 5)
+        == len(summary.written) * (2 if on_error == "raise" else 1)
+    )
+    assert all("AssertionError" not in error for _, error in summary.failed)
+
+
+def test_an_interrupted_run_leaves_whole_files(data, tmp_path, monkeypatch):
+    real = predict.write_mask
+    written = []
+
+    def write(mask, image, path, *rest):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path)
+        real(mask, image, path, *rest)
+
+    monkeypatch.setattr(predict, "write_mask", write)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "out")
+    masks = [name for name in files(tmp_path / "out") if not name.endswith(".json")]
+    assert len(masks) == 2
+    monkeypatch.undo()
+    summary = run(data, tmp_path / "out")
+    assert len(summary.skipped) == 2 and len(summary.written) == 3
+
+
+def test_probability_maps(data, tmp_path):
+    run(data / "scan.nii.gz", tmp_path / "out", probabilities=True)
+    run(data / "a.png", tmp_path / "out", probabilities=True)
+    expected = ["a_seg.json", "scan_seg.json"]
+    for stem, suffix in (("a_seg", ".png"), ("scan_seg", ".nii.gz")):
+        endings = (suffix, f"_prob_effusion_fluid{suffix}", f"_prob_ground_glass{suffix}")
+        expected += [stem + ending for ending in endings]
+    assert files(tmp_path / "out") == sorted(expected)
+    maps = [
+        nib.load(tmp_path / f"out/scan_seg_prob_{name}.nii.gz") for name in ("ground_glass", "effusion_fluid")
+    ]
+    assert all(part.get_data_dtype() == np.uint8 and np.allclose(part.affine, AFFINE) for part in maps)
+    first, second = (part.get_fdata() for part in maps)
+    labels = nib.load(tmp_path / "out/scan_seg.nii.gz").get_fdata()
+    assert first.min() >= 0 and first.max() <= 1 + 1e-6
+    assert (first[labels == 1] >= second[labels == 1]).all() and (first + second)[labels == 0].max() < 0.68
+    assert np.array(Image.open(tmp_path / "out/a_seg_prob_ground_glass.png")).max() > 1
+
+
+def test_pictures_of_a_datalist_are_turned(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    Image.fromarray(np.rot90(array)).save(tmp_path / "upright.png")
+    (tmp_path / "list.json").write_text(
+        json.dumps([{"image": "a.png", "turns": 1}, {"image": "upright.png"}])
+    )
+    run(tmp_path / "list.json", tmp_path / "out")
+    turned, upright = (np.array(Image.open(tmp_path / f"out/{name}_seg.png")) for name in ("a", "upright"))
+    assert np.array_equal(np.rot90(turned), upright) and len(np.unique(upright)) > 1
+
+
+def test_intensity_wish(data, tmp_path):
+    run(data / "scan.nii.gz", tmp_path / "out", intensity="picture")
+    assert json.loads((tmp_path / "out/scan_seg.json").read_text())["intensity"]["name"] == "picture"
+    with pytest.raises(InputError, match="made differently"):
+        run(data / "scan.nii.gz", tmp_path / "out")
