@@ -1,6 +1,6 @@
 """What bundles are made of beside MONAI's parts: runs, their records, and their errors."""
 
-from monai_supmix.bundle.defaults import default_device, default_num_workers
+from monai_supmix.bundle.defaults import default_amp, default_device, default_num_workers
 from monai_supmix.bundle.describe import describe
 from monai_supmix.bundle.errors import error_line, show_error_line_last
 from monai_supmix.bundle.evaluation import EvaluationRun
@@ -9,6 +9,7 @@ from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained
 from monai_supmix.bundle.training import TrainingRun
 
 __all__ = [
+    "default_amp",
     "default_device",
     "default_num_workers",
     "describe",

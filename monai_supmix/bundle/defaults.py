@@ -6,6 +6,8 @@ import os
 
 import torch
 
+from monai_supmix.precision import Amp
+
 
 def default_device() -> torch.device:
     """The GPU of this process where there is one (torchrun's ``LOCAL_RANK``), else the CPU.
@@ -27,3 +29,15 @@ def default_num_workers(device: torch.device | str) -> int:
         0
     """
     return 0 if torch.device(device).type == "cpu" else min(4, max(1, (os.cpu_count() or 2) - 1))
+
+
+def default_amp(device: torch.device | str) -> Amp:
+    """Number format for a compact network: mixed precision on a GPU, float32 on a CPU.
+
+    Reduced precision on a CPU pays for wide layers alone; convolutions of 8 to 64 channels ran slower in it.
+
+    Example:
+        >>> default_amp("cpu")
+        False
+    """
+    return "auto" if torch.device(device).type == "cuda" else False

@@ -8,19 +8,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.data.datalist import Datalist
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
 from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
+from monai_supmix.report import (
+    HISTORY_NAME,
+    CaseGallery,
+    command_line,
+    read_history,
+    write_evaluation_report,
+)
 from monai_supmix.weights_record import current_versions
 
 logger = logging.getLogger(__name__)
 
 
 class EvaluationRun:
-    """Evaluates and writes ``metrics.json`` and ``cases.csv`` into the output folder.
+    """Evaluates and writes its results into the output folder.
+
+    These are ``metrics.json``, ``cases.csv``, ``report.html`` (with the training's part, where its
+    ``history.json`` lies beside the weights) and ``overlays/<case>.png`` of the two best and the two worst
+    cases.
 
     Args:
         evaluator: evaluates the cases; its key metric is a :class:`monai_supmix.metrics.DatasetOverlap`.
@@ -56,6 +68,8 @@ class EvaluationRun:
             )
         self.evaluator, self.trained, self.datalist = evaluator, trained, datalist
         self.output_dir, self.settings = Path(output_dir), dict(settings)
+        self.gallery = CaseGallery(datalist.class_names, evaluator.intensity)
+        self.gallery.attach(evaluator)
 
     def run(self) -> dict[str, Any]:
         """Evaluate all cases.
@@ -75,20 +89,32 @@ class EvaluationRun:
             notes=list(self.datalist.notes),
             versions=current_versions(),
         )
-        write_cases_csv(self.output_dir / "cases.csv", cases, self.datalist.class_names)
-        write_metrics_json(self.output_dir / "metrics.json", summary)
-        for line in describe(summary):
+        files = [self.output_dir / name for name in ("metrics.json", "cases.csv", "report.html")]
+        write_metrics_json(files[0], summary)
+        write_cases_csv(files[1], cases, self.datalist.class_names)
+        write_evaluation_report(files[2], summary, cases, self.gallery, command_line(), self._training())
+        files += self.gallery.save_overviews(self.output_dir / "overlays")
+        for line in (*describe(summary), *closing_lines(self.output_dir, files)):
             logger.info(line)
-        logger.info("written: %s and cases.csv", self.output_dir / "metrics.json")
         return summary
+
+    def _training(self) -> dict[str, Any] | None:
+        """The record of the training that left these weights, if it is there."""
+        path = self.trained.path.parent / HISTORY_NAME
+        try:
+            return read_history(path) if path.exists() else None
+        except InputError as error:
+            logger.warning("the report has no part on the training: %s", error)
+            return None
 
 
 def describe(summary: Mapping[str, Any]) -> list[str]:
-    """The figures of a summary as a small table.
+    r"""The figures of a summary as a small table.
 
     Example:
         >>> classes = {"background": {"iou": 0.9, "dice": 0.95}, "effusion": None}
-        >>> print(*describe({"classes": classes, "mean_iou": 0.9, "mean_dice": 0.95, "num_images": 2}), sep="\\n")
+        >>> summary = {"classes": classes, "mean_iou": 0.9, "mean_dice": 0.95, "num_images": 2}
+        >>> print(*describe(summary), sep="\n")
         2 images             IoU    Dice
         background        0.9000  0.9500
         effusion          absent

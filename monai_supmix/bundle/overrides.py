@@ -7,6 +7,7 @@ gap for ``python -m monai.bundle run``; the front ``python -m monai_supmix`` che
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.bundle.errors import show_error_line_last
-from monai_supmix.bundle.find import nearest
-from monai_supmix.bundle.settings import value_problem
+from monai_supmix.bundle.settings import is_dynamic, value_problem
 from monai_supmix.errors import InputError
 
 # Arguments of `monai.bundle.run` itself; all others are overrides.
@@ -122,8 +122,8 @@ def check_keys(config: Mapping[str, Any], overrides: Mapping[str, Any], files: S
 
     Args:
         config: the merged configuration.
-        overrides: values by key; ``::`` (or ``#``) goes one level down. A new key is accepted only inside an
-            existing dictionary.
+        overrides: values by key; ``::`` (or ``#``) goes one level down. A new key is accepted only as a
+            further argument of a component.
         files: the configuration files, for the message.
     """
     for key, value in overrides.items():
@@ -133,18 +133,23 @@ def check_keys(config: Mapping[str, Any], overrides: Mapping[str, Any], files: S
         place: Any = config
         for depth, part in enumerate(parts):
             entries = _entries(place)
-            if part not in entries and not (depth and depth == len(parts) - 1 and isinstance(place, Mapping)):
-                found = nearest(part, entries, "")
-                meant = "#".join([*parts[:depth], found.removeprefix("did you mean ")]) if found else ""
+            if part not in entries and not (depth == len(parts) - 1 and _is_open(place)):
+                found = difflib.get_close_matches(part, entries, n=1)
+                meant = "#".join([*parts[:depth], *found, *parts[depth + 1 :]])
                 raise InputError(
                     f"--{key}",
                     f"is no key of {', '.join(file.name for file in files)}",
-                    f"did you mean {meant}" if meant else "look up the keys in that file",
+                    f"did you mean {meant}?" if found else "look up the keys in that file",
                 )
             place = entries.get(part)
         expected = value_problem("::".join(parts), value, place)
         if expected is not None:
             raise InputError(f"--{key}", f"is {value!r}", f"give {expected}")
+
+
+def _is_open(place: Any) -> bool:
+    """Whether new keys have a meaning here: arguments of a component, entries of an empty dictionary."""
+    return isinstance(place, Mapping) and ("_target_" in place or not place)
 
 
 def _entries(place: Any) -> dict[str, Any]:
@@ -225,6 +230,12 @@ def check_overrides(argv: Sequence[str] | None = None) -> None:
                 "is None, which monai.bundle leaves out without a word",
                 "use python -m monai_supmix run, or a further configuration file with null",
             )
+        if isinstance(value, str) and "#" in value and not is_dynamic(value):
+            raise InputError(
+                f"--{key}",
+                f"is {value!r}, in which monai.bundle changes the #",
+                "use python -m monai_supmix run, or rename it",
+            )
         if isinstance(value, str) and value in JSON_WORDS:
             raise InputError(
                 f"--{key}", f"is the word {value!r} to monai.bundle", f"write {JSON_WORDS[value]}"
@@ -239,18 +250,29 @@ def _read_as_monai(pairs: Mapping[str, str | None]) -> dict[str, Any]:
         if text is None and key.startswith("no"):
             given[key[2:]] = False
             continue
-        value = parse_value(text)
-        if text is not None and value == text and "#" in text and _parses(text):
-            raise InputError(
-                f"--{key}", f"is {text!r}, of which monai.bundle drops the # and the rest", f"write ./{text}"
-            )
-        given[key] = value
+        given[key] = parse_value(text)
     return given
 
 
-def _parses(text: str) -> bool:
-    try:
-        ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError):
-        return False
-    return True
+def for_monai(value: Any) -> Any:
+    r"""Protect ``#`` in texts such as folder names, which MONAI would turn into ``::``.
+
+    Args:
+        value: the value of an override; expressions, references and macros are left as they are.
+
+    Returns:
+        the value, texts with the sign as an expression that gives the text.
+
+    Example:
+        >>> print(for_monai("out/run#2"))
+        $'out/run\x232'
+        >>> for_monai(["a", 1, "@seed"])
+        ['a', 1, '@seed']
+    """
+    if isinstance(value, (list, tuple)):
+        return [for_monai(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {key: for_monai(entry) for key, entry in value.items()}
+    if isinstance(value, str) and "#" in value and not is_dynamic(value):
+        return "$" + repr(value).replace("#", "\\x23").replace("@", "\\x40")
+    return value

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import ignite.distributed as idist
 from ignite.engine import Engine
 
+from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.describe import describe
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.engines import SemiSupervisedTrainer
@@ -23,7 +24,9 @@ from monai_supmix.handlers.checkpoints import (
     newest_intact,
     read_checkpoint,
 )
+from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.handlers.preemption import Preemption
+from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
 from monai_supmix.weights import save_weights
 from monai_supmix.weights_record import current_versions
 
@@ -33,18 +36,19 @@ logger = logging.getLogger(__name__)
 class TrainingRun:
     """Runs a trainer in an output folder so that it can be stopped anywhere and resumed exactly.
 
-    Leaves ``checkpoints/*.pt`` (full state), ``model.pt`` and ``model.safetensors`` (final weights) in the folder.
+    Leaves ``checkpoints/*.pt`` (full state), ``model.pt`` and ``model.safetensors`` (final weights),
+    ``history.json`` (what was run and how it went) and ``report.html`` (the same to look at) in the folder.
 
     Args:
         trainer: the trainer.
         output_dir: the run's folder; one run at a time.
-        state: what a checkpoint holds beside the trainer's progress, by name: network, optimizers, schedulers,
-            discriminator, history. Entries that are ``None`` are left out.
+        state: what a checkpoint holds beside the trainer's progress, by name: network, optimizers,
+            schedulers, discriminator, history. Entries that are ``None`` are left out.
         record: what is stored with the final weights, see :mod:`monai_supmix.weights`.
-        settings: what must be the same for a resumed run to be the same run; objects are described by their class
-            and arguments, see :func:`monai_supmix.bundle.describe`.
-        resume: ``False`` refuses a folder that holds checkpoints; ``"auto"`` continues from the newest intact one
-            and starts anew where there is none; ``"force"`` continues although settings differ.
+        settings: what must be the same for a resumed run to be the same run; objects are described by their
+            class and arguments, see :func:`monai_supmix.bundle.describe`.
+        resume: ``False`` refuses a folder that holds checkpoints; ``"auto"`` continues from the newest intact
+            one and starts anew where there is none; ``"force"`` continues although settings differ.
         save_interval: iterations between checkpoints.
         total_iterations: when the run is finished.
 
@@ -90,15 +94,34 @@ class TrainingRun:
 
     def _run(self) -> None:
         self._restore()
-        if self.trainer.state.iteration < self.total_iterations:
+        finished = self.trainer.state.iteration >= self.total_iterations
+        if finished:
+            logger.info("this run is finished: nothing to do.")
+        else:
             self.checkpoint.attach(self.trainer)
             Preemption(self._save).attach(self.trainer)
             self.trainer.run()
-        else:
-            logger.info("this run is finished: nothing to do.")
         if idist.get_rank() == 0:
-            path, twin = save_weights(self.output_dir / "model.pt", self.state["network"], self.record)
-            logger.info("written: %s and %s", path, twin.name)
+            files = list(save_weights(self.output_dir / "model.pt", self.state["network"], self.record))
+            history, report = self.output_dir / HISTORY_NAME, self.output_dir / "report.html"
+            if not (finished and history.exists() and report.exists()):  # an evaluation may have added to it
+                self._report(history, report)
+            files += [history, report, *existing_checkpoints(self.output_dir / "checkpoints")]
+            for line in closing_lines(self.output_dir, files):
+                logger.info(line)
+
+    def _report(self, history: Path, report: Path) -> None:
+        course = self.state.get("history", TrainingHistory())
+        record = training_record(
+            self.settings,
+            self.record["class_names"],
+            self.record["versions"],
+            self.total_iterations,
+            course.rows,
+            course.validation_rows,
+        )
+        write_history(history, record)
+        write_training_report(report, record)
 
     def _restore(self) -> None:
         folder = self.output_dir / "checkpoints"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.bundle.find import config_files, find_bundle
-from monai_supmix.bundle.overrides import read_overrides
+from monai_supmix.bundle.overrides import for_monai, read_overrides
 from monai_supmix.data.listing import read_json
 from monai_supmix.errors import InputError
 
@@ -38,8 +39,10 @@ class Configured:
             meta_file=str(configs / "metadata.json"),
             logging_file=str(logging_file) if logging_file.is_file() else False,
             workflow_type=None,
-            **self.overrides,
+            **for_monai(self.overrides),
         )
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_is_news)
         workflow.initialize()
         workflow.run()
         workflow.finalize()
@@ -51,8 +54,13 @@ class Configured:
         parser = ConfigParser()
         parser.read_config([str(file) for file in self.files])
         parser.read_meta(str(self.bundle / "configs" / "metadata.json"))
-        parser.update(self.overrides)
+        parser.update(for_monai(self.overrides))
         return parser
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether to print a message: an engine's note about an exception is none, the exception follows."""
+    return not (record.name.startswith("ignite.engine") and record.levelno == logging.ERROR)
 
 
 def configure(

@@ -58,13 +58,16 @@ def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
         endings: endings with their dot, such as ``".nii.gz"``, in any case.
 
     Raises:
-        InputError: two files differ in their ending only, so that it is unclear which one is meant.
+        InputError: two files differ in their ending only, so that it is unclear which one is meant; or a link
+            leads nowhere.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         ending = next((e for e in endings if path.name.lower().endswith(e)), None)
-        if ending is None or path.name.startswith(".") or not path.is_file():
+        if ending is None or path.name.startswith(".") or path.is_dir():
             continue
+        if not path.exists():
+            raise InputError(path, "is a link that leads nowhere", "mend or remove it")
         stem = path.name[: -len(ending)]
         if stem in found:
             problem = f"both {found[stem].name} and {path.name} exist"

@@ -20,6 +20,7 @@ _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units: unknown, met
 _DTYPES = {np.dtype(code) for code in ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")}
 _COLOUR = {128, 2304}  # RGB24, RGBA32
 _LARGEST_OFFSET = 1 << 26  # extensions before the voxels are small; more is a damaged header
+_LARGEST_CODE = 5  # of sform and qform: unknown, scanner, aligned, Talairach, MNI 152, other template
 _EXPORT = "export it again"
 
 _silent = logging.Logger("nibabel header checks", logging.CRITICAL + 1)
@@ -149,6 +150,7 @@ def _affine(
             notes.append("an axis of one voxel has no voxel size: taken as 1")
         elif not np.isfinite(size) or (size <= 0 and n > 1):
             raise InputError(path, f"a voxel size (pixdim) is {size:g}", remedy)
+    _check_forms(header, path, remedy)
     fixed = header.copy()
     fixed.check_fix(logger=_silent, error_level=100)
     try:
@@ -173,6 +175,16 @@ def _affine(
         notes.append(f"converted from {'metres' if factor > 1 else 'micrometres'} to mm")
     affine[:3] *= factor or 1.0
     return affine
+
+
+def _check_forms(header: nib.Nifti1Header, path: Path, remedy: str) -> None:
+    """Refuse what nibabel would silently set right: odd codes become 0, odd qfacs 1, which mirrors."""
+    for name in ("qform_code", "sform_code"):
+        if not 0 <= header[name] <= _LARGEST_CODE:
+            raise InputError(path, f"its {name} is {int(header[name])}, which has no meaning", remedy)
+    qfac = float(header["pixdim"][0])
+    if header["qform_code"] != 0 and not (qfac >= 0 or qfac == -1):
+        raise InputError(path, f"its qform is damaged (qfac is {qfac:g})", remedy)
 
 
 def _disagreement(header: nib.Nifti1Header, affine: np.ndarray, shape: tuple[int, int, int]) -> float:

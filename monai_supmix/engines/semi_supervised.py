@@ -63,7 +63,7 @@ class SemiSupervisedTrainer(Trainer):
             network's own, for example an exponential moving average; keeping it up to date is the caller's.
         amp: see :func:`monai_supmix.precision.autocast_dtype`.
         seed: the run's seed.
-        max_iterations: stop after this many iterations in all, whatever ``max_epochs`` says.
+        max_iterations: train for this many iterations in all, whatever ``max_epochs`` says.
         train_handlers: MONAI or Ignite handlers.
         trainer_kwargs: further arguments of :class:`monai.engines.Trainer`.
 
@@ -99,6 +99,8 @@ class SemiSupervisedTrainer(Trainer):
         train_handlers: Sequence | None = None,
         **trainer_kwargs: Any,
     ) -> None:
+        if max_iterations is not None:
+            max_epochs = -(-max_iterations // len(train_data_loader))
         super().__init__(
             device=device,
             max_epochs=max_epochs,

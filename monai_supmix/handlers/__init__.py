@@ -1,7 +1,15 @@
-"""Handlers for Ignite and MONAI engines: history, checkpoints, preemption."""
+"""Handlers for Ignite and MONAI engines: history, progress, checkpoints, preemption."""
 
 from monai_supmix.handlers.checkpoints import TrainingCheckpoint
 from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.handlers.preemption import PREEMPTED_STATUS, Preempted, Preemption
+from monai_supmix.handlers.progress import TrainingProgress
 
-__all__ = ["TrainingCheckpoint", "TrainingHistory", "Preemption", "Preempted", "PREEMPTED_STATUS"]
+__all__ = [
+    "TrainingCheckpoint",
+    "TrainingHistory",
+    "TrainingProgress",
+    "Preemption",
+    "Preempted",
+    "PREEMPTED_STATUS",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import logging
 import os
@@ -24,7 +25,7 @@ from monai_supmix.data.masks import mask_suffix, write_json, write_mask
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
 from monai_supmix.inferers.inputs import InputCase, find_inputs
-from monai_supmix.inferers.slice_volume import SliceVolumeInferer
+from monai_supmix.inferers.slice_volume import SliceVolumeInferer, fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights_record import current_versions
@@ -99,22 +100,24 @@ def predict_cases(
     cases, notes = find_inputs(inputs)
     summary = PredictionSummary(notes=notes)
     _check_outputs(cases, output_dir)
-    made_with = {"weights_sha256": weights_sha256, "inference": {**inferer.settings, "intensity": intensity}}
+    made_with = {
+        "weights_sha256": weights_sha256,
+        "inference": {**inferer.settings, "intensity": intensity, "probabilities": probabilities},
+    }
     todo = []
     for case in cases:
-        mask_path = case.output(output_dir)
         with _reporting(case, summary, on_error):
             if overwrite or not _exists(case, output_dir, made_with, summary):
                 todo.append(case)
             else:
-                summary.skipped.append(mask_path)
+                summary.skipped.append(case.output(output_dir))
     hidden = None if inferer.progress else True  # None: hidden unless on a terminal
     if on_error == "raise":
         for _, image in tqdm(read_cases(todo), "checking", len(todo), disable=hidden):
             if isinstance(image, Exception):
                 raise image
-            choose_intensity(record, image, intensity)
             inferer.check(image, network)
+            fit_intensity(image, choose_intensity(record, image, intensity)[1])
             del image  # before the next is read: never two images in memory
     for case, image in tqdm(read_cases(todo), "cases", len(todo), disable=hidden):
         with _reporting(case, summary, on_error):
@@ -131,9 +134,7 @@ def predict_cases(
                 "class_names": list(record.get("class_names", [])),
                 **made_with,
                 "intensity": {"name": name, "rule": record["intensity"][name]},
-                "precision": str(autocast_dtype(inferer.amp, _device(network)) or torch.float32).removeprefix(
-                    "torch."
-                ),
+                "precision": _precision(inferer, network),
                 "settings": dict(settings or {}),
                 "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
                 "shape": list(mask.shape),
@@ -184,19 +185,24 @@ def _reporting(case: InputCase, summary: PredictionSummary, on_error: str) -> It
         summary.failed.append((case.name, text))
 
 
+def _real(path: Path) -> Path:
+    """Where a path leads; unlike `Path.resolve` it leaves a link to itself for the reader to refuse."""
+    return Path(os.path.realpath(path))
+
+
 def _check_outputs(cases: Sequence[InputCase], output_dir: Path) -> None:
     """Check that results have distinct names, lie below the output folder and replace no input."""
     remedy = "choose another output_dir, or change its permissions"
-    root = output_dir.resolve()
+    root = _real(output_dir)
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
     if not existing.is_dir():
         raise InputError(output_dir, f"{existing} is a file, not a folder", remedy)
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(output_dir, "cannot be written", remedy)
-    read = {case.path.resolve() for case in cases}
+    read = {_real(case.path) for case in cases}
     planned: dict[Path, InputCase] = {}
     for case in cases:
-        place = case.output(output_dir).resolve()
+        place = _real(case.output(output_dir))
         if not place.is_relative_to(root):
             raise InputError(
                 case.path, f"its result would lie outside {output_dir}", "remove the link in output_dir"
@@ -239,6 +245,9 @@ def _probability_maps(
     image: CaseImage, mask_path: Path, record: Mapping[str, Any], wanted: bool
 ) -> Iterator[np.ndarray | None]:
     """Give an array ``(classes, *shape)`` on disk; write its foreground maps when the block ends well."""
+    stem = mask_path.name.removesuffix(mask_suffix(image))
+    for old in mask_path.parent.glob(f"{glob.escape(stem)}_prob_*"):  # of the mask that is replaced
+        old.unlink()
     if not wanted:
         yield None
         return
@@ -247,7 +256,6 @@ def _probability_maps(
     try:
         maps = np.memmap(temporary, np.uint8, "w+", shape=(*image.label_shape, len(names)), order="F")
         yield np.moveaxis(maps, -1, 0)
-        stem = mask_path.name.removesuffix(mask_suffix(image))
         for index, name in enumerate(names[1:], start=1):
             safe = re.sub(r"[^\w-]+", "_", name)
             path = mask_path.with_name(f"{stem}_prob_{safe}{mask_suffix(image)}")
@@ -256,5 +264,7 @@ def _probability_maps(
         temporary.unlink(missing_ok=True)
 
 
-def _device(network: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+def _precision(inferer: SliceVolumeInferer, network: nn.Module) -> str:
+    """Number format of the forward pass, which may differ between machines and change single pixels."""
+    device = inferer.device or next((parameter.device for parameter in network.parameters()), "cpu")
+    return str(autocast_dtype(inferer.amp, device) or torch.float32).removeprefix("torch.")

@@ -161,11 +161,7 @@ class SliceVolumeInferer:
             ValueError: the network's output or `probabilities` has the wrong shape.
         """
         planes, shape = self.check(image, network)
-        try:
-            params = intensity.fit(image.values())
-        except ValueError as error:
-            remedy = "give an image of the kind that the network was trained on"
-            raise InputError(image.path, f"the intensity rule does not apply ({error})", remedy) from error
+        params = fit_intensity(image, intensity)
         mask = np.zeros(image.label_shape, np.uint8, order="C" if image.is_picture else "F")
         target = planes.view(mask)
         if self.device is not None:
@@ -229,6 +225,26 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def fit_intensity(image: CaseImage, intensity: IntensityRule) -> dict[str, Any]:
+    """Fit an intensity rule to a whole image.
+
+    Args:
+        image: the image.
+        intensity: the rule.
+
+    Returns:
+        what the rule needs to know to be applied to parts of the image.
+
+    Raises:
+        InputError: the rule does not apply, for example because a fundus picture is black.
+    """
+    try:
+        return intensity.fit(image.values())
+    except ValueError as error:
+        remedy = "give an image of the kind that the network was trained on"
+        raise InputError(image.path, f"the intensity rule does not apply ({error})", remedy) from error
 
 
 def check_channels(image: CaseImage, network: nn.Module) -> None:

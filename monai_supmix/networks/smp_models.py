@@ -105,6 +105,7 @@ def pretrained_statistics(
     return tuple([values[c % len(values)] for c in range(in_channels)] for values in (mean, std))
 
 
+@torch.enable_grad()
 def decoder_levels(model: Any, in_channels: int, size: tuple[int, int]) -> list[int]:
     """Find the encoder levels that a model's decoder reads, by asking which of them gets a gradient.
 
@@ -180,5 +181,6 @@ def _weights_error(encoder_name: str, encoder_weights: str, error: Exception) ->
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error.args[0] if error.args else error).strip().splitlines() or [type(error).__name__]
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    lines = text.strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".")

@@ -194,8 +194,8 @@ class BatchCompose(Compose):
     """Compose array transforms over a batch of images, each image with its own random draw.
 
     Transforms of this package, and any other with ``apply_batch``, see the whole batch at once. MONAI's own
-    array transforms, for example ``RandCoarseDropout`` for Cutout or Random Erasing, are called image by image.
-    ``set_random_state(seed=...)`` reaches all of them.
+    array transforms, for example ``RandCoarseDropout`` for Cutout or Random Erasing, are called image by
+    image. ``set_random_state(seed=...)`` reaches all of them.
 
     Args:
         transforms: array transforms that keep the shape of an image; a sequence, a single one, or a MONAI
@@ -234,7 +234,8 @@ class BatchCompose(Compose):
             ValueError: when a transform changes the shape of an image.
         """
         batch: Tensor = convert_to_tensor(images, track_meta=False)
-        batch = batch.clone(memory_format=torch.contiguous_format)  # the one copy: from here on it is ours
+        # the one copy: some of MONAI's transforms too, RandCoarseDropout for one, write into their input
+        batch = batch.clone(memory_format=torch.contiguous_format)
         for transform in self.transforms:
             if hasattr(transform, "apply_batch_"):
                 transform.apply_batch_(batch)
@@ -265,9 +266,7 @@ def _flatten(transforms: Any) -> Iterator[Callable]:
 
 
 def _apply_to_one(transform: Callable, image: Tensor) -> Tensor:
-    # the clone: some of MONAI's transforms, RandCoarseDropout among them, write into the tensor they are
-    # given
-    result = convert_to_tensor(transform(image.clone()), track_meta=False)
+    result = convert_to_tensor(transform(image), track_meta=False)
     if not isinstance(result, Tensor) or result.shape != image.shape:
         got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise ValueError(f"{type(transform).__name__} made {got} of an image of shape {tuple(image.shape)}.")

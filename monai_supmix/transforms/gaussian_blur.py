@@ -59,9 +59,8 @@ def _blur_(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
     taps = torch.softmax(-0.5 * (offsets / per_image(sigmas, images).view(-1, 1)) ** 2, dim=1)
     # a narrow Gaussian's far taps are denormal numbers, with which processors reckon ten times slower
     band = _band(F.threshold(taps, 1e-12, 0.0), _BLOCK)
-    with torch.autocast(images.device.type, enabled=False):  # a blur in half precision shows as banding
-        for axis in range(2, images.ndim):
-            _blur_axis_(images, band, axis, radius)
+    for axis in range(2, images.ndim):
+        _blur_axis_(images, band, axis, radius)
     return images
 
 

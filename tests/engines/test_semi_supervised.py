@@ -162,8 +162,9 @@ def test_a_teacher_gives_the_pseudo_labels():
     assert outputs[0]["confidence_coverage"] == 1
 
 
-def test_max_iterations_overrides_epochs():
-    engine, outputs = run(max_epochs=100, max_iterations=4)
+@pytest.mark.parametrize("max_epochs", [1, 100])
+def test_max_iterations_overrides_epochs(max_epochs):
+    engine, outputs = run(max_epochs=max_epochs, max_iterations=4)
     assert len(outputs) == 4
     assert engine.state.iteration == 4
 

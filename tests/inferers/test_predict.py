@@ -1,6 +1,5 @@
 """Many cases: everything checked first, whole files or none, results that can be traced and resumed."""
 
-import gc
 import json
 import os
 import weakref
@@ -101,7 +100,7 @@ def test_nothing_of_the_patient_is_written(data, tmp_path):
         assert secret not in text
 
 
-@pytest.mark.parametrize("damage", ["crc", "4d", "empty", "text", "no rule"])
+@pytest.mark.parametrize("damage", ["crc", "4d", "empty", "text", "channels"])
 def test_raise_checks_everything_before_the_first_mask(data, tmp_path, damage):
     bad = data / "z.nii.gz"
     packed = bytearray((data / "scan.nii.gz").read_bytes())
@@ -110,9 +109,20 @@ def test_raise_checks_everything_before_the_first_mask(data, tmp_path, damage):
     bad.write_bytes({"empty": b"", "text": b"hello"}.get(damage, bytes(packed)))
     if damage == "4d":
         nib.save(nib.Nifti1Image(scan((4, 4, 4, 2)), AFFINE), bad)
-    network = tiny_network(3) if damage == "no rule" else NETWORK
+    network = tiny_network(3) if damage == "channels" else NETWORK
     with pytest.raises(InputError):
         run(data, tmp_path / "out", network=network)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rule_that_does_not_apply_is_found_before_the_first_mask(tmp_path):
+    """A black fundus picture has no field of view; that shows only when the rule looks at its values."""
+    record = {"class_names": ["a", "b", "c"], "intensity": {"picture": {"rule": "field_of_view_scale"}}}
+    (tmp_path / "data").mkdir()
+    for name, level in (("a", 120), ("z", 0)):
+        Image.fromarray(np.full((16, 16, 3), level, np.uint8)).save(tmp_path / f"data/{name}.png")
+    with pytest.raises(InputError, match=r"z\.png: the intensity rule does not apply"):
+        predict_cases(tmp_path / "data", tmp_path / "out", tiny_network(3), record, SliceVolumeInferer())
     assert not (tmp_path / "out").exists()
 
 
@@ -219,7 +229,6 @@ def test_one_image_in_memory_at_a_time(data, tmp_path, monkeypatch, on_error):
     alive: list[weakref.ref] = []
 
     def read(path):
-        gc.collect()
         assert not [reference for reference in alive if reference() is not None]
         image = read_image(path)
         alive.append(weakref.ref(image))
@@ -272,6 +281,10 @@ def test_probability_maps(data, tmp_path):
     assert first.min() >= 0 and first.max() <= 1 + 1e-6
     assert (first[labels == 1] >= second[labels == 1]).all() and (first + second)[labels == 0].max() < 0.68
     assert np.array(Image.open(tmp_path / "out/a_seg_prob_ground_glass.png")).max() > 1
+    with pytest.raises(InputError, match="made differently"):
+        run(data / "a.png", tmp_path / "out")
+    run(data / "a.png", tmp_path / "out", overwrite=True)
+    assert not list((tmp_path / "out").glob("a_seg_prob_*"))
 
 
 def test_pictures_of_a_datalist_are_turned(tmp_path):

@@ -60,6 +60,11 @@ def test_the_outermost_levels_that_the_decoder_reads_are_dropped(architecture):
     assert network.eval()(torch.rand(1, 3, 128, 128), num_dropped=1).shape == (2, 2, 128, 128)
 
 
+def test_the_levels_are_found_also_where_gradients_are_off():
+    with torch.no_grad():
+        assert build().dropout_levels == [2, 5]
+
+
 def test_the_library_is_covered():
     assert set(READ) == {model.__name__ for model in smp.MODEL_ARCHITECTURES_MAPPING.values()} - {"DPT"}
 

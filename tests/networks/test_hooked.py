@@ -28,26 +28,25 @@ def dynunet(dims, **settings):
     return DynUNet(dims, 1, 3, kernels, strides, strides[1:], filters=[4, 8, 8], **settings)
 
 
+SWIN = {"feature_size": 12, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1), "norm_name": "batch"}
 NETWORKS = {
     "UNet": (lambda d: UNet(d, 1, 3, (4, 8, 8), (2, 2), norm="batch"), ("model.0", "model.1.submodule.1")),
     "BasicUNet": (lambda d: BasicUNet(d, 1, 3, features=SMALL), ("conv_0", "down_4")),
     "BasicUNetPlusPlus": (lambda d: BasicUNetPlusPlus(d, 1, 3, features=SMALL), ("conv_0_0", "conv_4_0")),
     "DynUNet": (dynunet, ("input_block", "bottleneck")),
     "SegResNet": (lambda d: SegResNet(d, 4, 1, 3, norm="batch"), ("convInit", "down_layers.3")),
+    "SwinUNETR": (lambda d: SwinUNETR(1, 3, spatial_dims=d, **SWIN), ("encoder1", "encoder10")),
 }
-
-SWIN_UNETR = (
-    lambda d: SwinUNETR(1, 3, feature_size=12, spatial_dims=d, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
-    ("encoder1", "encoder10"),
-)
 needs_einops = pytest.mark.skipif(find_spec("einops") is None, reason="einops is not installed")
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("name", [*NETWORKS, pytest.param("SwinUNETR", marks=needs_einops)])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=needs_einops if name == "SwinUNETR" else ()) for name in NETWORKS]
+)
 def test_protocol(device, dims, name):
-    build, modules = NETWORKS.get(name, SWIN_UNETR)
+    build, modules = NETWORKS[name]
     torch.manual_seed(0)
     network = HookedNetwork(build(dims), modules).to(device)
     check_protocol(network, torch.rand(2, 1, *[32] * dims, device=device), num_classes=3)

@@ -1,0 +1,150 @@
+"""Where a training stands: a live bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from monai_supmix.handlers.history import TrainingHistory
+
+logger = logging.getLogger(__name__)
+
+_BAR = "{desc} {percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
+
+class TrainingProgress:
+    """Shows epoch, iteration, loss and its terms, confidence coverage, validation IoU and the time left.
+
+    On a terminal this is one bar; log lines appear above it. Elsewhere it is a line in the log for each row
+    of the history. Figures are those of the history's newest row, so following a training does not make a GPU
+    wait. Under several processes the first one shows it.
+
+    Args:
+        history: collects the figures; attach it to the engine before this.
+        total_iterations: when the run is finished.
+        stream: where the bar goes; ``None`` is the standard error output.
+
+    Example:
+        >>> import io, torch
+        >>> class Terminal(io.StringIO):
+        ...     def isatty(self): return True
+        >>> engine, screen = Engine(lambda engine, batch: {"loss": torch.tensor(0.5)}), Terminal()
+        >>> history = TrainingHistory(interval=2)
+        >>> history.attach(engine)
+        >>> TrainingProgress(history, total_iterations=4, stream=screen).attach(engine)
+        >>> _ = engine.run(range(2), max_epochs=2)
+        >>> screen.getvalue().splitlines()[-1].split("[")[0]
+        'epoch 2/2 100%|############| 4/4 '
+    """
+
+    def __init__(self, history: TrainingHistory, total_iterations: int, stream: TextIO | None = None) -> None:
+        self.history, self.total_iterations, self.stream = history, total_iterations, stream
+        self._bar: tqdm | None = None
+        self._open = contextlib.ExitStack()
+        self._shown = self._first = 0
+        self._started = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        if idist.get_rank() > 0:
+            return
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def _start(self, engine: Engine) -> None:
+        self._shown, self._first = len(self.history.rows), engine.state.iteration
+        self._started = time.monotonic()
+        stream = self.stream or sys.stderr
+        if not stream.isatty():
+            return
+        self._open.enter_context(logging_redirect_tqdm())
+        self._bar = self._open.enter_context(
+            tqdm(
+                total=self.total_iterations,
+                initial=self._first,
+                desc=self._epoch(engine),
+                file=stream,
+                dynamic_ncols=True,
+                bar_format=_BAR,
+                ascii=None if (getattr(stream, "encoding", None) or "").lower().startswith("utf") else " #",
+            )
+        )
+
+    def _step(self, engine: Engine) -> None:
+        if self._bar is not None:
+            self._bar.update()
+        if len(self.history.rows) > self._shown:
+            self._show(engine)
+
+    def _show(self, engine: Engine) -> None:
+        self._shown = len(self.history.rows)
+        validations = self.history.validation_rows
+        text = progress_text(self.history.rows[-1], validations[-1] if validations else None)
+        if self._bar is not None:
+            self._bar.set_description_str(self._epoch(engine), refresh=False)
+            self._bar.set_postfix_str(text)
+            return
+        iteration = engine.state.iteration
+        seconds = (time.monotonic() - self._started) / max(1, iteration - self._first)
+        left = tqdm.format_interval(math.ceil(seconds * max(0, self.total_iterations - iteration)))
+        place = f"{self._epoch(engine)}, iteration {iteration}/{self.total_iterations}"
+        logger.info("%s: %s, %s left", place, text, left)
+
+    def _epoch(self, engine: Engine) -> str:
+        length = engine.state.epoch_length or self.total_iterations
+        epoch, epochs = (
+            max(1, math.ceil(n / length)) for n in (engine.state.iteration, self.total_iterations)
+        )
+        return f"epoch {epoch}/{epochs}"
+
+    def _finish(self, engine: Engine) -> None:
+        if len(self.history.rows) > self._shown:
+            self._show(engine)
+        self._open.close()
+        self._bar = None
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        self._open.close()
+        self._bar = None
+        # Ignite takes an error for handled once its handlers return: the last of them raises it again.
+        if engine._event_handlers[Events.EXCEPTION_RAISED][-1][0] == self._fail:
+            raise error
+
+
+def progress_text(row: Mapping[str, Any], validation: Mapping[str, Any] | None = None) -> str:
+    """The figures of a row of the history in one line.
+
+    Args:
+        row: a row of :class:`monai_supmix.handlers.TrainingHistory`.
+        validation: the newest of its validation rows.
+
+    Returns:
+        loss and its terms, share of confident pixels and validation IoU, as far as there are.
+
+    Example:
+        >>> row = {"iteration": 10, "loss": 0.5, "loss_supervised": 0.75, "confidence_coverage": 0.834}
+        >>> progress_text(row, {"mean_iou": 0.6123})
+        'loss 0.500 (supervised 0.750), confident 83 %, validation IoU 0.612'
+    """
+    terms = {name.removeprefix("loss_").replace("_", " "): row[name] for name in row if name[:5] == "loss_"}
+    parts = [f"loss {row['loss']:.3f}"] if "loss" in row else []
+    if terms:
+        parts.append(f"({', '.join(f'{name} {value:.3f}' for name, value in terms.items())})")
+    figures = [" ".join(parts)] if parts else []
+    if "confidence_coverage" in row:
+        figures.append(f"confident {100 * row['confidence_coverage']:.0f} %")
+    if validation and "mean_iou" in validation:
+        figures.append(f"validation IoU {validation['mean_iou']:.3f}")
+    return ", ".join(figures)

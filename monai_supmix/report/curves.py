@@ -1,0 +1,138 @@
+"""Curves of a training as small drawings inside the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from monai_supmix.report.markup import escape, number
+
+Points = Sequence[tuple[float, float | None]]
+
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 380, 200, 46, 10, 8, 24
+_MAX_POINTS = 240
+
+
+def line_chart(title: str, series: Mapping[str, Points], as_percent: bool = False, caption: str = "") -> str:
+    """Draw curves over the iterations.
+
+    Args:
+        title: heading of the chart.
+        series: for each curve its points ``(iteration, value)``; a value that is ``None`` leaves a gap. Long
+            curves are averaged to some 240 points.
+        as_percent: values are fractions, shown in %.
+        caption: a remark below the heading.
+
+    Returns:
+        HTML with an inline drawing; the heading's legend has the newest value of each curve. Empty when no
+        curve has a value.
+
+    Example:
+        >>> "<polyline" in line_chart("loss", {"loss": [(10, 1.0), (20, 0.5)]})
+        True
+        >>> line_chart("loss", {"loss": []})
+        ''
+    """
+    known = {
+        name: [(x, y) for x, y in points if y is not None and math.isfinite(y)]
+        for name, points in series.items()
+    }
+    known = {name: points for name, points in known.items() if points}
+    if not known:
+        return ""
+    values = [y for points in known.values() for _, y in points]
+    ticks = nice_ticks(min(0.0, *values), max(values))
+    first = min(points[0][0] for points in known.values())
+    last = max(points[-1][0] for points in known.values())
+    x_ticks = [tick for tick in nice_ticks(first, last) if first <= tick <= last]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - first) / (last - first) if last > first else 0.5
+        up = (y - ticks[0]) / (ticks[-1] - ticks[0])
+        return (
+            round(_LEFT + across * (_WIDTH - _LEFT - _RIGHT), 1),
+            round(_HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM), 1),
+        )
+
+    drawing = []
+    for tick in ticks:
+        _, y = place(first, tick)
+        drawing.append(f'<path class="grid" d="M{_LEFT} {y}H{_WIDTH - _RIGHT}"/>')
+        drawing.append(
+            f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{_tick(tick, as_percent)}</text>'
+        )
+    for tick in x_ticks:
+        x, _ = place(tick, ticks[0])
+        drawing.append(f'<text x="{x}" y="{_HEIGHT - 6}" text-anchor="middle">{tick:g}</text>')
+    for index, name in enumerate(series):
+        for run in _runs(_thinned(series[name])):
+            spots = [place(x, y) for x, y in run]
+            if len(spots) == 1:
+                x, y = spots[0]
+                drawing.append(f'<circle class="c{index % 7}" cx="{x}" cy="{y}" r="3"/>')
+            else:
+                drawn = " ".join(f"{x},{y}" for x, y in spots)
+                drawing.append(f'<polyline class="c{index % 7}" points="{drawn}"/>')
+    legend = "".join(
+        f'<li><i class="c{index % 7}"></i>{escape(name)} <b>{_value(known[name][-1][1], as_percent)}</b></li>'
+        for index, name in enumerate(series)
+        if name in known
+    )
+    remark = f"<p>{escape(caption)}</p>" if caption else ""
+    return (
+        f'<figure class="chart"><figcaption><h3>{escape(title)}</h3>{remark}<ul>{legend}</ul></figcaption>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)} over the iterations">'
+        f"{''.join(drawing)}</svg></figure>"
+    )
+
+
+def nice_ticks(low: float, high: float) -> list[float]:
+    """Round numbers that enclose a range, about five of them.
+
+    Example:
+        >>> nice_ticks(0, 0.83)
+        [0.0, 0.25, 0.5, 0.75, 1.0]
+        >>> nice_ticks(5, 5)
+        [4.0, 5.0, 6.0]
+    """
+    if high <= low:
+        pad = abs(low) * 0.2
+        low, high = (low - pad, high + pad) if pad else (0.0, 1.0)
+    rough = (high - low) / 4
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    start, stop = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{count * step:.10g}") for count in range(start, stop + 1)]
+
+
+def _thinned(points: Points) -> Points:
+    """Means of neighbours, so that a long training stays a small drawing."""
+    width = math.ceil(len(points) / _MAX_POINTS)
+    if width < 2:
+        return points
+    thinned: list[tuple[float, float | None]] = []
+    for start in range(0, len(points), width):
+        part = points[start : start + width]
+        values = [y for _, y in part if y is not None and math.isfinite(y)]
+        mean = sum(values) / len(values) if values else None
+        thinned.append((part[-1][0], mean))
+    return thinned
+
+
+def _runs(points: Points) -> list[list[tuple[float, float]]]:
+    """Stretches without a gap."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for x, y in points:
+        if y is None or not math.isfinite(y):
+            runs.append([])
+        else:
+            runs[-1].append((x, y))
+    return [run for run in runs if run]
+
+
+def _tick(value: float, as_percent: bool) -> str:
+    return f"{100 * value:.4g} %" if as_percent else f"{value:.4g}"
+
+
+def _value(value: float, as_percent: bool) -> str:
+    return f"{100 * value:.1f} %" if as_percent else number(value)

@@ -1,0 +1,216 @@
+"""The report of an evaluation: figures, cases, and pictures of the best and the worst."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_supmix.files import atomic_write
+from monai_supmix.metrics import CaseMeasures
+from monai_supmix.metrics.overlap import dice, iou, mean_present
+from monai_supmix.report.gallery import CaseGallery, ShownCase, within_budget
+from monai_supmix.report.markup import Cell, escape, facts, notes_box, number, section, settings_list, table
+from monai_supmix.report.page import class_key, error_key, page
+from monai_supmix.report.pictures import PlanePictures
+from monai_supmix.report.training import command_box, training_sections, versions_line
+
+_PICTURES_BUDGET = 3_000_000  # bytes; as base64 a third more, and the whole page stays below 5 MB
+_MAX_ROWS = 1000
+_OUTCOMES = ("measured", "missed", "spurious", "absent")
+
+
+def write_evaluation_report(
+    path: str | os.PathLike[str],
+    summary: Mapping[str, Any],
+    cases: Mapping[str, CaseMeasures],
+    gallery: CaseGallery,
+    command: str,
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the report of an evaluation as one HTML file that needs nothing else, atomically.
+
+    Args:
+        path: the file; its folder must exist.
+        summary: what :func:`monai_supmix.metrics.summarize` returned, with ``checkpoint``,
+            ``checkpoint_sha256``, ``settings``, ``notes`` and ``versions``.
+        cases: measures of each case by its name.
+        gallery: has looked at the cases.
+        command: repeats the evaluation.
+        training: the record of the training that made the weights, where it is known.
+
+    Raises:
+        InputError: when the system refuses to write.
+    """
+    names = list(summary["classes"])
+    sections = [
+        _results(summary),
+        _pictures(gallery),
+        _cases(cases, names, summary["notes"]),
+        _evaluated(summary, command),
+        *(training_sections(training) if training is not None else []),
+    ]
+    text = page("Evaluation report", f"Classes: {', '.join(names)}", sections)
+    with atomic_write(Path(path), text=True) as file:
+        file.write(text)
+
+
+def _results(summary: Mapping[str, Any]) -> str:
+    known = [figures for figures in summary["classes"].values() if figures]
+    columns = ["class", "IoU", "Dice"]
+    extra: dict[str, str] = {}
+    if any("hd95_mm" in figures for figures in known):
+        extra |= {"hd95_mm": "HD95 [mm]", **{outcome: outcome for outcome in _OUTCOMES}}
+    if any("true_ml" in figures for figures in known):
+        extra |= {"true_ml": "true [ml]", "predicted_ml": "predicted [ml]"}
+    keys = ["iou", "dice", *extra]
+    rows: list[list[Cell]] = [
+        [name, *((figures or {}).get(key) for key in keys)] for name, figures in summary["classes"].items()
+    ]
+    mean: list[Cell] = ["mean", summary["mean_iou"], summary["mean_dice"], *(None for _ in extra)]
+    tiles = {
+        "mean IoU": summary["mean_iou"],
+        "mean Dice": summary["mean_dice"],
+        "test images": summary["num_images"],
+    }
+    shown = "".join(
+        f"<div><b>{'&ndash;' if value is None else number(value)}</b><span>{name}</span></div>"
+        for name, value in tiles.items()
+    )
+    about = (
+        '<p class="dim">IoU and Dice are ratios of pixels counted over the whole test set, on the grid of '
+        "the truth. A class in neither truth nor prediction has a dash and is left out of the means.</p>"
+    )
+    return section(
+        "results",
+        "Results",
+        notes_box(summary["notes"]),
+        f'<div class="figures">{shown}</div>',
+        table([*columns, *extra.values()], rows, mean, bars=("IoU", "Dice")),
+        about,
+    )
+
+
+def _cases(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], notes: Sequence[str]) -> str:
+    foreground = list(enumerate(class_names))[1:]
+    with_distances = any(case.distances is not None for case in cases.values())
+    with_volumes = any(case.volumes_ml is not None for case in cases.values())
+    columns = ["case", "mean foreground IoU", *(f"{name} IoU" for name in class_names)]
+    columns += [f"{name} Dice" for _, name in foreground]
+    bars = columns[1:]
+    for _, name in foreground:
+        columns += [f"{name} HD95 [mm]"] if with_distances else []
+        columns += [f"{name} true [ml]", f"{name} predicted [ml]"] if with_volumes else []
+    rows: list[list[Cell]] = []
+    for case, measures in cases.items():
+        ious, dices = iou(measures.counts), dice(measures.counts)
+        row: list[Cell] = [case, *(_or_none(v) for v in (mean_present(ious[1:]), *ious, *dices[1:]))]
+        for index, _ in foreground:
+            if with_distances:
+                distance = measures.distances[index] if measures.distances is not None else None
+                row.append(distance.hd95_mm if distance is not None else None)
+            if with_volumes:
+                volumes = measures.volumes_ml[index] if measures.volumes_ml is not None else None
+                row += list(volumes or (None, None))
+        rows.append(row)
+    told = f"All {len(rows)} cases; click a head to sort. Counts of pixels are in cases.csv."
+    if len(rows) > _MAX_ROWS:
+        rows = sorted(rows, key=lambda row: 2.0 if row[1] is None else float(row[1]))[:_MAX_ROWS]
+        told = f"The worst {_MAX_ROWS} of {len(cases)} cases; all of them are in cases.csv."
+    text = f'<p class="dim">{told}</p>'
+    return section("cases", "Cases", notes_box(notes), text, table(columns, rows, bars=bars))
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _evaluated(summary: Mapping[str, Any], command: str) -> str:
+    shown = facts(
+        {
+            "weights": Path(summary["checkpoint"]).name,
+            "SHA-256": summary["checkpoint_sha256"],
+            "versions": versions_line(summary["versions"]),
+        }
+    )
+    settings = (
+        f'<p class="label">Settings</p><div class="settings">{settings_list(summary["settings"])}</div>'
+    )
+    return section("evaluated", "What was evaluated", shown, settings, command_box(command))
+
+
+def _pictures(gallery: CaseGallery) -> str:
+    names = gallery.class_names
+    cases = within_budget([*gallery.worst, *gallery.best], _PICTURES_BUDGET)
+    if not cases:
+        text = "<p>No case has anything but background, neither in truth nor in prediction.</p>"
+        return section("pictures", "Worst and best cases", text)
+    count = len(gallery.worst)
+    titles = [f"Worst {n + 1}" for n in range(count)] + [f"Best {n + 1}" for n in range(len(cases) - count)]
+    about = (
+        '<p class="dim">By mean IoU over the classes other than background. Volumes show slices with '
+        "something to see, in the radiological view. Click a picture to enlarge it.</p>"
+    )
+    keys = (
+        f'<p class="label">Truth and prediction</p>{class_key(names)}'
+        f'<p class="label">Errors</p>{error_key(names)}'
+    )
+    strength = (
+        '<label class="strength">Strength of the colours '
+        '<input type="range" min="0" max="100" value="80"></label>'
+    )
+    shown = "".join(_case(title, case, names) for title, case in zip(titles, cases, strict=True))
+    return section("pictures", "Worst and best cases", about, keys, strength, shown)
+
+
+def _case(title: str, case: ShownCase, class_names: Sequence[str]) -> str:
+    figures = ", ".join(
+        f"{name} {value:.3f}"
+        for name, value in zip(class_names[1:], case.ious[1:].tolist(), strict=True)
+        if not np.isnan(value)
+    )
+    head = f"<h3>{title}: {escape(case.case)} <small>IoU: {escape(figures)}</small></h3>"
+    slider = ""
+    if len(case.planes) > 1:
+        slider = (
+            f'<label>Slice <input type="range" min="0" max="{len(case.planes) - 1}" value="{case.start}" '
+            'step="1" autocomplete="off"><output></output></label>'
+        )
+    planes = "".join(
+        _plane(plane, case.num_planes, hidden=index != case.start) for index, plane in enumerate(case.planes)
+    )
+    return f'<article class="case">{head}{slider}{planes}</article>'
+
+
+def _plane(plane: PlanePictures, num_planes: int, hidden: bool) -> str:
+    height, width = plane.size
+    shape = f'style="aspect-ratio:{width}/{height}"'
+    over = {"Truth": plane.truth, "Prediction": plane.prediction, "Errors": plane.errors}
+    tiles = [_tile("Input", shape)]
+    for name, png in over.items():
+        tiles.append(_tile(name, shape, f'<img alt="{name}" src="data:image/png;base64,{_base64(png)}">'))
+    # The image lies once in the page, whatever the number of tiles that show it.
+    base = f"--base:url(data:image/jpeg;base64,{_base64(plane.image)})"
+    kind = "slice tiles small" if max(plane.size) < 160 else "slice tiles"
+    state = " hidden" if hidden else ""
+    return (
+        f'<div class="{kind}"{state} data-place="{plane.index + 1} of {num_planes}" style="{base}">'
+        f"{''.join(tiles)}</div>"
+    )
+
+
+def _tile(name: str, shape: str, overlay: str = "") -> str:
+    kind = "tile tinted" if overlay else "tile"
+    return (
+        f'<figure class="{kind}"><figcaption>{name}</figcaption>'
+        f'<div class="view" role="button" tabindex="0" title="enlarge" {shape}>'
+        f'<div class="base"></div>{overlay}</div></figure>'
+    )
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

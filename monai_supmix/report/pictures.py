@@ -1,0 +1,127 @@
+"""Small pictures of one plane: the image, and what is drawn over it, as bytes for a page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from monai_supmix.handlers.overlays import overlay_errors, overlay_labels, to_rgb
+
+
+@dataclass(frozen=True)
+class PlanePictures:
+    """One plane of a case as encoded pictures of one size.
+
+    Attributes:
+        index: number of the plane in the volume, from 0.
+        size: ``(height, width)`` in pixels.
+        image: the image, JPEG.
+        truth: true classes in colour on nothing, PNG.
+        prediction: predicted classes alike.
+        errors: how they agree, in :data:`monai_supmix.handlers.overlays.ERROR_COLOURS`, PNG.
+    """
+
+    index: int
+    size: tuple[int, int]
+    image: bytes
+    truth: bytes
+    prediction: bytes
+    errors: bytes
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all four pictures."""
+        return sum(map(len, (self.image, self.truth, self.prediction, self.errors)))
+
+
+def draw_plane(
+    image: np.ndarray,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    longest: int,
+    spacing: tuple[float, float] | None = None,
+    index: int = 0,
+) -> PlanePictures:
+    """Draw one plane.
+
+    Args:
+        image: ``(C, H, W)`` in [0, 1].
+        truth: true classes, ``(H, W)`` integers, 0 is background.
+        prediction: predicted classes, same shape.
+        longest: length of the longer side in pixels; smaller planes keep their size.
+        spacing: mm per row and column, so that the picture has the plane's true proportions.
+        index: number of the plane.
+
+    Returns:
+        the encoded pictures.
+
+    Example:
+        >>> labels = np.eye(8, dtype=np.uint8)
+        >>> draw_plane(np.zeros((1, 8, 8)), labels, labels, longest=4).size
+        (4, 4)
+    """
+    size = shown_size(truth.shape, longest, spacing)
+    truth, prediction = _nearest(truth, size), _nearest(prediction, size)
+    black = np.zeros(size)
+    picture = Image.fromarray(to_rgb(image)).resize((size[1], size[0]), Image.Resampling.LANCZOS)
+    if len(image) != 3:
+        picture = picture.convert("L")
+    return PlanePictures(
+        index,
+        size,
+        _jpeg(picture),
+        _on_nothing(overlay_labels(black, truth, opacity=1.0)),
+        _on_nothing(overlay_labels(black, prediction, opacity=1.0)),
+        _on_nothing(overlay_errors(black, truth, prediction, opacity=1.0)),
+    )
+
+
+def shown_size(
+    shape: Sequence[int], longest: int, spacing: tuple[float, float] | None = None
+) -> tuple[int, int]:
+    """Size of a picture with the proportions of a plane.
+
+    Args:
+        shape: ``(H, W)`` of the plane.
+        longest: the longer side is no longer than this many pixels, nor than the plane's own.
+        spacing: mm per row and column, square if unknown.
+
+    Example:
+        >>> shown_size((100, 100), 50), shown_size((20, 100), 100, (5.0, 1.0)), shown_size((30, 20), 480)
+        ((50, 50), (100, 100), (30, 20))
+    """
+    extent = np.array(shape[:2], float) * (spacing or (1.0, 1.0))
+    side = min(longest, max(shape[:2]))
+    height, width = (max(1, round(side * part)) for part in (extent / extent.max()).tolist())
+    return height, width
+
+
+def _nearest(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Classes are picked, never averaged; from the middle of what each pixel of the picture stands for."""
+    rows, columns = (
+        np.minimum((np.arange(n) + 0.5) * length / n, length - 1).astype(int)
+        for n, length in zip(size, labels.shape, strict=True)
+    )
+    return np.asarray(labels)[np.ix_(rows, columns)]
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80, optimize=True)
+    return file.getvalue()
+
+
+def _on_nothing(rgb: np.ndarray) -> bytes:
+    """Colours as a PNG with a palette, black as transparency."""
+    codes = (rgb.astype(np.int64) << np.array([16, 8, 0])).sum(axis=-1)
+    colours, indices = np.unique(codes, return_inverse=True)
+    picture = Image.fromarray(indices.reshape(codes.shape).astype(np.uint8))
+    picture.putpalette([int(code) >> shift & 255 for code in colours for shift in (16, 8, 0)])
+    file = io.BytesIO()
+    transparent = {"transparency": 0} if colours[0] == 0 else {}
+    picture.save(file, "PNG", optimize=True, **transparent)
+    return file.getvalue()

@@ -1,0 +1,190 @@
+"""What a report of a training is made of, as one plain file beside the weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.data.listing import read_json
+from monai_supmix.errors import InputError
+from monai_supmix.files import atomic_write
+
+HISTORY_NAME = "history.json"
+_FORMAT = 1
+_KEYS: dict[str, type | tuple[type, ...]] = {
+    **{"method": str, "preset": (str, type(None)), "seed": (int, type(None)), "total_iterations": int},
+    **{"class_names": list, "versions": dict, "command": str, "data": dict, "settings": dict},
+    **{"rows": list, "validation_rows": list},
+}
+_SIDES = {"labeled": "labelled", "unlabeled": "unlabelled", "validation": "validation", "test": "test"}
+# Mixing, strong views, feature dropout, discriminator.
+_METHODS = {
+    (None, 0, False, False): "supervised",
+    ("CutMix", 1, False, False): "fixmatch",
+    ("CutMix", 2, True, False): "unimatch",
+    ("ClassMix", 2, True, False): "classmix",
+    ("SupMix", 2, True, False): "supmix",
+    ("CutMix", 2, True, True): "sufd",
+    ("SupMix", 2, True, True): "supmix_sufd",
+}
+
+
+def training_record(
+    settings: Mapping[str, Any],
+    class_names: Sequence[str],
+    versions: Mapping[str, str],
+    total_iterations: int,
+    rows: Sequence[Mapping[str, Any]] = (),
+    validation_rows: Sequence[Mapping[str, Any]] = (),
+    command: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Put together what was run and how it went.
+
+    Args:
+        settings: the run's settings as `monai_supmix.bundle.describe` tells them; of its ``datalist`` only
+            names of cases, counts and notes are kept, of no image its path or patient.
+        class_names: names of the classes, background first.
+        versions: of the packages.
+        total_iterations: length of the training.
+        rows: of :class:`monai_supmix.handlers.TrainingHistory`.
+        validation_rows: of the same.
+        command: the words of the command line; ``None`` is that of this process.
+
+    Returns:
+        plain values without NaN, for `write_history` and the report.
+
+    Example:
+        >>> record = training_record({"seed": 3}, ["background", "vessel"], {}, 100, command=["train"])
+        >>> record["method"], record["seed"], record["command"]
+        ('supervised', 3, 'train')
+    """
+    words = _own_command() if command is None else list(command)
+    return _finite(
+        {
+            "format": _FORMAT,
+            "method": method_name(settings),
+            "preset": preset_name(words),
+            "seed": settings.get("seed"),
+            "total_iterations": total_iterations,
+            "class_names": list(class_names),
+            "versions": {"python": sys.version.split()[0], **versions},
+            "command": _typed(words),
+            "data": _data(settings.get("datalist") or {}),
+            "settings": {name: value for name, value in settings.items() if name != "datalist"},
+            "rows": list(rows),
+            "validation_rows": list(validation_rows),
+        }
+    )
+
+
+def command_line() -> str:
+    """The command line of this process, as one would type it."""
+    return _typed(_own_command())
+
+
+def _typed(words: Sequence[str]) -> str:
+    """Words for a shell; a list of names, full of single quotes, in double quotes to be readable."""
+    return " ".join(
+        f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word) for word in words
+    )
+
+
+def _own_command() -> list[str]:
+    python, *words = sys.orig_argv
+    folders = {Path(python).parent, Path(sys.executable).parent}
+    if words and words[0] == sys.argv[0] and Path(words[0]).parent in folders:  # a console script
+        return [Path(words[0]).name, *words[1:]]
+    return [Path(python).name, *words]
+
+
+def method_name(settings: Mapping[str, Any]) -> str:
+    """Tell a method by its pieces.
+
+    Args:
+        settings: of these ``strong_views``, ``feature_dropout`` and ``discriminator`` are looked at.
+
+    Returns:
+        its name, or ``"custom"`` for a combination without one.
+
+    Example:
+        >>> views = {"num_views": 2, "mixing": {"class": "monai_supmix.transforms.supmix.SupMix"}}
+        >>> method_name({"strong_views": views, "feature_dropout": True, "discriminator": None})
+        'supmix'
+    """
+    views = settings.get("strong_views") or {}
+    count = views.get("num_views", 0)
+    mixing = str((views.get("mixing") or {}).get("class", "")).rpartition(".")[2] if count else ""
+    pieces = (
+        mixing or None,
+        count,
+        bool(settings.get("feature_dropout")),
+        settings.get("discriminator") is not None,
+    )
+    return _METHODS.get(pieces, "custom")
+
+
+def preset_name(command: Sequence[str]) -> str | None:
+    """Find the preset in the words of a command, or ``None``.
+
+    Example:
+        >>> preset_name(["run", "--config_file", "['a/train.json','a/presets/paper.json']"])
+        'paper'
+        >>> preset_name(["run", "chase", "--preset", "paper"]), preset_name(["run"])
+        ('paper', None)
+    """
+    text = "\n".join(command)
+    found = re.search(r"^--preset[\n=]([^\n]+)$", text, re.MULTILINE) or re.search(
+        r"\bpresets[\\/](\w+)\.(?:json|ya?ml)", text
+    )
+    return Path(found[1]).stem if found else None
+
+
+def _data(datalist: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {
+        told: {
+            "images": len(items),
+            "groups": len({item["group"] for item in items}),
+            "cases": [item["case"] for item in items],
+        }
+        for side, told in _SIDES.items()
+        if (items := datalist.get(side)) is not None
+    }
+    return {"sides": sides, "notes": list(datalist.get("notes", []))}
+
+
+def _finite(value: Any) -> Any:
+    """The same without NaN and infinity, which JSON lacks."""
+    if isinstance(value, Mapping):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_history(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a training's record, atomically.
+
+    Raises:
+        InputError: the system refuses to write.
+    """
+    with atomic_write(path, text=True) as file:
+        file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_history(path: Path) -> dict[str, Any]:
+    """Read a training's record.
+
+    Raises:
+        InputError: the file is missing, damaged, or not one of these.
+    """
+    record = read_json(path)
+    fits = record.get("format") == _FORMAT and all(isinstance(record.get(k), t) for k, t in _KEYS.items())
+    if not fits:
+        raise InputError(path, "is no record of a training of this version", "train anew to have one")
+    return record

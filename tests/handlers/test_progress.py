@@ -1,0 +1,159 @@
+import io
+import logging
+import re
+import signal
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+
+from monai_supmix.handlers import Preemption, TrainingHistory, TrainingProgress
+from monai_supmix.handlers.progress import progress_text
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def step(engine, batch):
+    return {
+        "loss": torch.tensor(2.0 * batch),
+        "loss_strong_1": torch.tensor(float(batch)),
+        "confidence_coverage": torch.tensor(0.25),
+        "pseudo_label_share": torch.tensor([0.9, 0.1]),
+    }
+
+
+def follow(stream, process=step, epochs=3, length=4, interval=2, total=None, validator=None):
+    engine = Engine(process)
+    history = TrainingHistory(interval, validator=validator)
+    history.attach(engine)
+    TrainingProgress(history, total or epochs * length, stream).attach(engine)
+    return engine, lambda: engine.run([1.0] * length, max_epochs=epochs)
+
+
+def lines(caplog):
+    return [r.getMessage() for r in caplog.records if r.name == "monai_supmix.handlers.progress"]
+
+
+@pytest.fixture(autouse=True)
+def _info(caplog):
+    caplog.set_level(logging.INFO)
+
+
+def test_lines_for_each_row_where_there_is_no_terminal(caplog):
+    stream = io.StringIO()
+    follow(stream, interval=5)[1]()
+    told = lines(caplog)
+    assert stream.getvalue() == ""
+    assert [re.match(r"epoch (\d)/3, iteration (\d+)/12: ", line).groups() for line in told] == [
+        ("2", "5"),
+        ("3", "10"),
+        ("3", "12"),  # the rest of the last interval
+    ]
+    assert all("loss 2.000 (strong 1 1.000), confident 25 %, " in line for line in told)
+    assert told[-1].endswith("00:00 left")
+
+
+def test_time_left_follows_from_the_iterations_of_this_session(caplog, monkeypatch):
+    clock = iter([100.0, 104.0, 108.0])
+    monkeypatch.setattr("monai_supmix.handlers.progress.time.monotonic", lambda: next(clock))
+    engine, run = follow(io.StringIO(), epochs=2, length=4, interval=2)
+    engine.load_state_dict({"iteration": 4, "epoch_length": 4, "max_epochs": 2})  # resumed half way
+    run()
+    assert [line.rsplit(", ", 1)[1] for line in lines(caplog)] == ["00:04 left", "00:00 left"]
+
+
+def test_one_bar_on_a_terminal(caplog):
+    screen = Terminal()
+    follow(screen)[1]()
+    last = re.split(r"[\r\n]", screen.getvalue().strip())[-1]
+    assert last.startswith("epoch 3/3 100%|")
+    assert "12/12" in last
+    assert "loss 2.000 (strong 1 1.000), confident 25 %" in last
+    assert screen.getvalue().endswith("\n")
+    assert lines(caplog) == []
+
+
+def test_a_resumed_bar_goes_on_where_the_run_stopped():
+    screen = Terminal()
+    engine, run = follow(screen, epochs=2, length=4)
+    engine.load_state_dict({"iteration": 6, "epoch_length": 4, "max_epochs": 2})
+    run()
+    assert "epoch 2/2  75%|" in screen.getvalue()
+    assert "100%" in screen.getvalue()
+
+
+def test_validation_iou_is_told_once_there_is_one(caplog):
+    validator = Engine(lambda engine, batch: None)
+    validator.add_event_handler(Events.EPOCH_COMPLETED, lambda e: e.state.metrics.update(mean_iou=0.625))
+    engine, run = follow(io.StringIO(), epochs=2, length=4, interval=4, validator=validator)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: validator.run([0]))
+    run()
+    first, second = lines(caplog)
+    assert "validation" not in first
+    assert "validation IoU 0.625" in second
+
+
+def test_log_lines_appear_whole_beside_the_bar(capsys):
+    def process(engine, batch):
+        logging.getLogger("somebody").warning("a word")
+        return step(engine, batch)
+
+    handler = logging.StreamHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        follow(Terminal(), process, epochs=1)[1]()
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capsys.readouterr().err.count("a word\n") == 4
+    assert handler not in logging.getLogger().handlers
+
+
+@pytest.mark.parametrize("screen", [Terminal(), io.StringIO()])
+def test_an_error_closes_the_bar_and_is_raised(screen):
+    def process(engine, batch):
+        if engine.state.iteration == 3:
+            raise RuntimeError("out of luck")
+        return step(engine, batch)
+
+    _, run = follow(screen, process)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        run()
+    assert not screen.getvalue() or screen.getvalue().endswith("\n")
+
+
+def test_other_handlers_of_errors_have_their_turn():
+    def process(engine, batch):
+        raise RuntimeError("out of luck")
+
+    before = signal.getsignal(signal.SIGTERM)
+    engine, run = follow(Terminal(), process)
+    Preemption(lambda engine: None).attach(engine)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        run()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_first_process_alone_shows_it(caplog, monkeypatch):
+    monkeypatch.setattr("monai_supmix.handlers.progress.idist.get_rank", lambda: 1)
+    follow(io.StringIO())[1]()
+    assert lines(caplog) == []
+
+
+def test_no_value_is_read_from_the_device_between_rows(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a tensor was read")
+
+    engine, run = follow(Terminal(), interval=1000)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, Engine.terminate)
+    for name in ("item", "tolist", "__float__", "__bool__", "cpu", "numpy"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    engine.add_event_handler(Events.TERMINATE, monkeypatch.undo)  # the history closes its last row at the end
+    run()
+
+
+def test_a_row_without_a_loss_makes_a_line_too():
+    assert progress_text({"iteration": 1}) == ""
+    assert progress_text({"loss": 1.0}) == "loss 1.000"

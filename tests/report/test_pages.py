@@ -1,0 +1,150 @@
+"""What the two reports say, and that each is one file that needs no other."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.report import write_evaluation_report, write_training_report
+from monai_supmix.report.evaluation import _MAX_ROWS
+from monai_supmix.report.pictures import PlanePictures
+from tests.report.examples import NAMES, evaluation, history, picture_case, rows, volume_case
+from tests.report.pages import check_self_contained
+
+
+def training_page(folder, **changes):
+    path = folder / "report.html"
+    write_training_report(path, history(**changes))
+    return check_self_contained(path.read_text("utf-8"))
+
+
+def evaluation_page(folder, cases, training=None, **kwargs):
+    path = folder / "report.html"
+    write_evaluation_report(path, *evaluation(cases, **kwargs), "evaluate --tta <b>", training)
+    assert path.stat().st_size < 5_000_000
+    return check_self_contained(path.read_text("utf-8"))
+
+
+def test_a_training_report_says_what_was_run(tmp_path):
+    text = training_page(tmp_path).text
+    for words in (
+        *("method supmix_sufd", "preset paper", "seed 7", "iterations 600", "torch 2.8", "research use only"),
+        "python -m monai.bundle run --config_file \"['train.json','presets/paper.json']\"",
+        "patients are unknown: each image is its own group",
+        "Cases: unlabelled (6) ct 2, ct 3, ct 4, ct 5, ct 6, ct 7",
+        "SupMix prob 0.5",
+    ):
+        assert words in text, words
+    assert re.search(r"labelled 1 1 unlabelled 6 3 validation 0 0 test 1 1", text)
+
+
+def test_a_training_report_shows_every_loss_term_and_the_pseudo_labels(tmp_path):
+    page = training_page(tmp_path)
+    for words in (
+        *("total", "supervised", "strong 1", "strong 2", "feature dropout", "generator", "discriminator"),
+        *("of somebody", "confidence coverage 99.8 %", "pleural_effusion 1.0 %", "discriminator accuracy"),
+        "mean 0.5821",
+    ):
+        assert words in page.text, words
+    assert len(page.all("polyline")) == 17  # the total has a gap, all other curves are whole
+    assert "nan" not in " ".join(line["points"] for line in page.all("polyline"))
+
+
+@pytest.mark.parametrize("rows", [[], [{"iteration": 1, "epoch": 1, "loss": 0.5}]])
+def test_short_trainings_have_reports_too(tmp_path, rows):
+    page = training_page(tmp_path, rows=rows, validation_rows=[], settings={})
+    assert "method supervised" in page.text
+    assert len(page.all("circle")) == len(rows)
+    assert not page.all("polyline")
+
+
+def test_people_and_folders_stay_out(tmp_path):
+    write_training_report(tmp_path / "a.html", history())
+    cases = {f"ct <{n}>": volume_case(n, size=(24, 20, 6)) for n in range(1, 3)}
+    write_evaluation_report(tmp_path / "b.html", *evaluation(cases), "evaluate", history())
+    for path in (tmp_path / "a.html", tmp_path / "b.html"):
+        text = path.read_text("utf-8")
+        assert "Anna" not in text
+        assert "/secret" not in text
+        assert "Bo Li" not in text
+        assert "list.txt" in text
+
+
+def test_names_are_text_not_markup(tmp_path):
+    case = "<img src=x onerror=alert(1)>'\""
+    page = evaluation_page(tmp_path, {case: picture_case(1, (40, 40))}, names=["background", "<b>&vessel"])
+    assert case in page.text
+    assert "<b>&vessel" in page.text
+    assert all(attributes["src"].startswith("data:") for attributes in page.all("img"))
+    assert not page.all("b", id="vessel")
+
+
+def test_an_evaluation_report_has_figures_cases_and_pictures(tmp_path):
+    cases = {f"ct {n}": volume_case(n, size=(60, 50, 16)) for n in range(1, 8)}
+    page = evaluation_page(tmp_path, cases, history())
+    summary, measures, _ = evaluation(cases)
+    for name in NAMES:
+        assert f"{name} {summary['classes'][name]['iou']:.4f}" in page.text
+    assert f"{summary['mean_iou']:.4f} mean IoU" in page.text
+    assert "7 test images" in page.text
+    assert "HD95 [mm]" in page.text
+    assert f"{measures['ct 3'].volumes_ml[1][0]:.4f}"[:4] in page.text
+    order = re.findall(r"((?:Worst|Best) \d): (ct \d)", page.text)
+    expected = [("Worst 1", "ct 7"), ("Worst 2", "ct 6"), ("Worst 3", "ct 5")]
+    assert order == [*expected, ("Best 1", "ct 1"), ("Best 2", "ct 2"), ("Best 3", "ct 3")]
+    assert len(page.all("article")) == 6
+    assert len(page.all("input", type="range")) == 7  # one slider a case, and the strength of the colours
+    assert "What was trained" in page.text
+    assert page.text.count("patients are unknown") == 3  # wherever there are figures, and with the split
+    assert "evaluate --tta <b>" in page.text
+    assert "model.pt" in page.text
+
+
+def test_pictures_have_no_slider_and_absent_figures_are_dashes(tmp_path):
+    names = ["background", "vessel", "bleeding"]
+    page = evaluation_page(tmp_path, {f"p{n}": picture_case(n, (50, 60)) for n in (1, 2, 3)}, names=names)
+    assert len(page.all("input", type="range")) == 1
+    assert len(page.all("article")) == 3
+    assert "bleeding \N{EN DASH} \N{EN DASH}" in page.text
+    assert "HD95" not in page.text
+    assert "What was trained" not in page.text
+    assert page.all("div", style="aspect-ratio:60/50")
+
+
+def test_without_foreground_there_is_a_sentence_instead_of_pictures(tmp_path):
+    image, truth, _ = picture_case(1, (20, 20))
+    page = evaluation_page(tmp_path, {"empty": (image, truth * 0, truth * 0)}, names=["background", "vessel"])
+    assert "No case has anything but background" in page.text
+    assert not page.all("article")
+
+
+def test_whatever_the_pictures_weigh_the_page_stays_below_5_mb(tmp_path):
+    cases = {f"p{n}": picture_case(n, (20, 20)) for n in range(1, 7)}
+    summary, measures, gallery = evaluation(cases, names=["background", "vessel"])
+    heavy = bytes(20_000)
+    planes = tuple(PlanePictures(n, (320, 320), heavy, heavy, heavy, heavy) for n in range(24))
+    for kept in (gallery._best, gallery._worst):
+        kept[:] = [replace(case, planes=planes, num_planes=24, start=13) for case in kept]
+    path = tmp_path / "report.html"
+    training = history(rows=rows(20_000))
+    write_evaluation_report(path, summary, measures, gallery, "evaluate", training)
+    assert 3_000_000 < path.stat().st_size < 5_000_000
+    assert len(check_self_contained(path.read_text("utf-8")).all("article")) == 6
+
+
+def test_the_worst_of_very_many_cases_are_in_the_table(tmp_path):
+    image, truth, prediction = picture_case(1, (8, 8))
+    cases = {f"case {n}": (image, truth, truth) for n in range(_MAX_ROWS + 100)}
+    cases["case 5"] = (image, truth, prediction)
+    page = evaluation_page(tmp_path, cases, names=["background", "vessel"])
+    assert len(page.all("tr")) == _MAX_ROWS + 1 + 2 + 2
+    assert f"The worst {_MAX_ROWS} of {_MAX_ROWS + 100} cases" in page.text
+    assert page.text.rindex("case 5 ") > page.text.index("cases.csv")
+
+
+def test_colours_of_a_photograph_are_kept(tmp_path):
+    image, truth, prediction = picture_case(1, (30, 30))
+    photograph = CaseImage.from_array((image.array * 255).astype("uint8"))
+    page = evaluation_page(tmp_path, {"a": (photograph, truth, prediction)}, names=["background", "vessel"])
+    assert len(page.all("figure", **{"class": "tile tinted"})) == 3
