@@ -54,9 +54,7 @@ def _build() -> argparse.ArgumentParser:
     check = add("check", "Read all data that a configuration would use and list what is wrong.", _OVERRIDES)
     check.add_argument("bundle", nargs="?", help=bundle)
     check.add_argument("config", nargs="*", help="as for run; train if left out")
-    check.add_argument(
-        "--bundle", dest="named_bundle", metavar="BUNDLE", help="the same as the first argument"
-    )
+    check.add_argument("--bundle", dest="named_bundle", metavar="BUNDLE", help="the same as the first argument")
     add_choice(check)
 
     predict = add("predict", "Predict images with a bundle's weights or those of a training run.", _OVERRIDES)
@@ -69,9 +67,7 @@ def _build() -> argparse.ArgumentParser:
     install.add_argument("output_dir", help="folder of the training run")
     install.add_argument("bundle", help=bundle)
 
-    audit = add(
-        "audit", "List everything that the configuration of a bundle can run, and flag what it should not."
-    )
+    audit = add("audit", "List everything that the configuration of a bundle can run, and flag what it should not.")
     audit.add_argument("bundle", help=bundle)
     return parser
 
@@ -107,9 +103,7 @@ def _dispatch(argv: Sequence[str]) -> int:
 
             return audit(find_bundle(arguments.bundle))
         case _:
-            raise InputError(
-                "command line", "names no command", "use run, check, predict, install or audit, or --help"
-            )
+            raise InputError("command line", "names no command", "use run, check, predict, install or audit, or --help")
     return 0
 
 

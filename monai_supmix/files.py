@@ -194,6 +194,4 @@ def reading_error(path: str | os.PathLike[str], error: OSError) -> InputError:
         return InputError(path, "does not exist", "check the path")
     if error.errno == errno.EISDIR or Path(path).is_dir():
         return InputError(path, "is a folder", "give the path of a file")
-    return InputError(
-        path, f"cannot be read ({error.strerror or error})", "check the file and its permissions"
-    )
+    return InputError(path, f"cannot be read ({error.strerror or error})", "check the file and its permissions")

@@ -74,9 +74,7 @@ def save_weights(
     # Copied, so that tied tensors lie apart (safetensors asks for it) and strides are standard: contiguous()
     # keeps other strides along axes of length 1.
     tensors = {n: torch.empty(t.shape, dtype=t.dtype).copy_(t) for n, t in plain(state).items()}
-    noted: dict[str, Any] = json.loads(
-        json.dumps(plain(record), allow_nan=False)
-    )  # no tuples: as JSON has it
+    noted: dict[str, Any] = json.loads(json.dumps(plain(record), allow_nan=False))  # no tuples: as JSON has it
     noted["content_sha256"] = _content_sha256(tensors, noted)
     twin = path.with_suffix(".safetensors")
     _write_safetensors(twin, tensors, noted)
@@ -143,9 +141,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor],
     record: Any = content.get("record")
     problem = record_problem(record)
     if problem:
-        raise InputError(
-            path, f"has an incomplete record ({problem})", "use weights that monai_supmix has saved"
-        )
+        raise InputError(path, f"has an incomplete record ({problem})", "use weights that monai_supmix has saved")
     if record.get("content_sha256") != _content_sha256(tensors, record):
         raise InputError(path, "is damaged (wrong checksum)", "use another copy of the file, or train again")
     refuse_nonfinite(tensors, path)
@@ -169,9 +165,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def load_into(
-    network: nn.Module, state_dict: Mapping[str, torch.Tensor], path: str | os.PathLike[str]
-) -> None:
+def load_into(network: nn.Module, state_dict: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
     """Load weights into a network, or say in what the two differ.
 
     Args:
@@ -231,9 +225,7 @@ def default_weights(
     """
     if ckpt_path:
         if not Path(ckpt_path).is_file():
-            raise InputError(
-                ckpt_path, "no weights file has this path", "give ckpt_path the path of a model.pt"
-            )
+            raise InputError(ckpt_path, "no weights file has this path", "give ckpt_path the path of a model.pt")
         return Path(ckpt_path)
     candidates = [Path(output_dir) / "model.pt", Path(bundle_root) / "models" / "model.pt"]
     for candidate in candidates:
@@ -246,9 +238,7 @@ def default_weights(
     )
 
 
-def install_weights(
-    output_dir: str | os.PathLike[str], bundle_root: str | os.PathLike[str]
-) -> tuple[Path, Path]:
+def install_weights(output_dir: str | os.PathLike[str], bundle_root: str | os.PathLike[str]) -> tuple[Path, Path]:
     """Copy a finished training's weights into a bundle, whose own they then are.
 
     Args:

@@ -19,9 +19,7 @@ SUBJECTS = ("train", "augment", "load", "infer")
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subject", choices=(*SUBJECTS, "all"))
     parser.add_argument("--json", type=Path, help="write machine, figures and all samples to this file")
     parser.add_argument("--repetitions", type=int, default=5, help="measurements of each side (default: 5)")

@@ -40,9 +40,7 @@ def test_permissions_follow_the_umask(tmp_path):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError("stop"), KeyboardInterrupt(), OSError(errno.EIO, "bad", "source.nii")]
-)
+@pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt(), OSError(errno.EIO, "bad", "source.nii")])
 def test_error_in_the_block_keeps_the_old_file_and_its_own_type(tmp_path, error):
     target = tmp_path / "a"
     target.write_bytes(b"old")

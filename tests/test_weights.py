@@ -205,9 +205,7 @@ def test_default_weights(tmp_path):
     output, bundle = tmp_path / "out", tmp_path / "bundle"
     (bundle / "models").mkdir(parents=True)
     output.mkdir()
-    with pytest.raises(
-        InputError, match=r"out/model\.pt: does not exist, and neither does .*models/model\.pt"
-    ):
+    with pytest.raises(InputError, match=r"out/model\.pt: does not exist, and neither does .*models/model\.pt"):
         default_weights(output, bundle)
     shipped, trained, asked = bundle / "models" / "model.pt", output / "model.pt", tmp_path / "asked.pt"
     shipped.touch()
@@ -236,9 +234,7 @@ def test_install(tmp_path, bundle):
         install_weights(output, bundle)
     save_weights(output / "model.pt", make_network(), make_record())
     installed = install_weights(output, bundle)
-    assert [path.relative_to(bundle).as_posix() for path in installed] == [
-        f"models/{name}" for name in FORMATS
-    ]
+    assert [path.relative_to(bundle).as_posix() for path in installed] == [f"models/{name}" for name in FORMATS]
     assert [digest(path) for path in installed] == [digest(output / name) for name in FORMATS]
 
     save_weights(output / "model.pt", make_network(seed=1), make_record())

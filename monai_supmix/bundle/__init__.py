@@ -1,9 +1,10 @@
 """What bundles are made of beside MONAI's parts: runs, their records, and their errors."""
 
-from monai_supmix.bundle.defaults import default_amp, default_device, default_num_workers
+from monai_supmix.bundle.defaults import default_amp, default_device, default_num_workers, unlabeled_pool
 from monai_supmix.bundle.describe import describe
 from monai_supmix.bundle.errors import error_line, show_error_line_last
 from monai_supmix.bundle.evaluation import EvaluationRun
+from monai_supmix.bundle.overrides import check_overrides
 from monai_supmix.bundle.prediction import PredictionRun
 from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained
 from monai_supmix.bundle.training import TrainingRun
@@ -15,6 +16,8 @@ __all__ = [
     "describe",
     "error_line",
     "show_error_line_last",
+    "check_overrides",
+    "unlabeled_pool",
     "TrainingRun",
     "EvaluationRun",
     "PredictionRun",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 
+from monai_supmix.data.datalist import Datalist, require_unlabeled
 from monai_supmix.precision import Amp
 
 
@@ -41,3 +43,21 @@ def default_amp(device: torch.device | str) -> Amp:
         False
     """
     return "auto" if torch.device(device).type == "cuda" else False
+
+
+def unlabeled_pool(datalist: Datalist, needed: object) -> list[dict[str, Any]]:
+    """The images of the unlabelled stream, whose number is the length of an epoch for every method.
+
+    Args:
+        datalist: the datalist.
+        needed: whether the method looks at unlabelled images at all.
+
+    Returns:
+        the unlabelled items; the labelled ones when there are none and none are needed.
+
+    Raises:
+        InputError: the method needs unlabelled images and there are none.
+    """
+    if needed:
+        require_unlabeled(datalist)
+    return datalist.unlabeled or datalist.labeled

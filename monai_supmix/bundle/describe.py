@@ -29,28 +29,35 @@ def describe(value: Any) -> Any:
 
 
 def _describe(value: Any, depth: int) -> Any:
+    result: Any
     if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (Path, torch.device, torch.dtype)):
-        return str(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (torch.Tensor, np.ndarray)):
-        return f"{type(value).__name__}{tuple(value.shape)}"
-    if depth == 0:
-        return type(value).__name__
-    if isinstance(value, Mapping):
-        return {str(key): _describe(entry, depth - 1) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_describe(entry, depth - 1) for entry in value]
-    if callable(value) and hasattr(value, "__qualname__"):
-        return value.__qualname__
-    name = f"{type(value).__module__}.{type(value).__qualname__}"
+        result = value
+    elif isinstance(value, (Path, torch.device, torch.dtype)):
+        result = str(value)
+    elif isinstance(value, np.generic):
+        result = value.item()
+    elif isinstance(value, (torch.Tensor, np.ndarray)):
+        result = f"{type(value).__name__}{tuple(value.shape)}"
+    elif depth == 0:
+        result = type(value).__name__
+    elif isinstance(value, Mapping):
+        result = {str(key): _describe(entry, depth - 1) for key, entry in value.items()}
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        result = [_describe(entry, depth - 1) for entry in value]
+    elif callable(value) and hasattr(value, "__qualname__"):
+        result = value.__qualname__
+    else:
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        result = {"class": name, **_describe(_arguments(value), depth - 1)}
+    return result
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    """The public attributes of an object that say how it was made."""
     if isinstance(value, torch.nn.Module):
-        return {"class": name, **_describe(getattr(value, "config", {}), depth - 1)} | {
-            "parameters": sum(p.numel() for p in value.parameters())
-        }
+        counts = {"parameters": sum(parameter.numel() for parameter in value.parameters())}
+        plain = {k: v for k, v in vars(value).items() if isinstance(v, (bool, int, float, str, list, tuple))}
+        return counts | {k: v for k, v in plain.items() if not k.startswith("_") and k != "training"}
     if isinstance(value, torch.optim.Optimizer):
-        return {"class": name, **_describe(value.defaults, depth - 1)}
-    public = {key: entry for key, entry in vars(value).items() if not key.startswith("_") and key != "R"}
-    return {"class": name, **_describe(public, depth - 1)}
+        return value.defaults
+    return {key: entry for key, entry in vars(value).items() if not key.startswith("_") and key != "R"}

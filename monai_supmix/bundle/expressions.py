@@ -114,9 +114,7 @@ def expression_problem(
         return f"uses {_REFERENCES}"
     if problem := reference_problem(expression, module_ids):
         return problem
-    source = _REFERENCE.sub(
-        lambda match: f"{_REFERENCES}[{match.group()[1:]!r}]", expression.replace("#", "::")
-    )
+    source = _REFERENCE.sub(lambda match: f"{_REFERENCES}[{match.group()[1:]!r}]", expression.replace("#", "::"))
     statements = _parse(source)
     if len(statements) != 1 or not isinstance(statements[0], ast.Expr):
         return "is no expression"
@@ -178,9 +176,7 @@ class _Reader(ast.NodeVisitor):
         self._bind({name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)})
         self.generic_visit(node)
 
-    def _visit_generators_first(
-        self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-    ) -> None:
+    def _visit_generators_first(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
         """Names are bound on the right of what uses them."""
         for generator in node.generators:
             self.visit(generator)

@@ -38,9 +38,7 @@ def find_bundle(name_or_path: str | os.PathLike[str]) -> Path:
     if _is_bundle(folder):
         return folder.resolve()
     name = str(name_or_path)
-    shipped = {
-        path.name: path for home in HOMES if home.is_dir() for path in home.iterdir() if _is_bundle(path)
-    }
+    shipped = {path.name: path for home in HOMES if home.is_dir() for path in home.iterdir() if _is_bundle(path)}
     if name in shipped:
         return shipped[name]
     problem = "is a folder without configs/metadata.json" if folder.is_dir() else "is no bundle"
@@ -83,9 +81,7 @@ def _find(folder: Path, name: str, problem: str) -> Path:
     if Path(name).suffix in (".json", ".yaml", ".yml") and Path(name).is_file():
         return Path(name).resolve()
     known = [path.stem for path in sorted(folder.glob("*.json")) if path.stem != "metadata"]
-    raise InputError(
-        name, problem, nearest(name, known, "use one of {}") if known else "this bundle has none"
-    )
+    raise InputError(name, problem, nearest(name, known, "use one of {}") if known else "this bundle has none")
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:

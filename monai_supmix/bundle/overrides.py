@@ -159,9 +159,7 @@ def _entries(place: Any) -> dict[str, Any]:
     return {str(index): entry for index, entry in enumerate(place)} if isinstance(place, list) else {}
 
 
-def read_overrides(
-    config: Mapping[str, Any], pairs: Mapping[str, str | None], files: Sequence[Path]
-) -> dict[str, Any]:
+def read_overrides(config: Mapping[str, Any], pairs: Mapping[str, str | None], files: Sequence[Path]) -> dict[str, Any]:
     """Turn what stands on the command line of the front into checked overrides.
 
     Args:
@@ -237,9 +235,7 @@ def check_overrides(argv: Sequence[str] | None = None) -> None:
                 "use python -m monai_supmix run, or rename it",
             )
         if isinstance(value, str) and value in JSON_WORDS:
-            raise InputError(
-                f"--{key}", f"is the word {value!r} to monai.bundle", f"write {JSON_WORDS[value]}"
-            )
+            raise InputError(f"--{key}", f"is the word {value!r} to monai.bundle", f"write {JSON_WORDS[value]}")
     check_keys(config, overrides, names)
 
 

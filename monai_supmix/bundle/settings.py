@@ -20,9 +20,7 @@ def _whole(least: int, none: bool = False) -> Expected:
 
 
 def _one_of(*choices: Any) -> Expected:
-    words = " or ".join(
-        "null" if c is None else str(c).lower() if isinstance(c, bool) else repr(c) for c in choices
-    )
+    words = " or ".join("null" if c is None else str(c).lower() if isinstance(c, bool) else repr(c) for c in choices)
     return Expected(lambda v: any(v is c or (isinstance(c, str) and v == c) for c in choices), words)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from ignite.engine import Engine
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.describe import describe
 from monai_supmix.bundle.lock import exclusive
+from monai_supmix.data.check import Problem
 from monai_supmix.engines import SemiSupervisedTrainer
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.checkpoints import (
@@ -47,6 +48,7 @@ class TrainingRun:
         record: what is stored with the final weights, see :mod:`monai_supmix.weights`.
         settings: what must be the same for a resumed run to be the same run; objects are described by their
             class and arguments, see :func:`monai_supmix.bundle.describe`.
+        problems: cases that were left out because they are broken; the run then ends with exit status 1.
         resume: ``False`` refuses a folder that holds checkpoints; ``"auto"`` continues from the newest intact
             one and starts anew where there is none; ``"force"`` continues although settings differ.
         save_interval: iterations between checkpoints.
@@ -64,12 +66,14 @@ class TrainingRun:
         record: Mapping[str, Any],
         settings: Mapping[str, Any],
         total_iterations: int,
+        problems: Sequence[Problem] = (),
         resume: Literal[False, "auto", "force"] = False,
         save_interval: int = 200,
     ) -> None:
         if resume not in (False, "auto", "force"):
             raise InputError("resume", f"is {resume!r}", "give false, 'auto' or 'force'")
         self.trainer, self.output_dir, self.resume = trainer, Path(output_dir), resume
+        self.problems = tuple(problems)
         self.record, self.total_iterations = describe(record), total_iterations
         self.record["versions"] = current_versions()
         self.settings = describe(settings)
@@ -85,12 +89,17 @@ class TrainingRun:
         Raises:
             InputError: the folder belongs to another run, or its checkpoints were made with other settings.
             Preempted: a signal stopped the run; a checkpoint is written.
+            SystemExit: with status 1, when broken cases were left out.
         """
+        for problem in self.problems:
+            logger.error("left out: %s", problem.error)
         if idist.get_rank() > 0:
             self._run()
-            return
-        with exclusive(self.output_dir):
-            self._run()
+        else:
+            with exclusive(self.output_dir):
+                self._run()
+        if self.problems:
+            raise SystemExit(1)
 
     def _run(self) -> None:
         self._restore()
@@ -143,9 +152,7 @@ class TrainingRun:
         differing = compare_config(content["config"], self.settings)
         if differing and self.resume != "force":
             told = "; ".join(f"{key} was {was!r}, is {now!r}" for key, (was, now) in differing.items())
-            remedy = (
-                "run with the same settings, give resume=force to go on all the same, or another output_dir"
-            )
+            remedy = "run with the same settings, give resume=force to go on all the same, or another output_dir"
             raise InputError(path, f"belongs to a run with other settings ({told})", remedy)
         load_checkpoint(content, self.state)
         logger.info("resumed from %s at iteration %d.", path, self.trainer.state.iteration)

@@ -74,10 +74,7 @@ def _check_inputs(parser: Any) -> list[Problem]:
             choose_intensity(record, image, intensity)
             inferer.check(image, network)
 
-    items = [
-        {"image": str(case.path), "case": case.name, "turns": case.turns, "mirror": case.mirror}
-        for case in cases
-    ]
+    items = [{"image": str(case.path), "case": case.name, "turns": case.turns, "mirror": case.mirror} for case in cases]
     # Two copies give two masks, and nobody is misled. There are no labels, so any number of classes will do.
     problems += check_cases(items, 1, _channels(parser), fits=fits, unique=False)
     if not problems:

@@ -3,9 +3,11 @@
 from monai_supmix.data.case_image import CaseImage
 from monai_supmix.data.cases import Case, load_case
 from monai_supmix.data.chase import chase_datalist
+from monai_supmix.data.check import check_cases, usable_cases
 from monai_supmix.data.covid import covid_datalist
 from monai_supmix.data.datalist import Datalist, require_unlabeled
 from monai_supmix.data.images import read_image, read_label
+from monai_supmix.data.images_in import images_in
 from monai_supmix.data.nnunet import nnunet_datalist
 from monai_supmix.data.paired import PairedLoader
 from monai_supmix.data.planes_loading import LoadPlanes, RandPlane, trained_on
@@ -19,6 +21,9 @@ __all__ = [
     "read_label",
     "Datalist",
     "require_unlabeled",
+    "check_cases",
+    "usable_cases",
+    "images_in",
     "chase_datalist",
     "covid_datalist",
     "nnunet_datalist",

@@ -51,9 +51,7 @@ class CaseImage:
     mirror: int = 0
 
     @classmethod
-    def from_array(
-        cls, array: np.ndarray, affine: np.ndarray | None = None, path: str | Path = "array"
-    ) -> CaseImage:
+    def from_array(cls, array: np.ndarray, affine: np.ndarray | None = None, path: str | Path = "array") -> CaseImage:
         """Wrap an array: a volume ``(X, Y, Z)`` with its affine, or a picture ``(C, H, W)`` without.
 
         Example:
@@ -99,9 +97,7 @@ class CaseImage:
             raise InputError(self.path, f"has no slice {index}, only {count} slices", "mend the datalist")
         affine = self.affine.copy()
         affine[:3, 3] += index * affine[:3, 2]
-        return replace(
-            self, array=self.array[:, :, index : index + 1], affine=affine, header=None, file_shape=()
-        )
+        return replace(self, array=self.array[:, :, index : index + 1], affine=affine, header=None, file_shape=())
 
     def scaled(self, part: np.ndarray) -> np.ndarray:
         """Turn stored values into the file's values, float32.
@@ -152,9 +148,7 @@ def check_values(image: CaseImage) -> None:
         )
     if bad:
         problem = f"{bad} of {image.array.size} values are NaN, infinite or beyond float32"
-        raise InputError(
-            image.path, problem, "repair the image, for example set them to the background's value"
-        )
+        raise InputError(image.path, problem, "repair the image, for example set them to the background's value")
 
 
 def check_affine(path: Path, affine: np.ndarray) -> None:

@@ -73,9 +73,7 @@ def chase_datalist(
     notes = [f"truth: {observer} observer"]
     extra = {path.stem for path in folder.glob("*.jpg")} - {item["case"] for item in items}
     if extra:
-        notes.append(
-            f"{len(extra)} pictures are no part of CHASE_DB1 and are left out: {shorten(sorted(extra))}"
-        )
+        notes.append(f"{len(extra)} pictures are no part of CHASE_DB1 and are left out: {shorten(sorted(extra))}")
     if split == "paper":
         train, test = items[:23], items[23:]
         shared = sorted({item["group"] for item in train} & {item["group"] for item in test})
@@ -104,9 +102,7 @@ def _require_files(paths: Sequence[str], folder: Path) -> None:
     """Raise `InputError` naming the first few missing files and their number."""
     missing = [Path(path).name for path in paths if not Path(path).is_file()]
     if missing:
-        raise InputError(
-            folder, f"{len(missing)} of {len(paths)} files are missing: {shorten(missing)}", _REMEDY
-        )
+        raise InputError(folder, f"{len(missing)} of {len(paths)} files are missing: {shorten(missing)}", _REMEDY)
 
 
 def holds_chase(folder: Path) -> bool:

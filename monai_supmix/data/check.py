@@ -73,9 +73,7 @@ def check_cases(
             problems.append(Problem(item["case"], error))
         except Exception as error:  # a reader that gave up in its own way: still a file that cannot be used
             problem = f"cannot be read ({type(error).__name__}: {error})"
-            problems.append(
-                Problem(item["case"], InputError(item["image"], problem, "copy or export it again"))
-            )
+            problems.append(Problem(item["case"], InputError(item["image"], problem, "copy or export it again")))
     return problems
 
 
@@ -84,9 +82,7 @@ def _check_channels(image: CaseImage, channels: int | None) -> None:
         return
     problem = f"has {image.channels} channel{'s' * (image.channels > 1)} and the network takes {channels}"
     colour, grey = "give colour pictures", "convert it to grey values"
-    raise InputError(
-        image.path, problem, (grey if channels == 1 else colour) + ", or set in_channels of network_def"
-    )
+    raise InputError(image.path, problem, (grey if channels == 1 else colour) + ", or set in_channels of network_def")
 
 
 def _check_new(image: CaseImage, item: Mapping[str, Any], contents: dict[bytes, tuple[str, str]]) -> None:

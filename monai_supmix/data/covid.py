@@ -90,9 +90,7 @@ def covid_datalist(
     forms = _forms_of(root) if root is not None else []
     if root is None or (form != "auto" and form not in forms):
         wanted = "; or ".join(_FORMS.values()) if form == "auto" else _FORMS[form]
-        raise InputError(
-            given, f"is not laid out as {'a known form' if form == 'auto' else form}", f"give {wanted}"
-        )
+        raise InputError(given, f"is not laid out as {'a known form' if form == 'auto' else form}", f"give {wanted}")
     if form == "auto" and len(forms) > 1:
         raise InputError(root, f"holds several forms: {', '.join(forms)}", "name one with form")
     draw: dict[str, Any] = {
@@ -153,9 +151,7 @@ def _medseg(
         return build_datalist(train, test, COVID_CLASSES, root, notes=[*notes, *more], **draw)
     end_train, end_validation = count * 7 // 10, count * 8 // 10
     train, aside, test = items[:end_train], items[end_train:end_validation], items[end_validation:]
-    notes.append(
-        f"split in document order: {len(train)} training, {len(aside)} set aside, {len(test)} test slices"
-    )
+    notes.append(f"split in document order: {len(train)} training, {len(aside)} set aside, {len(test)} test slices")
     return build_datalist(train, test, COVID_CLASSES, root, validation_pool=aside, notes=notes, **draw)
 
 

@@ -115,9 +115,7 @@ class Datalist:
         named = {item[key] for item in items for key in _FILES if key in item}
         missing = sorted(name for name in named if not Path(name).exists())
         if missing:
-            raise InputError(
-                path, f"names {len(missing)} missing files: {shorten(missing)}", "mend the paths"
-            )
+            raise InputError(path, f"names {len(missing)} missing files: {shorten(missing)}", "mend the paths")
         datalist = cls(
             **sides,
             class_names=record["class_names"],
@@ -188,9 +186,7 @@ def build_datalist(
         for item in kept
         if unlabeled_pool == "all" or item["case"] not in drawn
     ]
-    datalist = Datalist(
-        labeled, unlabeled, validation, list(test), list(class_names), notes, sorted(shared_groups)
-    )
+    datalist = Datalist(labeled, unlabeled, validation, list(test), list(class_names), notes, sorted(shared_groups))
     check_datalist(datalist, subject)
     return datalist
 
@@ -205,15 +201,11 @@ def check_datalist(datalist: Datalist, subject: object) -> None:
     if not datalist.labeled:
         raise InputError(subject, "no labelled image", "label at least one image of the training side")
     if len(set(datalist.class_names)) < max(2, len(datalist.class_names)):
-        raise InputError(
-            subject, f"class names are {datalist.class_names}", "give two or more different names"
-        )
+        raise InputError(subject, f"class names are {datalist.class_names}", "give two or more different names")
     for side in ("labeled", "validation", "test"):
         bare = [item["case"] for item in getattr(datalist, side) if "label" not in item]
         if bare:
-            raise InputError(
-                subject, f"{len(bare)} {side} cases have no label: {shorten(bare)}", "add the label files"
-            )
+            raise InputError(subject, f"{len(bare)} {side} cases have no label: {shorten(bare)}", "add the label files")
     whole = {"train": datalist.labeled, "validation": datalist.validation, "test": datalist.test}
     whole["unlabeled"] = datalist.unlabeled
     seen_case: dict[str, tuple[str, str]] = {}
@@ -246,9 +238,7 @@ def require_unlabeled(datalist: Datalist, method: str = "this method") -> None:
         method: its name, for the message.
     """
     if not datalist.unlabeled:
-        remedy = (
-            "lower num_labeled, add images without labels, set unlabeled_pool to 'all', or train supervised"
-        )
+        remedy = "lower num_labeled, add images without labels, set unlabeled_pool to 'all', or train supervised"
         raise InputError("datalist", f"{method} needs unlabelled images and there are none", remedy)
 
 
@@ -265,15 +255,11 @@ def fixed_datalist(
     remedy = "leave the draw to the file, or give the data folder instead"
     if num_labeled is not None and num_labeled != len(datalist.labeled):
         problem = f"is {num_labeled}, but {path} holds {len(datalist.labeled)} labelled images"
-        raise InputError(
-            "num_labeled", problem, f"set it to {len(datalist.labeled)}, or give the data folder instead"
-        )
+        raise InputError("num_labeled", problem, f"set it to {len(datalist.labeled)}, or give the data folder instead")
     if labeled_list is not None:
         raise InputError("labeled_list", f"is given, but {path} has its own labelled images", remedy)
     if num_val_patients not in (0, len({item["group"] for item in datalist.validation})):
-        raise InputError(
-            "num_val_patients", f"is {num_val_patients}, but {path} has its own validation", remedy
-        )
+        raise InputError("num_val_patients", f"is {num_val_patients}, but {path} has its own validation", remedy)
     return datalist
 
 
@@ -285,9 +271,7 @@ def _relative(name: str, folder: Path) -> str:
 
 def _read_item(item: object, subject: Path, folder: Path) -> Item:
     """Check one item of a datalist file and make its paths absolute."""
-    if not isinstance(item, dict) or not all(
-        isinstance(item.get(key), str) for key in ("image", "case", "group")
-    ):
+    if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("image", "case", "group")):
         raise InputError(subject, f"an item lacks one of the strings image, case, group: {item}", _REMEDY)
     kinds = {"slice": int, "turns": int, "mirror": int}
     for key, value in item.items():

@@ -74,9 +74,7 @@ def read_dicom(folder: str | Path) -> CaseImage:
     folder = Path(folder)
     files = list_dicom_files(folder)
     if not files:
-        raise InputError(
-            folder, "holds no DICOM slices", "give the folder that holds the slices of one series"
-        )
+        raise InputError(folder, "holds no DICOM slices", "give the folder that holds the slices of one series")
     slices = _read_headers(folder, files)
     slices, step = _order(folder, slices)
     first = slices[0]
@@ -93,9 +91,7 @@ def read_dicom(folder: str | Path) -> CaseImage:
     check_affine(folder, affine)
     normal = np.cross(*first.directions)
     if np.linalg.norm(step - normal * (step @ normal)) > 1e-2 * np.linalg.norm(step):
-        notes.append(
-            "slices are shifted steadily (tilted gantry): planes are used as stored, not sheared back"
-        )
+        notes.append("slices are shifted steadily (tilted gantry): planes are used as stored, not sheared back")
     if first.modality not in ("", "CT"):
         notes.append(f"modality is {first.modality}, not CT")
     if first.inverted:
@@ -130,9 +126,7 @@ def _read_headers(folder: Path, files: list[Path]) -> list[_Slice]:
     if any(part.size != first.size for part in slices):
         raise InputError(folder, "its slices differ in size", "move out what is not a slice of the series")
     if any(not np.allclose(part.spacing, first.spacing, rtol=1e-3) for part in slices):
-        raise InputError(
-            folder, "its slices differ in pixel spacing", "move out what is not a slice of the series"
-        )
+        raise InputError(folder, "its slices differ in pixel spacing", "move out what is not a slice of the series")
     if any(not np.allclose(part.directions, first.directions, atol=1e-3) for part in slices):
         problem = "its slices differ in orientation"
         raise InputError(folder, problem, "give one orientation per folder, without localizers")

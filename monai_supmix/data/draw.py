@@ -52,9 +52,7 @@ def select_labeled(
         raise InputError(subject, problem, f"set num_labeled to {available} or less, or label more images")
     rounds: list[tuple[int, int, dict[str, Any]]] = []
     for rank, group in enumerate(order_groups(by_group, seed)):
-        shuffled = sorted(
-            by_group[group], key=lambda item: (derive_seed(seed, "labeled", item["case"]), item["case"])
-        )
+        shuffled = sorted(by_group[group], key=lambda item: (derive_seed(seed, "labeled", item["case"]), item["case"]))
         rounds += [(turn, rank, item) for turn, item in enumerate(shuffled)]
     rounds.sort(key=lambda entry: entry[:2])
     return [item for _, _, item in rounds][:num_labeled]

@@ -78,9 +78,7 @@ def read_itk(path: str | Path) -> CaseImage:
         with payload.file.open("rb") as file:
             file.seek(payload.offset)
             stream = open_payload(file, payload.compressed)
-            array = read_array(
-                stream, shape, dtype, path=path, stored_bytes=stored, compressed=payload.compressed
-            )
+            array = read_array(stream, shape, dtype, path=path, stored_bytes=stored, compressed=payload.compressed)
     except (OSError, zlib.error) as error:
         raise InputError(path, f"its voxels cannot be read ({error})", _DAMAGED) from error
     image = CaseImage(
@@ -121,9 +119,7 @@ def _find_nrrd(path: Path) -> _Payload:
         problem = f"keeps its voxels in an unusual way ({unusual[0] if unusual else f'encoding {encoding}'})"
         raise InputError(path, problem, "save it as one .nrrd file, raw or gzip-compressed")
     notes = (
-        ()
-        if "space" in fields
-        else ("no anatomical space given: orientation assumed as left, posterior, superior",)
+        () if "space" in fields else ("no anatomical space given: orientation assumed as left, posterior, superior",)
     )
     return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes)
 
@@ -136,9 +132,7 @@ def _find_meta(path: Path) -> _Payload:
             line = file.readline(1 << 16)
             key, equals, value = line.decode("utf-8", "surrogateescape").partition("=")
             if not equals:
-                problem = (
-                    "is not a MetaImage file" if not fields else "is damaged or truncated within its header"
-                )
+                problem = "is not a MetaImage file" if not fields else "is damaged or truncated within its header"
                 raise InputError(path, problem, "give .mha, .mhd, .nii.gz or another supported image")
             fields[key.strip().lower()] = value.strip()
         offset = file.tell()

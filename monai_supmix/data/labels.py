@@ -59,9 +59,7 @@ def _check_same_grid(label: CaseImage, image: CaseImage) -> None:
         raise InputError(label.path, f"is {kinds[0]}, its image {image.path} is {kinds[1]}", remedy)
     if label.label_shape != image.label_shape:
         shapes = [" x ".join(str(size) for size in part.label_shape) for part in (label, image)]
-        raise InputError(
-            label.path, f"has the shape {shapes[0]}, its image {image.path} has {shapes[1]}", remedy
-        )
+        raise InputError(label.path, f"has the shape {shapes[0]}, its image {image.path} has {shapes[1]}", remedy)
     if label.affine is not None and image.affine is not None and image.spacing is not None:
         distance = corner_distance(label.affine, image.affine, label.label_shape)
         if not distance <= max(1e-3, 0.01 * min(image.spacing)):
@@ -73,9 +71,7 @@ def _to_integers(label: CaseImage) -> np.ndarray:
     """Turn stored values into whole numbers, slice by slice."""
     low, high = label.value_range()
     if max(-low, high) > _LARGEST:
-        raise InputError(
-            label.path, f"has values from {low:g} to {high:g}", "give one small number per class"
-        )
+        raise InputError(label.path, f"has values from {low:g} to {high:g}", "give one small number per class")
     dtype = np.uint8 if low >= 0 and high <= 255 else np.int32 if max(-low, high) < 2**31 else np.int64
     if label.array.dtype == dtype and label.slope == 1 and label.inter == 0:
         return label.array
@@ -95,9 +91,7 @@ def _check_classes(values: np.ndarray, path: Path, num_classes: int) -> np.ndarr
     """Check that all values are below `num_classes`; a 0/255 mask of two classes becomes 0/1."""
     if values.min() >= 0 and values.max() < num_classes:
         return values
-    found = sorted(
-        {int(value) for index in range(values.shape[-1]) for value in np.unique(values[..., index])}
-    )
+    found = sorted({int(value) for index in range(values.shape[-1]) for value in np.unique(values[..., index])})
     if num_classes == 2 and set(found) <= {0, 255}:
         return (values == 255).view(np.uint8)
     wrong = [value for value in found if not 0 <= value < num_classes]

@@ -85,9 +85,7 @@ def check_folder(dataset_dir: str | Path) -> Path:
     path = Path(dataset_dir).expanduser()
     if not str(dataset_dir) or not path.is_dir():
         problem = "is no folder" if path.is_file() else "does not exist"
-        raise InputError(
-            dataset_dir or "dataset_dir", problem, "set dataset_dir to the folder of the data set"
-        )
+        raise InputError(dataset_dir or "dataset_dir", problem, "set dataset_dir to the folder of the data set")
     return path
 
 
@@ -103,11 +101,7 @@ def find_data_folder(root: Path, is_it: Callable[[Path], bool]) -> Path | None:
     """
     if is_it(root):
         return root
-    found = [
-        path
-        for path in sorted(root.iterdir())
-        if path.is_dir() and not path.name.startswith(".") and is_it(path)
-    ]
+    found = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".") and is_it(path)]
     if len(found) > 1:
         names = shorten([path.name for path in found])
         raise InputError(root, f"several sub-folders hold such data: {names}", "name one of them")

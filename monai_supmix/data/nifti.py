@@ -107,9 +107,7 @@ def _shape(header: nib.Nifti1Header, path: Path) -> tuple[tuple[int, int, int], 
     sizes = [int(n) for n in header["dim"][1 : count + 1]]
     text = " x ".join(str(n) for n in sizes)
     if count < 2 or min(sizes) < 1:
-        raise InputError(
-            path, f"has no 2D or 3D image (dimensions {text})", "give one image or volume per file"
-        )
+        raise InputError(path, f"has no 2D or 3D image (dimensions {text})", "give one image or volume per file")
     if any(n > 1 for n in sizes[3:]):
         problem = f"has {count} dimensions ({text}), several volumes or channels"
         raise InputError(path, problem, "give one 3D volume per file")
@@ -121,9 +119,7 @@ def _shape(header: nib.Nifti1Header, path: Path) -> tuple[tuple[int, int, int], 
 def _dtype(header: nib.Nifti1Header, path: Path) -> np.dtype:
     code = int(header["datatype"])
     if code in _COLOUR:
-        raise InputError(
-            path, "holds colour voxels (RGB), grey values are expected", "convert it to grey values"
-        )
+        raise InputError(path, "holds colour voxels (RGB), grey values are expected", "convert it to grey values")
     dtype = header.get_data_dtype()
     if dtype.newbyteorder("=") not in _DTYPES:
         problem = f"holds voxels of type {dtype.name}, which is not supported"
@@ -140,9 +136,7 @@ def _scaling(header: nib.Nifti1Header, path: Path) -> tuple[float, float]:
     return (1.0, 0.0) if slope is None else (slope, inter)
 
 
-def _affine(
-    header: nib.Nifti1Header, path: Path, shape: tuple[int, int, int], notes: list[str]
-) -> np.ndarray:
+def _affine(header: nib.Nifti1Header, path: Path, shape: tuple[int, int, int], notes: list[str]) -> np.ndarray:
     """The affine in millimetres; appends to `notes` what had to be assumed."""
     remedy = "mend the header, for example by exporting the image anew"
     for size, n in zip(header["pixdim"][1:4], shape, strict=True):

@@ -102,9 +102,7 @@ def read_class_names(record: dict[str, Any], subject: object) -> list[str]:
     for key, value in labels.items():
         name, number = (value, key) if isinstance(value, str) and key.isdigit() else (key, value)
         if name == "ignore" or isinstance(number, (list, tuple)):
-            raise InputError(
-                subject, f"label {name!r} is an ignore label or a region", "give each pixel one class"
-            )
+            raise InputError(subject, f"label {name!r} is an ignore label or a region", "give each pixel one class")
         if not str(number).isdigit() or int(number) in by_value:
             raise InputError(subject, f"label {name!r} has the value {number!r}", remedy)
         by_value[int(number)] = name

@@ -72,9 +72,7 @@ def read_label_picture(path: str | Path) -> np.ndarray:
     if picture.format == "JPEG":
         raise InputError(path, "is a JPEG, whose compression changes label values", "save label maps as PNG")
     if picture.mode in ("LA", "RGBA") and picture.getextrema()[-1] != (255, 255):
-        raise InputError(
-            path, "has a transparent part, so that its labels are ambiguous", "save it without alpha"
-        )
+        raise InputError(path, "has a transparent part, so that its labels are ambiguous", "save it without alpha")
     array = _to_array(picture, path)
     if array.ndim == 3:
         colours = array[..., : 1 if picture.mode == "LA" else 3]
@@ -96,9 +94,7 @@ def _load(path: Path) -> tuple[Image.Image, str]:
                 raise InputError(path, f"holds {picture.n_frames} pages", "give one picture per file")
             if picture.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1):
                 problem = "has an EXIF orientation: viewers show it turned, programs read it unturned"
-                raise InputError(
-                    path, problem, "turn the pixels, remove the tag, and check that its label fits"
-                )
+                raise InputError(path, problem, "turn the pixels, remove the tag, and check that its label fits")
             picture.load()
             return picture, rawmode
     except InputError:
@@ -115,9 +111,7 @@ def _load(path: Path) -> tuple[Image.Image, str]:
 
 def _to_array(picture: Image.Image, path: Path) -> np.ndarray:
     """Pixels as ``(H, W)`` or ``(H, W, C)`` in native byte order."""
-    if picture.mode not in ("1", "L", "P", "LA", "RGB", "RGBA", "I", "F") and not picture.mode.startswith(
-        "I;16"
-    ):
+    if picture.mode not in ("1", "L", "P", "LA", "RGB", "RGBA", "I", "F") and not picture.mode.startswith("I;16"):
         raise InputError(path, f"has the colour space {picture.mode}", f"{_SAVE_AGAIN} in grey or RGB")
     array = np.array(picture)
     if array.dtype == bool:

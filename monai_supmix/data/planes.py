@@ -102,9 +102,7 @@ class Planes:
         self.shape = (int(height), int(width))
         if not image.is_picture and min(self.shape) == 1:
             problem = f"its {axis} planes have {height} x {width} pixels: a single slice in another direction"
-            raise InputError(
-                image.path, problem, f"give {axis} slices, or set the plane direction to the slice's"
-            )
+            raise InputError(image.path, problem, f"give {axis} slices, or set the plane direction to the slice's")
 
     def __len__(self) -> int:
         return len(self._stored)
@@ -128,9 +126,7 @@ class Planes:
             [[1, 2, 0]]
         """
         if array.shape != self.image.label_shape:
-            raise ValueError(
-                f"The array has shape {array.shape}, the image's grid is {self.image.label_shape}."
-            )
+            raise ValueError(f"The array has shape {array.shape}, the image's grid is {self.image.label_shape}.")
         if self.image.is_picture:
             return to_usual_view(array, self.image.turns, self.image.mirror)[None]
         return array.transpose(self._order)[self._flips]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
-from torch import Tensor
 
 from monai_supmix.data.case_image import CaseImage
 from monai_supmix.data.cases import load_case

@@ -33,14 +33,10 @@ def hold_out_test(
     groups = {item["group"] for item in items if "label" in item}
     if len(groups) < 2:
         problem = f"has no test set, and {len(groups)} groups (patients) with labels to draw one from"
-        raise InputError(
-            subject, problem, "add labelled test images, or label images of two or more patients"
-        )
+        raise InputError(subject, problem, "add labelled test images, or label images of two or more patients")
     order = sorted(groups, key=lambda group: (derive_seed(seed, "test", group), group))
     held = set(order[: min(max(1, round(fraction * len(groups))), len(groups) - 1)])
-    note = (
-        f"no test set was given: {len(held)} of {len(groups)} labelled groups were drawn for it (seed {seed})"
-    )
+    note = f"no test set was given: {len(held)} of {len(groups)} labelled groups were drawn for it (seed {seed})"
     train = [item for item in items if item["group"] not in held]
     return train, [item for item in items if item["group"] in held and "label" in item], [note]
 
@@ -65,9 +61,7 @@ def split_named(
     return [item for item in items if item["case"] not in set(names)], test, []
 
 
-def group_by_pattern(
-    items: Sequence[dict[str, Any]], pattern: str | None, patients: object = None
-) -> list[str]:
+def group_by_pattern(items: Sequence[dict[str, Any]], pattern: str | None, patients: object = None) -> list[str]:
     r"""Set every item's ``group`` to its patient, from a table or by a rule on the case name.
 
     Args:
@@ -92,9 +86,7 @@ def group_by_pattern(
     if pattern is None and patients is None:
         return ["patients are unknown: each image is its own group, so one patient may be on several sides"]
     if pattern is None and not isinstance(patients, dict):
-        raise InputError(
-            "dataset.json", "'patients' is no table", 'write "patients": {"CASE": "PATIENT", ...}'
-        )
+        raise InputError("dataset.json", "'patients' is no table", 'write "patients": {"CASE": "PATIENT", ...}')
     try:
         rule = re.compile(pattern) if pattern is not None else None
     except re.error as error:
@@ -112,7 +104,5 @@ def group_by_pattern(
             item["group"] = str(group)
     if unmatched:
         subject = "group_pattern" if rule is not None else "dataset.json"
-        raise InputError(
-            subject, f"{len(unmatched)} cases have no patient: {shorten(unmatched)}", "cover all cases"
-        )
+        raise InputError(subject, f"{len(unmatched)} cases have no patient: {shorten(unmatched)}", "cover all cases")
     return []

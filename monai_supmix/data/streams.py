@@ -53,9 +53,7 @@ class KeyedBatchSampler(Sampler[list[Key]]):
         self, num_items: int, batch_size: int, seed: int, stream: str, rank: int = 0, world_size: int = 1
     ) -> None:
         if num_items < 1 or batch_size < 1:
-            raise ValueError(
-                f"the {stream} stream needs items and a batch size, not {num_items} and {batch_size}."
-            )
+            raise ValueError(f"the {stream} stream needs items and a batch size, not {num_items} and {batch_size}.")
         self.num_items, self.batch_size = num_items, batch_size
         self.seed, self.stream = seed, stream
         self.rank, self.world_size = rank, world_size
@@ -101,9 +99,7 @@ class KeyedDataset(Dataset):
         stream: the stream's name.
     """
 
-    def __init__(
-        self, items: Sequence[Any] | Dataset, transform: Callable[[Any], Any], seed: int, stream: str
-    ) -> None:
+    def __init__(self, items: Sequence[Any] | Dataset, transform: Callable[[Any], Any], seed: int, stream: str) -> None:
         self.items, self.transform, self.seed, self.stream = items, transform, seed, stream
 
     def __len__(self) -> int:

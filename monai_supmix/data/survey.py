@@ -69,9 +69,7 @@ def survey_datalist(datalist: Datalist) -> Survey:
         survey.lines += _describe_images(shapes, spacings, ranges)
     survey.lines += _describe_classes(datalist.class_names, counts)
     survey.warnings += [f"{note}: {len(cases)} images ({shorten(cases, 3)})" for note, cases in notes.items()]
-    survey.warnings += [
-        f"{shorten(cases)} have the same contents" for cases in contents.values() if len(cases) > 1
-    ]
+    survey.warnings += [f"{shorten(cases)} have the same contents" for cases in contents.values() if len(cases) > 1]
     survey.warnings += _class_warnings(datalist, counts)
     return survey
 
@@ -109,9 +107,7 @@ def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> li
     lines = []
     for side, count in counts.items():
         if count.sum():
-            shares = (
-                f"{name} {100 * part / count.sum():.3g} %" for name, part in zip(names, count, strict=True)
-            )
+            shares = (f"{name} {100 * part / count.sum():.3g} %" for name, part in zip(names, count, strict=True))
             lines.append(f"pixels of {side}: {', '.join(shares)}")
     return lines
 

@@ -39,22 +39,16 @@ def working_shape(
         return plane_shape
     kind, value = next(iter(working.items()))
     if len(working) > 1 or kind not in _KINDS:
-        raise InputError(
-            "working", f"has {', '.join(working)}", f"give one of {', '.join(_KINDS)}, or nothing"
-        )
+        raise InputError("working", f"has {', '.join(working)}", f"give one of {', '.join(_KINDS)}, or nothing")
     if kind == "size":
         return int(value[0]), int(value[1])
     if kind == "spacing":
         if spacing is None:
-            raise InputError(
-                "working", "asks for a spacing, which a picture has not", "give size or scale instead"
-            )
+            raise InputError("working", "asks for a spacing, which a picture has not", "give size or scale instead")
         factors = (spacing[0] / value[0], spacing[1] / value[1])
     else:
         factors = (float(value), float(value))
-    height, width = (
-        max(1, int(side * factor + 0.5)) for side, factor in zip(plane_shape, factors, strict=True)
-    )
+    height, width = (max(1, int(side * factor + 0.5)) for side, factor in zip(plane_shape, factors, strict=True))
     return height, width
 
 

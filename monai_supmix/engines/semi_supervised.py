@@ -216,16 +216,12 @@ class SemiSupervisedTrainer(Trainer):
         if ignore is not None:
             ignore_index = self.consistency_loss.ignore_index
             if ignore_index is None:
-                raise ValueError(
-                    "the unlabelled batch holds an ignore map, but the consistency loss no ignore_index."
-                )
+                raise ValueError("the unlabelled batch holds an ignore map, but the consistency loss no ignore_index.")
             pseudo_label = pseudo_label.masked_fill(self._to_device(ignore).bool(), ignore_index)
         return confidence, pseudo_label
 
     @torch.no_grad()
-    def _pseudo_label_statistics(
-        self, confidence: Tensor, pseudo_label: Tensor, num_classes: int
-    ) -> dict[str, Tensor]:
+    def _pseudo_label_statistics(self, confidence: Tensor, pseudo_label: Tensor, num_classes: int) -> dict[str, Tensor]:
         shares = [(pseudo_label == c).float().mean() for c in range(num_classes)]
         coverage = (confidence >= self.consistency_loss.threshold).float().mean()
         return {"confidence_coverage": coverage, "pseudo_label_share": torch.stack(shares)}
@@ -271,11 +267,7 @@ def _tap(network: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
     """Keep the latest output of a named module, to look at instead of the logits."""
     modules = dict(_unwrap(network).named_modules())
     if not name or name not in modules:
-        raise ValueError(
-            f"sufd_input is 'softmax', 'logits' or the name of a module of the network, not {name!r}."
-        )
+        raise ValueError(f"sufd_input is 'softmax', 'logits' or the name of a module of the network, not {name!r}.")
     latest: list[Tensor] = []
-    modules[name].register_forward_hook(
-        lambda _module, _inputs, result: latest.__setitem__(slice(None), [result])
-    )
+    modules[name].register_forward_hook(lambda _module, _inputs, result: latest.__setitem__(slice(None), [result]))
     return lambda _logits: latest[0]

@@ -99,9 +99,7 @@ class TrainingCheckpoint:
             for name, part in self.to_save.items()
         }
         try:
-            write_tensors(
-                path, {"format": _FORMAT, "iteration": iteration, "config": self.config, "state": state}
-            )
+            write_tensors(path, {"format": _FORMAT, "iteration": iteration, "config": self.config, "state": state})
         except InputError as error:
             older = newest_intact(self.directory).path
             if older is None:
@@ -206,9 +204,7 @@ def load_checkpoint(
         InputError: when the file is missing, damaged, or of a run with other parts.
     """
     content = dict(checkpoint) if isinstance(checkpoint, Mapping) else read_checkpoint(checkpoint)
-    where = (
-        f"checkpoint of iteration {content['iteration']}" if isinstance(checkpoint, Mapping) else checkpoint
-    )
+    where = f"checkpoint of iteration {content['iteration']}" if isinstance(checkpoint, Mapping) else checkpoint
     remedy = "go on with the configuration of the run that wrote it, or choose another output_dir"
     saved = content["state"]
     if saved.keys() != to_load.keys():
@@ -249,11 +245,7 @@ def compare_config(saved: Mapping[str, Any], current: Mapping[str, Any]) -> dict
 def _flat(config: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if not isinstance(config, Mapping) or (prefix and not config):
         return [(prefix, config)]
-    return [
-        item
-        for key, value in config.items()
-        for item in _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    ]
+    return [item for key, value in config.items() for item in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
 
 
 def _as_lists(value: Any) -> Any:

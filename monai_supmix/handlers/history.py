@@ -55,8 +55,8 @@ class TrainingHistory:
     def _add(self, engine: Engine) -> None:
         output: dict[str, Tensor] = engine.state.output  # type: ignore[assignment]
         for name, value in output.items():
-            value = value.detach().float()
-            self._sums[name] = value + self._sums[name].to(value.device) if name in self._sums else value
+            latest = value.detach().float()
+            self._sums[name] = latest + self._sums[name].to(latest.device) if name in self._sums else latest
         self._count += 1
         if engine.state.iteration % self.interval == 0:
             self._close_row(engine)

@@ -120,9 +120,7 @@ def overlay_errors(
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.shape != prediction.shape:
-        raise ValueError(
-            f"truth has shape {truth.shape} and prediction {prediction.shape}; they must be the same"
-        )
+        raise ValueError(f"truth has shape {truth.shape} and prediction {prediction.shape}; they must be the same")
     judged = truth != ignore_index if ignore_index is not None else np.ones(truth.shape, bool)
     true, predicted = (truth > 0) & judged, (prediction > 0) & judged
     same = truth == prediction
@@ -196,27 +194,19 @@ def _fit(rgb: np.ndarray, tile: int) -> Image.Image:
     factor = tile / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     # Enlarged pixels stay what they are; thin structures are averaged, not skipped, when the image shrinks.
-    return Image.fromarray(rgb).resize(
-        size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
-    )
+    return Image.fromarray(rgb).resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS)
 
 
-def _compose(
-    tiles: Mapping[str, Image.Image], legends: Mapping[str, Sequence[LegendEntry]], title: str
-) -> np.ndarray:
+def _compose(tiles: Mapping[str, Image.Image], legends: Mapping[str, Sequence[LegendEntry]], title: str) -> np.ndarray:
     font = _font()
     top = _LINE if title else 0
     below = top + _LINE + max(picture.height for picture in tiles.values()) + _GAP
     width = _GAP + sum(picture.width + _GAP for picture in tiles.values())
-    lefts = dict(
-        zip(tiles, np.cumsum([_GAP, *(p.width + _GAP for p in tiles.values())]).tolist(), strict=False)
-    )
+    lefts = dict(zip(tiles, np.cumsum([_GAP, *(p.width + _GAP for p in tiles.values())]).tolist(), strict=False))
     # A legend starts below its tile and may go on below the next ones that have none.
     ends = [*(lefts[name] for name in legends), width][1:]
     rows = {
-        name: _rows(
-            [_LINE + round(font.getlength(text)) + 2 * _GAP for text, _ in entries], end - lefts[name]
-        )
+        name: _rows([_LINE + round(font.getlength(text)) + 2 * _GAP for text, _ in entries], end - lefts[name])
         for (name, entries), end in zip(legends.items(), ends, strict=True)
     }
     height = below + _LINE * max(map(len, rows.values()))

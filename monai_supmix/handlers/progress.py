@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -67,7 +68,7 @@ class TrainingProgress:
         self._shown, self._first = len(self.history.rows), engine.state.iteration
         self._started = time.monotonic()
         stream = self.stream or sys.stderr
-        if not stream.isatty():
+        if not _can_draw(stream):
             return
         self._open.enter_context(logging_redirect_tqdm())
         self._bar = self._open.enter_context(
@@ -104,9 +105,7 @@ class TrainingProgress:
 
     def _epoch(self, engine: Engine) -> str:
         length = engine.state.epoch_length or self.total_iterations
-        epoch, epochs = (
-            max(1, math.ceil(n / length)) for n in (engine.state.iteration, self.total_iterations)
-        )
+        epoch, epochs = (max(1, math.ceil(n / length)) for n in (engine.state.iteration, self.total_iterations))
         return f"epoch {epoch}/{epochs}"
 
     def _finish(self, engine: Engine) -> None:
@@ -123,6 +122,16 @@ class TrainingProgress:
             raise error
 
 
+def _can_draw(stream: TextIO) -> bool:
+    """Whether a bar would be seen; on a terminal that says it has no lines or columns tqdm draws nothing."""
+    if not stream.isatty():
+        return False
+    try:
+        return min(os.get_terminal_size(stream.fileno())) > 0
+    except OSError:  # no file behind it: whoever made it says that it is a terminal
+        return True
+
+
 def progress_text(row: Mapping[str, Any], validation: Mapping[str, Any] | None = None) -> str:
     """The figures of a row of the history in one line.
 
@@ -131,20 +140,22 @@ def progress_text(row: Mapping[str, Any], validation: Mapping[str, Any] | None =
         validation: the newest of its validation rows.
 
     Returns:
-        loss and its terms, share of confident pixels and validation IoU, as far as there are.
+        loss, share of confident pixels, validation IoU and the terms of the loss, as far as there are; what
+        matters most comes first, for a narrow terminal cuts the end off.
 
     Example:
         >>> row = {"iteration": 10, "loss": 0.5, "loss_supervised": 0.75, "confidence_coverage": 0.834}
         >>> progress_text(row, {"mean_iou": 0.6123})
-        'loss 0.500 (supervised 0.750), confident 83 %, validation IoU 0.612'
+        'loss 0.500, confident 83 %, validation IoU 0.612; supervised 0.750'
     """
-    terms = {name.removeprefix("loss_").replace("_", " "): row[name] for name in row if name[:5] == "loss_"}
-    parts = [f"loss {row['loss']:.3f}"] if "loss" in row else []
-    if terms:
-        parts.append(f"({', '.join(f'{name} {value:.3f}' for name, value in terms.items())})")
-    figures = [" ".join(parts)] if parts else []
+    figures = [f"loss {row['loss']:.3f}"] if "loss" in row else []
     if "confidence_coverage" in row:
         figures.append(f"confident {100 * row['confidence_coverage']:.0f} %")
     if validation and "mean_iou" in validation:
         figures.append(f"validation IoU {validation['mean_iou']:.3f}")
-    return ", ".join(figures)
+    terms = [
+        f"{name.removeprefix('loss_').replace('_', ' ')} {value:.3f}"
+        for name, value in row.items()
+        if name.startswith("loss_")
+    ]
+    return "; ".join(", ".join(part) for part in (figures, terms) if part)

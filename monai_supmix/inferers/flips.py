@@ -36,9 +36,7 @@ def class_probabilities(network: Callable[[Tensor], Tensor], images: Tensor, fli
         expected = (images.shape[0], *images.shape[2:])
         if logits.ndim != 4 or (logits.shape[0], *logits.shape[2:]) != expected or logits.shape[1] < 2:
             shapes = f"{tuple(images.shape)} gave {tuple(logits.shape)}"
-            raise ValueError(
-                f"The network must give (B, classes, H, W) with two or more classes, but {shapes}."
-            )
+            raise ValueError(f"The network must give (B, classes, H, W) with two or more classes, but {shapes}.")
         probabilities = logits.float().softmax(dim=1).flip(dims)
         total = probabilities if total is None else total.add_(probabilities)
     assert total is not None

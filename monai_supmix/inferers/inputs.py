@@ -93,9 +93,7 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
             cases.setdefault(_absolute(case.path), case)
     if not cases:
         subject = ", ".join(str(entry) for entry in named) or "inputs"
-        raise InputError(
-            subject, "holds no image", f"give files of type {', '.join(SUFFIXES)} or DICOM folders"
-        )
+        raise InputError(subject, "holds no image", f"give files of type {', '.join(SUFFIXES)} or DICOM folders")
     types = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in sorted(ignored.items()))
     notes = [f"files of other types were left out: {types}"] if ignored else []
     return [cases[path] for path in sorted(cases)], notes
@@ -152,17 +150,13 @@ def _read_datalist(path: Path) -> Iterator[InputCase]:
         record = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(path, f"cannot be read as JSON ({error})", remedy) from error
-    lists = (
-        [record] if isinstance(record, list) else list(record.values()) if isinstance(record, dict) else []
-    )
+    lists = [record] if isinstance(record, list) else list(record.values()) if isinstance(record, dict) else []
     items = [item for part in lists if isinstance(part, list) for item in part]
     found = [item for item in items if isinstance(item, dict) and isinstance(item.get("image"), str)]
     if not found:
         raise InputError(path, "names no image", remedy)
     for item in found:
-        yield InputCase(
-            path.parent / item["image"], turns=int(item.get("turns", 0)), mirror=int(item.get("mirror", 0))
-        )
+        yield InputCase(path.parent / item["image"], turns=int(item.get("turns", 0)), mirror=int(item.get("mirror", 0)))
 
 
 def _relative(cases: Iterable[InputCase]) -> Iterator[InputCase]:

@@ -179,9 +179,7 @@ def _reporting(case: InputCase, summary: PredictionSummary, on_error: str) -> It
     except Exception as error:
         if on_error == "raise":
             raise
-        text = (
-            str(error) if isinstance(error, InputError) else f"{case.path}: {type(error).__name__}: {error}"
-        )
+        text = str(error) if isinstance(error, InputError) else f"{case.path}: {type(error).__name__}: {error}"
         summary.failed.append((case.name, text))
 
 
@@ -204,22 +202,16 @@ def _check_outputs(cases: Sequence[InputCase], output_dir: Path) -> None:
     for case in cases:
         place = _real(case.output(output_dir))
         if not place.is_relative_to(root):
-            raise InputError(
-                case.path, f"its result would lie outside {output_dir}", "remove the link in output_dir"
-            )
+            raise InputError(case.path, f"its result would lie outside {output_dir}", "remove the link in output_dir")
         if place in read:
-            raise InputError(
-                case.path, f"its result would replace the input {place.name}", "choose another output_dir"
-            )
+            raise InputError(case.path, f"its result would replace the input {place.name}", "choose another output_dir")
         other = planned.setdefault(case.output(root, ""), case)  # also two masks that would share one record
         if other is not case:
             problem = f"its result has the same name as that of {other.path}"
             raise InputError(case.path, problem, "rename one of them, or predict them apart")
 
 
-def _exists(
-    case: InputCase, output_dir: Path, made_with: Mapping[str, Any], summary: PredictionSummary
-) -> bool:
+def _exists(case: InputCase, output_dir: Path, made_with: Mapping[str, Any], summary: PredictionSummary) -> bool:
     """Whether the mask is there already; raises if it was made differently."""
     mask_path, record_path = case.output(output_dir), case.output(output_dir, ".json")
     if not mask_path.exists():
@@ -229,9 +221,7 @@ def _exists(
         return True
     try:
         found = json.loads(record_path.read_text(encoding="utf-8"))
-        differing = [
-            key for key, value in made_with.items() if found.get(key) != json.loads(json.dumps(value))
-        ]
+        differing = [key for key, value in made_with.items() if found.get(key) != json.loads(json.dumps(value))]
     except (OSError, ValueError, AttributeError):
         differing = ["record unreadable"]
     if differing:

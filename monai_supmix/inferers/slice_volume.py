@@ -52,9 +52,7 @@ def predict_planes(
     """
     native = (int(planes.shape[2]), int(planes.shape[3]))
     height, width = shape = native if shape is None else shape
-    images = F.pad(
-        resize_planes(planes, shape), (0, -width % divisor, 0, -height % divisor), mode="replicate"
-    )
+    images = F.pad(resize_planes(planes, shape), (0, -width % divisor, 0, -height % divisor), mode="replicate")
     # Only the input: convolutions follow its layout, and the caller's network stays as it is.
     images = images.contiguous(memory_format=torch.channels_last)
     with autocast(amp, planes.device):
@@ -166,9 +164,7 @@ class SliceVolumeInferer:
         target = planes.view(mask)
         if self.device is not None:
             network.to(self.device)
-        device = next(
-            (parameter.device for parameter in network.parameters()), torch.device(self.device or "cpu")
-        )
+        device = next((parameter.device for parameter in network.parameters()), torch.device(self.device or "cpu"))
         starts = range(0, len(planes), self.batch_size)
         hidden = None if self.progress and len(planes) > 1 else True  # None: hidden unless on a terminal
         with evaluating(network), torch.inference_mode():
@@ -197,9 +193,7 @@ class SliceVolumeInferer:
 def _store(probabilities: np.ndarray, predicted: Tensor, view: Any, part: slice) -> None:
     """Write the probabilities of some planes into an array on the image's grid."""
     if len(probabilities) != predicted.shape[1]:
-        raise ValueError(
-            f"probabilities is for {len(probabilities)} classes, the network has {predicted.shape[1]}."
-        )
+        raise ValueError(f"probabilities is for {len(probabilities)} classes, the network has {predicted.shape[1]}.")
     if probabilities.dtype == np.uint8:
         predicted = (predicted * 255).round_().to(torch.uint8)
     for of_class, values in zip(probabilities, predicted.cpu().numpy().swapaxes(0, 1), strict=True):
@@ -259,9 +253,5 @@ def check_channels(image: CaseImage, network: nn.Module) -> None:
         wanted = next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), image.channels)
     if wanted != image.channels:
         problem = f"the network takes {wanted} channel{'s' * (wanted > 1)}, the image has {image.channels}"
-        remedy = (
-            "convert the picture to grey"
-            if wanted == 1
-            else "give colour pictures, or a network for grey images"
-        )
+        remedy = "convert the picture to grey" if wanted == 1 else "give colour pictures, or a network for grey images"
         raise InputError(image.path, problem, remedy)

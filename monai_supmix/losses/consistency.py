@@ -78,9 +78,7 @@ class ConsistencyLoss(nn.Module):
         self.threshold = threshold
         self.ignore_index = ignore_index
 
-    def forward(
-        self, logits: torch.Tensor, pseudo_label: torch.Tensor, confidence: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, pseudo_label: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
         """Compute the loss; arguments and result as in :func:`masked_consistency`."""
         return masked_consistency(logits, pseudo_label, confidence, self.threshold, self.ignore_index)
 

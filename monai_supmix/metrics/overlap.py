@@ -36,9 +36,7 @@ def overlap_counts(
     """
     predicted, true = as_array(prediction), as_array(truth)
     if predicted.shape != true.shape:
-        raise ValueError(
-            f"prediction has shape {predicted.shape} and truth {true.shape}; they must be the same"
-        )
+        raise ValueError(f"prediction has shape {predicted.shape} and truth {true.shape}; they must be the same")
     confusion = np.zeros(num_classes * num_classes, np.int64)
     chunks = np.nditer(
         [predicted, true], flags=["external_loop", "buffered", "zerosize_ok"], order="K", buffersize=_CHUNK
@@ -62,9 +60,7 @@ def _classes(values: np.ndarray, num_classes: int, name: str) -> np.ndarray:
     classes = values.astype(np.int64)
     wrong = (classes < 0) | (classes >= num_classes) | (classes != values)
     if wrong.any():
-        raise ValueError(
-            f"{name} has the value {values[wrong][0]}, which is none of the classes 0..{num_classes - 1}"
-        )
+        raise ValueError(f"{name} has the value {values[wrong][0]}, which is none of the classes 0..{num_classes - 1}")
     return classes
 
 

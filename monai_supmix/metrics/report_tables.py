@@ -71,9 +71,7 @@ def _geometry(cases: Sequence[CaseMeasures], index: int) -> dict[str, Any]:
         figures["hd95_mm"] = _or_none(mean_present([d.hd95_mm for d in known if d.hd95_mm is not None]))
         for outcome in ("measured", "missed", "spurious", "absent"):
             figures[outcome] = sum(distance.outcome == outcome for distance in known)
-    volumes = [
-        v for case in cases if case.volumes_ml is not None and (v := case.volumes_ml[index]) is not None
-    ]
+    volumes = [v for case in cases if case.volumes_ml is not None and (v := case.volumes_ml[index]) is not None]
     if len(volumes) == len(cases):
         figures["true_ml"], figures["predicted_ml"] = (float(total) for total in np.sum(volumes, axis=0))
     return figures
@@ -137,9 +135,7 @@ def _row(case: CaseMeasures, class_names: Sequence[str], with_geometry: bool) ->
     row: dict[str, Any] = {}
     ious, dices = iou(case.counts), dice(case.counts)
     for index, name in enumerate(class_names):
-        row |= {
-            f"{name}_{what}": int(n) for what, n in zip(("tp", "fp", "fn"), case.counts[index], strict=True)
-        }
+        row |= {f"{name}_{what}": int(n) for what, n in zip(("tp", "fp", "fn"), case.counts[index], strict=True)}
         row |= {f"{name}_iou": _or_none(ious[index]), f"{name}_dice": _or_none(dices[index])}
         if with_geometry and index > 0:
             distance = case.distances[index] if case.distances is not None else None

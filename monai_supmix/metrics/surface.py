@@ -69,9 +69,7 @@ def surface_distances(
         (SurfaceDistance(outcome='measured', hd95_mm=2.0), SurfaceDistance(outcome='absent', hd95_mm=None))
     """
     if prediction.shape != truth.shape:
-        raise ValueError(
-            f"prediction has shape {prediction.shape} and truth {truth.shape}; they must be the same"
-        )
+        raise ValueError(f"prediction has shape {prediction.shape} and truth {truth.shape}; they must be the same")
     if len(spacing) != truth.ndim or not all(0 < step < np.inf for step in spacing):
         raise ValueError(f"spacing {tuple(spacing)} must be {truth.ndim} positive numbers, one for each axis")
     foreground = range(1, num_classes)

@@ -34,9 +34,7 @@ class FeatureDiscriminator(nn.Module):
         torch.Size([4, 1, 8, 6])
     """
 
-    def __init__(
-        self, in_channels: int, widths: Sequence[int] = (64, 128, 256, 512), spatial_dims: int = 2
-    ) -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int] = (64, 128, 256, 512), spatial_dims: int = 2) -> None:
         super().__init__()
         if not widths:
             raise ValueError("widths names at least one hidden convolution.")

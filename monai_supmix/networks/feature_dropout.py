@@ -31,9 +31,7 @@ def drop_channels(features: torch.Tensor, prob: float, training: bool) -> torch.
         return F.dropout2d(features, prob, training)
     if features.dim() == 5:
         return F.dropout3d(features, prob, training)
-    raise ValueError(
-        f"channel dropout needs features (B, C, *spatial) in 2D or 3D, not {list(features.shape)}."
-    )
+    raise ValueError(f"channel dropout needs features (B, C, *spatial) in 2D or 3D, not {list(features.shape)}.")
 
 
 def append_last(features: torch.Tensor, num_dropped: int, prob: float, training: bool) -> torch.Tensor:

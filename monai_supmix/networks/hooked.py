@@ -79,9 +79,7 @@ class HookedNetwork(nn.Module):
                 the network returns something other than one map.
         """
         if not torch.jit.is_scripting():  # hooks and checks of types are beyond TorchScript
-            return (
-                self._one_map(self.network(x), x) if num_dropped == 0 else self._with_dropped(x, num_dropped)
-            )
+            return self._one_map(self.network(x), x) if num_dropped == 0 else self._with_dropped(x, num_dropped)
         if num_dropped != 0:
             raise ValueError("the scripted form of a hooked network has no feature dropout.")
         return self.network(x)
@@ -104,15 +102,11 @@ class HookedNetwork(nn.Module):
         def drop(module: nn.Module, _inputs: Any, output: Any) -> torch.Tensor:
             if not isinstance(output, torch.Tensor):
                 kind = type(output).__name__
-                raise ValueError(
-                    f"a module to drop returns one tensor; {type(module).__name__} returns a {kind}."
-                )
+                raise ValueError(f"a module to drop returns one tensor; {type(module).__name__} returns a {kind}.")
             kept, copies = output[:-num_dropped], output[-num_dropped:]
             return torch.cat((kept, drop_channels(copies, self.dropout_prob, self.training)))
 
-        handles = [
-            self.network.get_submodule(name).register_forward_hook(drop) for name in self.dropout_modules
-        ]
+        handles = [self.network.get_submodule(name).register_forward_hook(drop) for name in self.dropout_modules]
         try:
             yield
         finally:

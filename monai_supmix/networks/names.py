@@ -30,7 +30,5 @@ def require_known(subject: str, name: str, known: Iterable[str]) -> None:
         return
     by_folded = {candidate.casefold(): candidate for candidate in names}
     near = difflib.get_close_matches(name.casefold(), by_folded, n=1)
-    remedy = (
-        f"did you mean {by_folded[near[0]]!r}?" if near else f"choose one of {', '.join(names) or '(none)'}"
-    )
+    remedy = f"did you mean {by_folded[near[0]]!r}?" if near else f"choose one of {', '.join(names) or '(none)'}"
     raise InputError(subject, f"{name!r} is unknown", remedy)

@@ -73,9 +73,7 @@ def build_smp_model(
         raise _weights_error(encoder_name, encoder_weights, error) from error
 
 
-def pretrained_statistics(
-    encoder_name: str, encoder_weights: str, in_channels: int
-) -> tuple[list[float], ...]:
+def pretrained_statistics(encoder_name: str, encoder_weights: str, in_channels: int) -> tuple[list[float], ...]:
     """Find the mean and standard deviation that pretrained weights expect, for images in [0, 1].
 
     One channel gets the average over the colours; more than three repeat them, as the library repeats the
@@ -128,20 +126,14 @@ def decoder_levels(model: Any, in_channels: int, size: tuple[int, int]) -> list[
         logits = _on_meta(model.segmentation_head, _on_meta(model.decoder, features))
     except (RuntimeError, ValueError, AssertionError) as error:
         problem = f"cannot take images of {size[0]}x{size[1]} ({_first_line(error)})"
-        raise InputError(
-            "encoder_name", problem, "choose another encoder, or give the img_size it is for"
-        ) from error
+        raise InputError("encoder_name", problem, "choose another encoder, or give the img_size it is for") from error
     if logits.shape[2:] != image.shape[2:]:
         problem = f"logits have {tuple(logits.shape[2:])} pixels where images have {tuple(image.shape[2:])}"
-        raise InputError(
-            "architecture", problem, "mend the options that change the scale, such as upsampling"
-        )
+        raise InputError("architecture", problem, "mend the options that change the scale, such as upsampling")
     gradients = torch.autograd.grad(logits.sum(), features, allow_unused=True)
     # Encoders without a level at half resolution fill the gap with a map of no channels.
     pairs = zip(features, gradients, strict=True)
-    return [
-        level for level, (feature, gradient) in enumerate(pairs) if gradient is not None and feature.shape[1]
-    ]
+    return [level for level, (feature, gradient) in enumerate(pairs) if gradient is not None and feature.shape[1]]
 
 
 def _on_meta(module: nn.Module, argument: Any) -> Any:

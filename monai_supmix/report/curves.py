@@ -33,10 +33,7 @@ def line_chart(title: str, series: Mapping[str, Points], as_percent: bool = Fals
         >>> line_chart("loss", {"loss": []})
         ''
     """
-    known = {
-        name: [(x, y) for x, y in points if y is not None and math.isfinite(y)]
-        for name, points in series.items()
-    }
+    known = {name: [(x, y) for x, y in points if y is not None and math.isfinite(y)] for name, points in series.items()}
     known = {name: points for name, points in known.items() if points}
     if not known:
         return ""
@@ -58,9 +55,7 @@ def line_chart(title: str, series: Mapping[str, Points], as_percent: bool = Fals
     for tick in ticks:
         _, y = place(first, tick)
         drawing.append(f'<path class="grid" d="M{_LEFT} {y}H{_WIDTH - _RIGHT}"/>')
-        drawing.append(
-            f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{_tick(tick, as_percent)}</text>'
-        )
+        drawing.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{_tick(tick, as_percent)}</text>')
     for tick in x_ticks:
         x, _ = place(tick, ticks[0])
         drawing.append(f'<text x="{x}" y="{_HEIGHT - 6}" text-anchor="middle">{tick:g}</text>')
@@ -93,7 +88,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
         >>> nice_ticks(0, 0.83)
         [0.0, 0.25, 0.5, 0.75, 1.0]
         >>> nice_ticks(5, 5)
-        [4.0, 5.0, 6.0]
+        [4.0, 4.5, 5.0, 5.5, 6.0]
     """
     if high <= low:
         pad = abs(low) * 0.2

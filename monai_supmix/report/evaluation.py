@@ -137,9 +137,7 @@ def _evaluated(summary: Mapping[str, Any], command: str) -> str:
             "versions": versions_line(summary["versions"]),
         }
     )
-    settings = (
-        f'<p class="label">Settings</p><div class="settings">{settings_list(summary["settings"])}</div>'
-    )
+    settings = f'<p class="label">Settings</p><div class="settings">{settings_list(summary["settings"])}</div>'
     return section("evaluated", "What was evaluated", shown, settings, command_box(command))
 
 
@@ -155,13 +153,9 @@ def _pictures(gallery: CaseGallery) -> str:
         '<p class="dim">By mean IoU over the classes other than background. Volumes show slices with '
         "something to see, in the radiological view. Click a picture to enlarge it.</p>"
     )
-    keys = (
-        f'<p class="label">Truth and prediction</p>{class_key(names)}'
-        f'<p class="label">Errors</p>{error_key(names)}'
-    )
+    keys = f'<p class="label">Truth and prediction</p>{class_key(names)}<p class="label">Errors</p>{error_key(names)}'
     strength = (
-        '<label class="strength">Strength of the colours '
-        '<input type="range" min="0" max="100" value="80"></label>'
+        '<label class="strength">Strength of the colours <input type="range" min="0" max="100" value="80"></label>'
     )
     shown = "".join(_case(title, case, names) for title, case in zip(titles, cases, strict=True))
     return section("pictures", "Worst and best cases", about, keys, strength, shown)

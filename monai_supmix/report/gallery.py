@@ -122,9 +122,7 @@ class CaseGallery:
         true, predicted = planes.view(truth), planes.view(prediction)
         chosen = choose_planes([bool(t.any() or p.any()) for t, p in zip(true, predicted, strict=True)])
         longest = _PICTURE_SIDE if image.is_picture else _SLICE_SIDE
-        pictures = tuple(
-            draw_plane(show(planes[i]), true[i], predicted[i], longest, planes.spacing, i) for i in chosen
-        )
+        pictures = tuple(draw_plane(show(planes[i]), true[i], predicted[i], longest, planes.spacing, i) for i in chosen)
         start = int(np.argmax([np.count_nonzero(true[i]) + np.count_nonzero(predicted[i]) for i in chosen]))
         first = chosen[start]
         overview = panel(

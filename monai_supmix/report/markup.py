@@ -40,9 +40,7 @@ def notes_box(notes: Sequence[str]) -> str:
 def facts(pairs: Mapping[str, object]) -> str:
     """Names and plain values side by side; values that are ``None`` are left out."""
     rows = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
-        for name, value in pairs.items()
-        if value is not None
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items() if value is not None
     )
     return f'<dl class="facts">{rows}</dl>'
 
@@ -121,9 +119,7 @@ def settings_list(value: Any) -> str:
         entries = {str(name): entry for name, entry in value.items()}
         kind = entries.pop("class", None)
         head = escape(str(kind).rpartition(".")[2]) if kind else ""
-        rows = "".join(
-            f"<dt>{escape(name)}</dt><dd>{settings_list(entry)}</dd>" for name, entry in entries.items()
-        )
+        rows = "".join(f"<dt>{escape(name)}</dt><dd>{settings_list(entry)}</dd>" for name, entry in entries.items())
         return head + (f"<dl>{rows}</dl>" if rows else "")
     if isinstance(value, (list, tuple)):
         if any(isinstance(entry, (Mapping, list, tuple)) for entry in value):

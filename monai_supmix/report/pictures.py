@@ -80,9 +80,7 @@ def draw_plane(
     )
 
 
-def shown_size(
-    shape: Sequence[int], longest: int, spacing: tuple[float, float] | None = None
-) -> tuple[int, int]:
+def shown_size(shape: Sequence[int], longest: int, spacing: tuple[float, float] | None = None) -> tuple[int, int]:
     """Size of a picture with the proportions of a plane.
 
     Args:

@@ -133,8 +133,7 @@ def _chart(
 ) -> str:
     told = columns if isinstance(columns, Mapping) else {name: _words(name) for name in columns}
     series: dict[str, Points] = {
-        name: [(row["iteration"], row[column]) for row in rows if column in row]
-        for column, name in told.items()
+        name: [(row["iteration"], row[column]) for row in rows if column in row] for column, name in told.items()
     }
     return line_chart(title, {name: points for name, points in series.items() if points}, as_percent, caption)
 

@@ -4,25 +4,25 @@ from monai_supmix.transforms.batch import BatchCompose
 from monai_supmix.transforms.classmix import ClassMix
 from monai_supmix.transforms.color_jitter import (
     RandColorJitter,
-    RandColorJitterd,
     RandColorJitterD,
+    RandColorJitterd,
     RandColorJitterDict,
 )
 from monai_supmix.transforms.cutmix import CutMix
-from monai_supmix.transforms.gamma import RandGamma, RandGammad, RandGammaD, RandGammaDict
+from monai_supmix.transforms.gamma import RandGamma, RandGammaD, RandGammad, RandGammaDict
 from monai_supmix.transforms.gaussian_blur import (
     RandGaussianBlur,
-    RandGaussianBlurd,
     RandGaussianBlurD,
+    RandGaussianBlurd,
     RandGaussianBlurDict,
 )
-from monai_supmix.transforms.gaussian_noise import RandNoise, RandNoised, RandNoiseD, RandNoiseDict
-from monai_supmix.transforms.grayscale import RandGrayscale, RandGrayscaled, RandGrayscaleD, RandGrayscaleDict
+from monai_supmix.transforms.gaussian_noise import RandNoise, RandNoiseD, RandNoised, RandNoiseDict
+from monai_supmix.transforms.grayscale import RandGrayscale, RandGrayscaleD, RandGrayscaled, RandGrayscaleDict
 from monai_supmix.transforms.mixing import Mixed, derangement, inverse_frequency_weights
 from monai_supmix.transforms.region_mix import RegionMix
 from monai_supmix.transforms.similarity_crop import (
-    RandSimilarityCropd,
     RandSimilarityCropD,
+    RandSimilarityCropd,
     RandSimilarityCropDict,
 )
 from monai_supmix.transforms.supmix import SupMix

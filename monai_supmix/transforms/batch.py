@@ -93,9 +93,7 @@ class RandBatchTransform(RandomizableTransform):
         if self.selected is None:
             raise RuntimeError(f"{type(self).__name__}: nothing drawn yet, call randomize() first.")
         if len(self.selected) != len(images):
-            raise ValueError(
-                f"{type(self).__name__}: last drawn for {len(self.selected)} images, got {len(images)}."
-            )
+            raise ValueError(f"{type(self).__name__}: last drawn for {len(self.selected)} images, got {len(images)}.")
         for drawn in _runs(self.selected):
             self.transform_(images[drawn], drawn)
         return images
@@ -130,9 +128,7 @@ class RandBatchTransformd(Randomizable, MapTransform):
 
     backend = RandBatchTransform.backend
 
-    def __init__(
-        self, keys: KeysCollection, transform: RandBatchTransform, allow_missing_keys: bool = False
-    ) -> None:
+    def __init__(self, keys: KeysCollection, transform: RandBatchTransform, allow_missing_keys: bool = False) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         self.transform = transform
 
@@ -172,9 +168,7 @@ def per_image(values: Tensor, images: Tensor) -> Tensor:
         ValueError: when there are not as many values as images.
     """
     if values.shape != images.shape[:1]:
-        raise ValueError(
-            f"need one value per image, got {tuple(values.shape)} for images {tuple(images.shape)}."
-        )
+        raise ValueError(f"need one value per image, got {tuple(values.shape)} for images {tuple(images.shape)}.")
     return values.to(images, non_blocking=True).view(-1, *[1] * (images.ndim - 1))
 
 

@@ -53,7 +53,5 @@ class ClassMix(RegionMix):
     def region(self, label: Tensor) -> Tensor:
         """The pixels whose predicted class was drawn (Eqs. 3 and 4)."""
         index = class_index(label, self.num_classes, self.ignore_index)
-        drawn = draw_classes(
-            classes_present(index, self.num_classes), to_device(self._order, label.device), minimum=0
-        )
+        drawn = draw_classes(classes_present(index, self.num_classes), to_device(self._order, label.device), minimum=0)
         return class_mask(index, drawn)

@@ -300,9 +300,7 @@ class RandColorJitterd(RandBatchTransformd):
         prob: float = 0.8,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(
-            keys, RandColorJitter(brightness, contrast, saturation, hue, prob), allow_missing_keys
-        )
+        super().__init__(keys, RandColorJitter(brightness, contrast, saturation, hue, prob), allow_missing_keys)
 
 
 RandColorJitterD = RandColorJitterDict = RandColorJitterd

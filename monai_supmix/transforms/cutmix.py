@@ -63,9 +63,7 @@ def draw_boxes(
         if not len(todo):
             start = R.randint(0, shape - sides + 1)
             return start, start + sides
-    raise ValueError(
-        f"found no box with area in {area} and aspect in {aspect} that fits into {tuple(spatial_shape)}"
-    )
+    raise ValueError(f"found no box with area in {area} and aspect in {aspect} that fits into {tuple(spatial_shape)}")
 
 
 def box_mask(start: Tensor, stop: Tensor, spatial_shape: Sequence[int]) -> Tensor:

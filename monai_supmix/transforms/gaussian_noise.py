@@ -84,9 +84,7 @@ class RandNoise(RandBatchTransform):
 
     def transform_(self, images: Tensor, drawn: slice) -> None:
         """Add noise to the selected images. See :meth:`RandBatchTransform.transform_`."""
-        images.copy_(
-            add_gaussian_noise(images, torch.from_numpy(self.stds[drawn]), self.seeds[drawn].tolist())
-        )
+        images.copy_(add_gaussian_noise(images, torch.from_numpy(self.stds[drawn]), self.seeds[drawn].tolist()))
 
 
 class RandNoised(RandBatchTransformd):

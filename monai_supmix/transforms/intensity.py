@@ -147,9 +147,7 @@ class PercentileScale(IntensityRule):
 
     def __post_init__(self) -> None:
         if not 0 <= self.lower < self.upper <= 100:
-            raise ValueError(
-                f"percentiles must be 0 <= lower < upper <= 100, got {self.lower} and {self.upper}."
-            )
+            raise ValueError(f"percentiles must be 0 <= lower < upper <= 100, got {self.lower} and {self.upper}.")
 
     def fit(self, array: np.ndarray) -> dict[str, Any]:
         """Find the two percentiles. See :meth:`IntensityRule.fit`."""
@@ -234,9 +232,7 @@ class FieldOfViewScale(IntensityRule):
         return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
-_RULES: dict[str, type[IntensityRule]] = {
-    rule.name: rule for rule in (HUWindow, PercentileScale, FieldOfViewScale)
-}
+_RULES: dict[str, type[IntensityRule]] = {rule.name: rule for rule in (HUWindow, PercentileScale, FieldOfViewScale)}
 
 
 def intensity_rule(config: Mapping[str, Any]) -> IntensityRule:
@@ -303,8 +299,7 @@ def exact_percentiles(array: np.ndarray, percentiles: Sequence[float]) -> tuple[
 
     ranks = [percentile / 100 * (flat.size - 1) for percentile in percentiles]
     return tuple(
-        float(value_at(math.floor(rank)) * (1 - rank % 1) + value_at(math.ceil(rank)) * (rank % 1))
-        for rank in ranks
+        float(value_at(math.floor(rank)) * (1 - rank % 1) + value_at(math.ceil(rank)) * (rank % 1)) for rank in ranks
     )
 
 

@@ -33,9 +33,9 @@ def torchvision_pipeline() -> Callable:
     """The same augmentation as UniMatch writes it, on 8-bit PIL images."""
 
     def blur(image: Image.Image) -> Image.Image:
-        if np.random.random() >= 0.5:  # noqa: NPY002  # as there
+        if np.random.random() >= 0.5:  # as there
             return image
-        return image.filter(ImageFilter.GaussianBlur(np.random.uniform(0.1, 2.0)))  # noqa: NPY002
+        return image.filter(ImageFilter.GaussianBlur(np.random.uniform(0.1, 2.0)))
 
     jitter = transforms.RandomApply([transforms.ColorJitter(**JITTER)], p=0.8)
     return transforms.Compose([jitter, transforms.RandomGrayscale(0.2), blur, transforms.ToTensor()])
@@ -50,22 +50,18 @@ def run(repetitions: int, small: bool = False) -> list[Row]:
     """
     batch_size, side, batches = 8, 32 if small else 320, 2 if small else 8
     torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002  # torchvision's and UniMatch's draws are global
+    np.random.seed(0)  # torchvision's and UniMatch's draws are global
     images = torch.rand(batch_size, 3, side, side)
     pictures = [Image.fromarray((image * 255).byte().movedim(0, -1).numpy()) for image in images]
     ours = BatchCompose([RandColorJitter(), RandGrayscale(), RandGaussianBlur()])
     monai, pil = monai_pipeline().set_random_state(seed=0), torchvision_pipeline()
     sides = {
         "ours, batch of 8": lambda: [ours(images) for _ in range(batches)],
-        "MONAI dictionary pipeline": lambda: [
-            monai({"image": image}) for _ in range(batches) for image in images
-        ],
+        "MONAI dictionary pipeline": lambda: [monai({"image": image}) for _ in range(batches) for image in images],
         "torchvision on PIL": lambda: [pil(picture) for _ in range(batches) for picture in pictures],
     }
     per_image = 1000 / (batches * batch_size)
-    milliseconds = {
-        name: [s * per_image for s in seconds] for name, seconds in alternate(sides, repetitions).items()
-    }
+    milliseconds = {name: [s * per_image for s in seconds] for name, seconds in alternate(sides, repetitions).items()}
     rows = [
         Row("augment", f"{name}, per image", statistics.median(ms), "ms", samples=ms)
         for name, ms in milliseconds.items()

@@ -50,9 +50,7 @@ class Row:
         return {**asdict(self), "samples": list(self.samples), "met": self.met}
 
 
-def alternate(
-    sides: Mapping[str, Callable[[], Any]], repetitions: int, warm_up: int = 1
-) -> dict[str, list[float]]:
+def alternate(sides: Mapping[str, Callable[[], Any]], repetitions: int, warm_up: int = 1) -> dict[str, list[float]]:
     """Time every side, turn by turn, so that a slow spell of the machine meets all of them.
 
     The order is reversed from turn to turn; the warm-up turns do not count.

@@ -78,9 +78,7 @@ def test_the_wheel_holds_the_bundles_whole(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    files = {
-        path.relative_to(source / "bundles") for path in (source / "bundles").rglob("*") if path.is_file()
-    }
+    files = {path.relative_to(source / "bundles") for path in (source / "bundles").rglob("*") if path.is_file()}
     carried = {name for name in names if name.startswith("monai_supmix/_bundles/")}
     assert carried == {f"monai_supmix/_bundles/{path.as_posix()}" for path in files}
     assert len(carried) > 10

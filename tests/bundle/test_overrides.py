@@ -129,9 +129,7 @@ def test_under_monai_bundle_the_mistake_is_the_last_line(tmp_path):
     (tmp_path / "train.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "train.json", "--ouput_dir", "x"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    ended = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
-    )
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
     assert ended.returncode != 0 and "it runs" not in ended.stdout
     last = ended.stderr.splitlines()[-1]
     assert last == "error: --ouput_dir: is no key of train.json: did you mean output_dir?"

@@ -1,13 +1,10 @@
 """What the configurations of the bundles say: the contract's ids, every method, the paper's settings."""
 
-import json
-import os
 from pathlib import Path
 
 import pytest
 from monai.bundle import ConfigParser, verify_metadata
 
-from monai_supmix.data.phantoms import write_fundus_phantom
 from tests.bundles.workflows import BUNDLES, DATA, METHODS, NAMES, TINY, config_files, read_config, workflow
 
 COMMON = {
@@ -116,9 +113,7 @@ def test_the_paper_preset_is_section_4_1(bundle, epochs, crop, lr):
     discriminator = config.get_parsed_content("discriminator_optimizer").defaults
     assert (discriminator["lr"], tuple(discriminator["betas"])) == (1e-4, (0.9, 0.99))
     widths = [
-        m.out_channels
-        for m in config.get_parsed_content("discriminator").modules()
-        if hasattr(m, "out_channels")
+        m.out_channels for m in config.get_parsed_content("discriminator").modules() if hasattr(m, "out_channels")
     ]
     assert widths == [64, 128, 256, 512, 1]
 

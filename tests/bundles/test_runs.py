@@ -17,16 +17,12 @@ SMALL = {key: value for key, value in TINY.items() if key != "discriminator_widt
 
 def test_training_leaves_weights_and_checkpoints(trained):
     for bundle, folder in trained.items():
-        assert [path.name for path in (folder / "checkpoints").iterdir()] == [
-            "checkpoint_iteration=000002.pt"
-        ]
+        assert [path.name for path in (folder / "checkpoints").iterdir()] == ["checkpoint_iteration=000002.pt"]
         for name in ("model.pt", "model.safetensors"):
             state, record = load_weights(folder / name)
             assert record["class_names"][0] == "background"
             assert record["network"]["class"].endswith("CompactUNet")
-            assert set(record["intensity"]) == (
-                {"picture"} if bundle == "chase_supmix" else {"hu", "picture"}
-            )
+            assert set(record["intensity"]) == ({"picture"} if bundle == "chase_supmix" else {"hu", "picture"})
             assert state
 
 

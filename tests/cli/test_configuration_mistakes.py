@@ -175,13 +175,9 @@ def test_a_sound_data_set_is_summed_up(fundus, front):
 
 
 def test_overrides_presets_and_names_reach_the_data(fundus, front):
-    ended = front(
-        "check", "chase_supmix", "train", "--preset", "paper", "--dataset_dir", fundus, "--num-labeled=5"
-    )
+    ended = front("check", "chase_supmix", "train", "--preset", "paper", "--dataset_dir", fundus, "--num-labeled=5")
     assert "labelled 5 (5 groups)" in ended.out
-    ended = front(
-        "check", "--bundle", "chase_supmix", "--dataset_dir", fundus, "--labeled_list", "[Image_03L]"
-    )
+    ended = front("check", "--bundle", "chase_supmix", "--dataset_dir", fundus, "--labeled_list", "[Image_03L]")
     assert "labelled 1 (1 group): Image_03L" in ended.out
 
 

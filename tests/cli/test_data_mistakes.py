@@ -163,9 +163,7 @@ def test_a_patient_on_two_sides_is_refused(chest, refused):
     record = json.loads((chest / "dataset.json").read_text())
     record["patients"]["chest_006"] = record["patients"]["chest_004"]
     (chest / "dataset.json").write_text(json.dumps(record))
-    refused(
-        *TRAIN, "--dataset_dir", chest, says="groups (patients) are on two sides of the split: patient_004"
-    )
+    refused(*TRAIN, "--dataset_dir", chest, says="groups (patients) are on two sides of the split: patient_004")
 
 
 def test_fewer_labelled_images_than_asked(chest, refused):
@@ -198,9 +196,7 @@ def test_other_units_are_understood_and_noted(unit, scale, note, chest, front, w
     loaded = nib.load(image)
     rewrite(image, affine=np.diag([scale, scale, scale, 1]) @ loaded.affine)
     patch(image, xyzt_units=unit)
-    ended = front(
-        "predict", "covid19_ct_supmix", image, "--output_dir", tmp_path / "masks", "--ckpt_path", weights
-    )
+    ended = front("predict", "covid19_ct_supmix", image, "--output_dir", tmp_path / "masks", "--ckpt_path", weights)
     assert ended.status == 0, ended
     record = json.loads((tmp_path / "masks" / "chest_004_0000_seg.json").read_text())
     assert any(note in text for text in record["notes"])
@@ -216,9 +212,7 @@ def test_names_with_spaces_and_non_ascii_letters(chest, front, weights, tmp_path
     (folder / "dataset.json").write_text(json.dumps(record))
     assert front(*TRAIN, "--dataset_dir", folder).status == 0
     masks = tmp_path / "máscaras 1"
-    ended = front(
-        "predict", "covid19_ct_supmix", folder / "imagesTr", "--output_dir", masks, "--ckpt_path", weights
-    )
+    ended = front("predict", "covid19_ct_supmix", folder / "imagesTr", "--output_dir", masks, "--ckpt_path", weights)
     assert ended.status == 0, ended
     assert (masks / "Aufnahme é 4_0000_seg.nii.gz").is_file()
 

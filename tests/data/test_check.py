@@ -59,9 +59,7 @@ def test_label_values_are_compared_with_the_classes(items):
 
 
 def test_channels_and_further_conditions(items):
-    assert [p.error.problem for p in check_cases(items[:1], 2, channels=3)] == [
-        "has 1 channel and the network takes 3"
-    ]
+    assert [p.error.problem for p in check_cases(items[:1], 2, channels=3)] == ["has 1 channel and the network takes 3"]
 
     def refuse(image):
         raise InputError(image.path, "is too dark", "light it")
@@ -145,10 +143,7 @@ def test_slices_of_one_file_are_told_apart(tmp_path):
     voxels = np.random.default_rng(0).integers(0, 99, (6, 5, 4)).astype(np.int16)
     voxels[..., 3] = voxels[..., 1]
     nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / "all.nii.gz")
-    items = [
-        {"image": str(tmp_path / "all.nii.gz"), "case": f"s{k}", "group": f"s{k}", "slice": k}
-        for k in range(5)
-    ]
+    items = [{"image": str(tmp_path / "all.nii.gz"), "case": f"s{k}", "group": f"s{k}", "slice": k} for k in range(5)]
     problems = check_cases(items, 2)
     assert [problem.case for problem in problems] == ["s3", "s4"]
     assert "holds the same image as" in problems[0].error.problem and "(slice 1)" in problems[0].error.problem

@@ -270,9 +270,7 @@ def test_class_names_of_both_versions():
     names = ["background", "ground_glass", "pleural_effusion"]
     assert read_class_names({"labels": {str(i): name for i, name in enumerate(names)}}, "x") == names
     assert read_class_names({"labels": {name: i for i, name in enumerate(names)}}, "x") == names
-    assert (
-        read_class_names({"labels": {name: i for i, name in reversed(list(enumerate(names)))}}, "x") == names
-    )
+    assert read_class_names({"labels": {name: i for i, name in reversed(list(enumerate(names)))}}, "x") == names
 
 
 @pytest.mark.parametrize(

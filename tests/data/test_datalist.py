@@ -122,9 +122,7 @@ def test_labeled_list_from_a_text_file(tmp_path):
 
 
 def test_unlabelled_pool_all_uses_labelled_images_without_their_labels():
-    datalist = build_datalist(
-        make_items("abc"), make_items("x"), CLASSES, "here", num_labeled=2, unlabeled_pool="all"
-    )
+    datalist = build_datalist(make_items("abc"), make_items("x"), CLASSES, "here", num_labeled=2, unlabeled_pool="all")
     assert len(datalist.unlabeled) == 6
     assert set(cases(datalist.labeled)) < set(cases(datalist.unlabeled))
     assert all("label" not in item for item in datalist.unlabeled)
@@ -177,8 +175,7 @@ def test_the_same_case_or_file_twice_is_an_error():
         build_datalist([a, b], [{**c, "image": a["image"]}], CLASSES, "here")
     # slices of one file are different images
     slices = [
-        {**a, "case": str(i), "group": str(i), "slice": i, "label": "m.nii.gz", "image": "i.nii.gz"}
-        for i in range(3)
+        {**a, "case": str(i), "group": str(i), "slice": i, "label": "m.nii.gz", "image": "i.nii.gz"} for i in range(3)
     ]
     build_datalist(slices[:2], slices[2:], CLASSES, "here")
 
@@ -211,9 +208,7 @@ def test_json_round_trip_and_a_moved_folder(tmp_path):
     items = make_items("abcd", folder=str(tmp_path / "old" / "files"))
     items[0].update(slice=3, turns=3, mirror=1)
     elsewhere = make_items("x", folder=str(tmp_path / "elsewhere"))
-    datalist = build_datalist(
-        items, elsewhere, CLASSES, "here", num_labeled=3, num_val_patients=1, notes=["läuft"]
-    )
+    datalist = build_datalist(items, elsewhere, CLASSES, "here", num_labeled=3, num_val_patients=1, notes=["läuft"])
     touch_files(datalist)
     path = tmp_path / "old" / "list.json"
     datalist.to_json(path)
@@ -230,9 +225,7 @@ def test_json_round_trip_and_a_moved_folder(tmp_path):
 
 def test_json_of_a_shared_split_stays_valid(tmp_path):
     items = make_items("ab", folder=str(tmp_path))
-    datalist = build_datalist(
-        items[:3], items[3:], CLASSES, "here", shared_groups=["b"], notes=["b is shared"]
-    )
+    datalist = build_datalist(items[:3], items[3:], CLASSES, "here", shared_groups=["b"], notes=["b is shared"])
     touch_files(datalist)
     datalist.to_json(tmp_path / "list.json")
     assert Datalist.from_json(tmp_path / "list.json").notes == ["b is shared"]

@@ -10,9 +10,7 @@ from monai_supmix.errors import InputError
 
 
 @pytest.mark.parametrize("read", [read_image, read_label])
-@pytest.mark.parametrize(
-    "suffix", [".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".tif", ".bmp"]
-)
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".tif", ".bmp"])
 def test_missing_empty_and_foreign_content(tmp_path, suffix, read):
     path = tmp_path / f"a{suffix}"
     with pytest.raises(InputError, match="does not exist"):

@@ -27,9 +27,7 @@ def make(path: Path, dtype="i2", shape=(6, 7, 8)) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype"), [*((name, "i2") for name in NAMES), *(("raw.mha", d) for d in DTYPES)]
-)
+@pytest.mark.parametrize(("name", "dtype"), [*((name, "i2") for name in NAMES), *(("raw.mha", d) for d in DTYPES)])
 def test_voxels_and_geometry_are_itks(tmp_path, name, dtype):
     path = make(tmp_path / name, dtype)
     image, reference = read_image(path), itk.imread(str(path))

@@ -38,9 +38,7 @@ def random_mask(image: CaseImage) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("shape", [(7, 6), (7, 6, 1), (7, 6, 5), (7, 6, 5, 1)])
-@pytest.mark.parametrize(
-    ("codes", "units"), [((0, 0), 0), ((1, 0), 1), ((0, 2), 2), ((1, 1), 3), ((3, 4), 10)]
-)
+@pytest.mark.parametrize(("codes", "units"), [((0, 0), 0), ((1, 0), 1), ((0, 2), 2), ((1, 1), 3), ((3, 4), 10)])
 def test_nifti_masks_have_the_inputs_grid_to_the_bit(tmp_path, kind, shape, codes, units):
     source = kind(np.zeros(shape, np.float32), AFFINE)
     source.set_qform(AFFINE, codes[0])
@@ -100,9 +98,7 @@ def test_masks_of_other_formats_are_placed_in_scanner_space(tmp_path, sheared):
     image = read_image(tmp_path / "ct")
     write_mask(random_mask(image), image, tmp_path / "ct_seg.nii.gz")
     written = nib.load(tmp_path / "ct_seg.nii.gz")
-    assert np.allclose(written.affine, affine, atol=1e-4) and np.array_equal(
-        written.dataobj, random_mask(image)
-    )
+    assert np.allclose(written.affine, affine, atol=1e-4) and np.array_equal(written.dataobj, random_mask(image))
     assert written.header.get_xyzt_units()[0] == "mm" and int(written.header["sform_code"]) == 1
     assert int(written.header["qform_code"]) == (0 if sheared else 1)
     assert read_image(tmp_path / "ct_seg.nii.gz").notes == ()

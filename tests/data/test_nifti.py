@@ -34,9 +34,7 @@ FIELDS = {
 }
 
 
-def make(
-    path: Path, array: np.ndarray | None = None, affine: np.ndarray = AFFINE, image=nib.Nifti1Image
-) -> Path:
+def make(path: Path, array: np.ndarray | None = None, affine: np.ndarray = AFFINE, image=nib.Nifti1Image) -> Path:
     if array is None:
         array = np.random.default_rng(0).integers(-1000, 2000, SHAPE).astype(np.int16)
     made = image(array, affine)
@@ -118,9 +116,7 @@ def test_shapes_become_three_dimensional(tmp_path, shape):
     assert any("dimensions" in note for note in image.notes) == (len(shape) > 3)
 
 
-@pytest.mark.parametrize(
-    ("unit", "factor", "note"), [(1, 1000, "metres"), (3, 0.001, "micrometres"), (2, 1, None)]
-)
+@pytest.mark.parametrize(("unit", "factor", "note"), [(1, 1000, "metres"), (3, 0.001, "micrometres"), (2, 1, None)])
 def test_units_become_millimetres(tmp_path, unit, factor, note):
     image = read_image(patch(make(tmp_path / "a.nii.gz"), xyzt_units=unit + 8))
     assert np.allclose(image.affine[:3], AFFINE[:3] * factor)
@@ -231,9 +227,7 @@ def test_truncated_files_are_refused(tmp_path, name, cut):
 
 def test_every_flipped_bit_of_the_compressed_voxels_is_noticed(tmp_path):
     """What nibabel reads without an error but with other voxels."""
-    path = make(
-        tmp_path / "a.nii.gz", np.random.default_rng(0).integers(0, 50, (20, 20, 20)).astype(np.int16)
-    )
+    path = make(tmp_path / "a.nii.gz", np.random.default_rng(0).integers(0, 50, (20, 20, 20)).astype(np.int16))
     data = path.read_bytes()
     silent = 0
     for position in np.random.default_rng(1).integers(20, len(data), 60):
@@ -298,11 +292,7 @@ def test_a_bomb_does_not_fill_the_memory(tmp_path):
     """A small file that promises and holds far more than its header says is left as soon as that is clear."""
     header = gzip.decompress(make(tmp_path / "a.nii.gz").read_bytes())[:352]
     packer = zlib.compressobj(9, wbits=31)
-    data = (
-        packer.compress(header)
-        + b"".join(packer.compress(b"\0" * (1 << 20)) for _ in range(64))
-        + packer.flush()
-    )
+    data = packer.compress(header) + b"".join(packer.compress(b"\0" * (1 << 20)) for _ in range(64)) + packer.flush()
     path = tmp_path / "bomb.nii.gz"
     path.write_bytes(data)
     with pytest.raises(InputError, match="holds more"):

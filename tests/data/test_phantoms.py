@@ -185,9 +185,7 @@ def test_a_branch_outside_the_canvas_paints_nothing():
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_side_branches_start_on_their_parent_and_leave_it(dimensions):
     rng = np.random.RandomState(1)
-    parent = grow_branch(
-        rng, np.zeros(dimensions), np.eye(dimensions)[0], length=50, radius=3, step=1, wobble=0.0
-    )
+    parent = grow_branch(rng, np.zeros(dimensions), np.eye(dimensions)[0], length=50, radius=3, step=1, wobble=0.0)
     for _ in range(20):
         child = sprout(rng, parent, length=10, wobble=0.0)
         assert np.abs(parent.points - child.points[0]).sum(1).min() == 0

@@ -12,9 +12,7 @@ from monai_supmix.data.planes import nearest_axes
 from monai_supmix.errors import InputError
 
 ORIENTATIONS = [
-    "".join(code)
-    for order in itertools.permutations(("LR", "PA", "IS"))
-    for code in itertools.product(*order)
+    "".join(code) for order in itertools.permutations(("LR", "PA", "IS")) for code in itertools.product(*order)
 ]
 
 
@@ -55,9 +53,7 @@ def test_usual_view_of_every_orientation(axis, seen):
         assert planes.spacing == pytest.approx(expected.header.get_zooms()[1:])
 
 
-@pytest.mark.parametrize(
-    "turn", [(20, -15, 30), (45, 0, 0), (0, 45, 0), (0, 0, 45), (45, 45, 0), (45, 35.26439, 0)]
-)
+@pytest.mark.parametrize("turn", [(20, -15, 30), (45, 0, 0), (0, 45, 0), (0, 0, 45), (45, 45, 0), (45, 35.26439, 0)])
 def test_oblique_volumes_look_the_same_however_stored(turn):
     """Turns of 45 degrees are ties, which must not be settled by the order of storage."""
     image = volume(place(rotation(*turn)))
@@ -106,9 +102,7 @@ def test_pictures_are_seen_turned_and_written_unturned(turns, mirror):
     assert np.array_equal(mask, array[1])
 
 
-@pytest.mark.parametrize(
-    ("shape", "good"), [((4, 5, 1), "axial"), ((4, 1, 6), "coronal"), ((1, 5, 6), "sagittal")]
-)
+@pytest.mark.parametrize(("shape", "good"), [((4, 5, 1), "axial"), ((4, 1, 6), "coronal"), ((1, 5, 6), "sagittal")])
 def test_single_slices_go_with_their_own_direction_only(shape, good):
     image = CaseImage.from_array(np.zeros(shape, np.int16), np.eye(4))
     assert len(image.planes(good)) == 1

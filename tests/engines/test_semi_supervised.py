@@ -120,8 +120,7 @@ def test_the_discriminator_learns_only_from_its_own_terms():
     assert all(grad is None for grad in seen["discriminator"])
     assert all(grad > 0 for grad in seen["network"][:2])
     changed = [
-        not torch.equal(a, b)
-        for a, b in zip(engine.discriminator.parameters(), reference.parameters(), strict=True)
+        not torch.equal(a, b) for a, b in zip(engine.discriminator.parameters(), reference.parameters(), strict=True)
     ]
     assert all(changed)
 
@@ -178,7 +177,7 @@ def test_resume_from_a_state_is_bit_identical(stop):
     for part in parts:
         getattr(second, part).load_state_dict(getattr(first, part).state_dict())
     second.load_state_dict(
-        {"iteration": stop, "epoch_length": first.state.epoch_length, "max_epochs": first.state.max_epochs}
+        {"iteration": stop, "epoch_length": second.state.epoch_length, "max_epochs": second.state.max_epochs}
     )
     outputs = []
     second.add_event_handler(Events.ITERATION_COMPLETED, lambda e: outputs.append(e.state.output))

@@ -56,8 +56,7 @@ class Transcription:
 
             parts = []
             views = [
-                self.strong_view(k, number, x_l, y_l, x_w, pseudo_label, confidence)
-                for k in range(self.num_views)
+                self.strong_view(k, number, x_l, y_l, x_w, pseudo_label, confidence) for k in range(self.num_views)
             ]
             p_s = self.network(torch.cat([image for image, _, _ in views]))
             for k, (_, label, conf) in enumerate(views):
@@ -162,17 +161,13 @@ class Transcription:
 def compare(method, spatial=(32, 32), ignore_index=None, data=None, iterations=ITERATIONS):
     """Run both from the same weights over the same batches; rounding differs, draws do not."""
     data = data or (lambda: loader(seed=SEED, spatial=spatial))
-    engine = trainer(
-        method, SEED, spatial=spatial, data=data(), max_iterations=iterations, sufd_weight=WEIGHT
-    )
+    engine = trainer(method, SEED, spatial=spatial, data=data(), max_iterations=iterations, sufd_weight=WEIGHT)
     engine.consistency_loss.threshold = THRESHOLD
     engine.consistency_loss.ignore_index = ignore_index
     if engine.strong_views:
         engine.strong_views.augmentation = augmentation()
         engine.strong_views.mixing.ignore_index = ignore_index
-    plain = Transcription(
-        method, copy.deepcopy(engine.network), copy.deepcopy(engine.discriminator), ignore_index
-    )
+    plain = Transcription(method, copy.deepcopy(engine.network), copy.deepcopy(engine.discriminator), ignore_index)
     plain.network.to(memory_format=torch.contiguous_format)
     outputs = []
     engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: outputs.append(e.state.output))

@@ -66,9 +66,7 @@ def trainer(
     mixing, num_views, feature_dropout, with_discriminator = METHODS[method]
     torch.manual_seed(seed)
     network = CompactUNet(len(spatial), 3, CLASSES, features=(4, 4, 8, 8, 8, 4))
-    discriminator = (
-        FeatureDiscriminator(CLASSES, (4, 8), len(spatial)).to(device) if with_discriminator else None
-    )
+    discriminator = FeatureDiscriminator(CLASSES, (4, 8), len(spatial)).to(device) if with_discriminator else None
     optimizer = torch.optim.SGD(network.to(device).parameters(), 0.05, momentum=0.9)
     views = StrongViews(num_views, BatchCompose([RandGaussianBlur()]), MIXING[mixing]() if mixing else None)
     return SemiSupervisedTrainer(
@@ -83,9 +81,7 @@ def trainer(
         feature_dropout=feature_dropout,
         discriminator=discriminator,
         discriminator_optimizer=(
-            torch.optim.Adam(discriminator.parameters(), 1e-3)
-            if with_discriminator and with_optimizer
-            else None
+            torch.optim.Adam(discriminator.parameters(), 1e-3) if with_discriminator and with_optimizer else None
         ),
         seed=seed,
         **({"amp": False} | kwargs),

@@ -104,9 +104,7 @@ def mutate(original, rng):
     packed = original.name.endswith(".gz")
     inside = unpacked(original.data, original.name)
     kind = str(
-        rng.choice(
-            ["header bits", "header bytes", "meaningless bytes", "voxels", "stream", "cut", "tail", "hole"]
-        )
+        rng.choice(["header bits", "header bytes", "meaningless bytes", "voxels", "stream", "cut", "tail", "hole"])
     )
     count = int(rng.integers(1, 5))
 
@@ -177,9 +175,7 @@ def complaint(original, mutant, image, values):
         meaning = read_meaning(unpacked(mutant.data, original.name))
     except Exception as error:
         return f"accepted, but the bytes mean nothing ({error})"
-    if not (
-        same(values, meaning.values) and same(image.affine, meaning.affine) and np.isfinite(values).all()
-    ):
+    if not (same(values, meaning.values) and same(image.affine, meaning.affine) and np.isfinite(values).all()):
         return f"is read as something that its bytes do not say, notes {image.notes}"
     if meaning.contradicts_itself and not any(word in note for note in image.notes for word in TELLING):
         return f"contradicts itself and no note tells: {image.notes}"
@@ -207,9 +203,7 @@ def fuzz(count, seed, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

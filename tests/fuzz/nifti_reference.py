@@ -56,9 +56,7 @@ def read_meaning(data: bytes) -> Meaning:
     plain[:3, 3] = -(np.array(shape) - 1) / 2 @ plain[:3, :3]
     affine = sform if sform_code > 0 else qform if qform_code > 0 else plain
     contradiction = sform_code > 0 and qform_code > 0 and _apart(sform, qform, shape)
-    contradiction = contradiction or not np.allclose(
-        np.linalg.norm(affine[:3, :3], axis=0), pixdim[1:4], rtol=1e-2
-    )
+    contradiction = contradiction or not np.allclose(np.linalg.norm(affine[:3, :3], axis=0), pixdim[1:4], rtol=1e-2)
     return Meaning(values, np.diag([unit, unit, unit, 1]) @ affine, bool(contradiction))
 
 

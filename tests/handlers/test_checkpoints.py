@@ -31,9 +31,7 @@ class Run:
 
     def __init__(self, device="cpu", classes=2):
         torch.manual_seed(0)
-        self.network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, classes, 1)).to(
-            device
-        )
+        self.network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, classes, 1)).to(device)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
         self.scheduler = torch.optim.lr_scheduler.PolynomialLR(self.optimizer, total_iters=20, power=0.9)
         self.judge = nn.Linear(classes, 1).to(device)
@@ -195,9 +193,7 @@ def test_no_checkpoint_holds_nan(tmp_path, device):
     run = Run(device)
     run.go(10)
     run.optimizer.state[run.network[2].bias]["momentum_buffer"][0] = float("nan")
-    with pytest.raises(
-        InputError, match=r"state\.optimizer.*NaN.*go on from checkpoint_iteration=000001\.pt"
-    ):
+    with pytest.raises(InputError, match=r"state\.optimizer.*NaN.*go on from checkpoint_iteration=000001\.pt"):
         checkpoint_at(tmp_path, 2, run)
     assert existing_checkpoints(tmp_path) == [older]
 
@@ -260,9 +256,7 @@ def test_a_kill_at_any_moment_leaves_an_intact_one(tmp_path):
         # the next process clears up behind it
         iteration = read_checkpoint(path)["iteration"]
         checkpoint_at(directory, iteration + 1, keep=1)
-        assert [file.name for file in Path(directory).iterdir()] == [
-            f"checkpoint_iteration={iteration + 1:06d}.pt"
-        ]
+        assert [file.name for file in Path(directory).iterdir()] == [f"checkpoint_iteration={iteration + 1:06d}.pt"]
 
 
 values = st.none() | st.integers(-2, 2) | st.lists(st.integers(0, 1), max_size=2)

@@ -1,7 +1,9 @@
 import io
 import logging
+import os
 import re
 import signal
+import struct
 
 import pytest
 import torch
@@ -52,7 +54,7 @@ def test_lines_for_each_row_where_there_is_no_terminal(caplog):
         ("3", "10"),
         ("3", "12"),  # the rest of the last interval
     ]
-    assert all("loss 2.000 (strong 1 1.000), confident 25 %, " in line for line in told)
+    assert all("loss 2.000, confident 25 %; strong 1 1.000, " in line for line in told)
     assert told[-1].endswith("00:00 left")
 
 
@@ -71,9 +73,26 @@ def test_one_bar_on_a_terminal(caplog):
     last = re.split(r"[\r\n]", screen.getvalue().strip())[-1]
     assert last.startswith("epoch 3/3 100%|")
     assert "12/12" in last
-    assert "loss 2.000 (strong 1 1.000), confident 25 %" in last
+    assert "loss 2.000, confident 25 %; strong 1 1.000" in last
     assert screen.getvalue().endswith("\n")
     assert lines(caplog) == []
+
+
+@pytest.mark.parametrize("size", [(0, 0), (40, 150)])
+def test_real_terminals(size, caplog):
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+    fcntl = pytest.importorskip("fcntl", reason="no pseudo-terminals on this system")
+    termios = pytest.importorskip("termios", reason="no pseudo-terminals on this system")
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    with os.fdopen(slave, "w", encoding="utf-8") as screen:
+        follow(screen)[1]()
+    if size == (0, 0):  # as in a container without a screen
+        assert len(lines(caplog)) == 6
+    else:
+        assert "loss 2.000, confident 25 %" in os.read(master, 100_000).decode()
+        assert lines(caplog) == []
+    os.close(master)
 
 
 def test_a_resumed_bar_goes_on_where_the_run_stopped():

@@ -32,9 +32,7 @@ def test_the_mean_is_of_four_softmaxes():
     network, images = tiny_network(), torch.rand(1, 1, 6, 5)
     with torch.no_grad():
         parts = [network(images.flip(d)).softmax(1).flip(d) for d in ((), (2,), (3,), (2, 3))]
-        assert torch.allclose(
-            class_probabilities(network, images, True), torch.stack(parts).mean(0), atol=1e-6
-        )
+        assert torch.allclose(class_probabilities(network, images, True), torch.stack(parts).mean(0), atol=1e-6)
 
 
 @pytest.mark.parametrize("output", [(1, 1, 6, 5), (1, 3, 6, 4), (2, 3, 6, 5), (1, 3, 30)])

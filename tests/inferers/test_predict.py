@@ -43,9 +43,7 @@ def data(tmp_path):
     (folder / "p 1").mkdir(parents=True)
     nib.save(nib.Nifti1Image(scan(), AFFINE), folder / "scan.nii.gz")
     nib.save(nib.Nifti1Image(scan(seed=1), AFFINE), folder / "p 1" / "ü.nii")
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)).save(
-        folder / "a.png"
-    )
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)).save(folder / "a.png")
     itk.imwrite(itk.image_from_array(scan()), str(folder / "b.nrrd"))
     write_series(folder / "p2" / "ct", scan(dtype="u2"), AFFINE)
     return folder
@@ -72,9 +70,7 @@ def test_the_record_beside_the_mask(data, tmp_path):
     summary = run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="abc", settings={"tta": False})
     record = json.loads((tmp_path / "out/scan_seg.json").read_text())
     assert record["weights_sha256"] == "abc" and record["settings"] == {"tta": False}
-    assert (
-        record["intensity"] == {"name": "hu", "rule": RULE} and record["class_names"] == RECORD["class_names"]
-    )
+    assert record["intensity"] == {"name": "hu", "rule": RULE} and record["class_names"] == RECORD["class_names"]
     assert record["notes"] == ["units unknown: taken as mm"] and record["precision"] == "float32"
     assert record["versions"]["torch"] == torch.__version__ and "nibabel" in record["versions"]
     assert record["shape"] == [12, 10, 7] and record["spacing"] == pytest.approx([0.7, 0.7, 2.5])
@@ -236,11 +232,7 @@ def test_one_image_in_memory_at_a_time(data, tmp_path, monkeypatch, on_error):
 
     monkeypatch.setattr(predict, "read_image", read)
     summary = run(data, tmp_path / "out", on_error=on_error)
-    assert (
-        len(alive)
-        == (10 if on_error == "raise" else 5)
-        == len(summary.written) * (2 if on_error == "raise" else 1)
-    )
+    assert len(alive) == (10 if on_error == "raise" else 5) == len(summary.written) * (2 if on_error == "raise" else 1)
     assert all("AssertionError" not in error for _, error in summary.failed)
 
 
@@ -272,9 +264,7 @@ def test_probability_maps(data, tmp_path):
         endings = (suffix, f"_prob_effusion_fluid{suffix}", f"_prob_ground_glass{suffix}")
         expected += [stem + ending for ending in endings]
     assert files(tmp_path / "out") == sorted(expected)
-    maps = [
-        nib.load(tmp_path / f"out/scan_seg_prob_{name}.nii.gz") for name in ("ground_glass", "effusion_fluid")
-    ]
+    maps = [nib.load(tmp_path / f"out/scan_seg_prob_{name}.nii.gz") for name in ("ground_glass", "effusion_fluid")]
     assert all(part.get_data_dtype() == np.uint8 and np.allclose(part.affine, AFFINE) for part in maps)
     first, second = (part.get_fdata() for part in maps)
     labels = nib.load(tmp_path / "out/scan_seg.nii.gz").get_fdata()
@@ -291,9 +281,7 @@ def test_pictures_of_a_datalist_are_turned(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)
     Image.fromarray(array).save(tmp_path / "a.png")
     Image.fromarray(np.rot90(array)).save(tmp_path / "upright.png")
-    (tmp_path / "list.json").write_text(
-        json.dumps([{"image": "a.png", "turns": 1}, {"image": "upright.png"}])
-    )
+    (tmp_path / "list.json").write_text(json.dumps([{"image": "a.png", "turns": 1}, {"image": "upright.png"}]))
     run(tmp_path / "list.json", tmp_path / "out")
     turned, upright = (np.array(Image.open(tmp_path / f"out/{name}_seg.png")) for name in ("a", "upright"))
     assert np.array_equal(np.rot90(turned), upright) and len(np.unique(upright)) > 1

@@ -42,18 +42,14 @@ def plane_by_plane(array, affine, network):
     for index in range(seen.shape[2]):
         plane = torch.from_numpy(((seen[..., index].T + 1000) / 2000).clip(0, 1).copy())
         height, width = plane.shape
-        padded = torch.nn.functional.pad(
-            plane[None, None], (0, -width % 16, 0, -height % 16), mode="replicate"
-        )
+        padded = torch.nn.functional.pad(plane[None, None], (0, -width % 16, 0, -height % 16), mode="replicate")
         with torch.no_grad():
             labels[..., index] = network(padded)[0, :, :height, :width].argmax(0).numpy().T
     back = ornt_transform(axcodes2ornt("LPS"), io_orientation(affine))
     return nib.orientations.apply_orientation(labels, back)
 
 
-@pytest.mark.parametrize(
-    "affine", [np.diag([1.0, 1, 3, 1]), OBLIQUE, np.diag([-1.0, 1, -3, 1])[[1, 2, 0, 3]]]
-)
+@pytest.mark.parametrize("affine", [np.diag([1.0, 1, 3, 1]), OBLIQUE, np.diag([-1.0, 1, -3, 1])[[1, 2, 0, 3]]])
 def test_equals_the_network_on_each_plane(affine):
     array, network = scan(), tiny_network()
     labels = infer(CaseImage.from_array(array, affine), network)
@@ -62,9 +58,7 @@ def test_equals_the_network_on_each_plane(affine):
     assert len(np.unique(labels)) == 3
 
 
-@pytest.mark.parametrize(
-    ("shape", "axis"), [((12, 10, 7), "axial"), ((12, 10, 7), "coronal"), ((9, 1, 7), "coronal")]
-)
+@pytest.mark.parametrize(("shape", "axis"), [((12, 10, 7), "axial"), ((12, 10, 7), "coronal"), ((9, 1, 7), "coronal")])
 @pytest.mark.parametrize(
     "affine", [place(np.eye(3)), OBLIQUE, place(rotation(0, 0, 45))], ids=["straight", "oblique", "tie"]
 )
@@ -109,9 +103,7 @@ def test_dicom_and_nifti_agree(tmp_path):
     assert np.array_equal(back.dataobj, labels[1])
 
 
-@pytest.mark.parametrize(
-    "working", [{"size": [17, 9]}, {"scale": 2.0}, {"scale": 0.5}, {"spacing": [1.5, 0.4]}, {}]
-)
+@pytest.mark.parametrize("working", [{"size": [17, 9]}, {"scale": 2.0}, {"scale": 0.5}, {"spacing": [1.5, 0.4]}, {}])
 @pytest.mark.parametrize("divisor", [1, 16, 32])
 def test_any_working_grid_gives_the_native_grid(working, divisor):
     image = CaseImage.from_array(scan(), OBLIQUE)

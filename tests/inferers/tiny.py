@@ -9,9 +9,7 @@ RULE = {"rule": "hu_window", "low": -1000.0, "high": 1000.0}
 
 def tiny_network(channels: int = 1, classes: int = 3, seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
-    network = nn.Sequential(
-        nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.Conv2d(6, classes, 3, padding=1)
-    )
+    network = nn.Sequential(nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.Conv2d(6, classes, 3, padding=1))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))

@@ -26,9 +26,7 @@ def pixel_by_pixel(logits, label, confidence, threshold, ignore_index):
     """The definition, read aloud: one pixel at a time, in Python's own arithmetic."""
     total, counted = 0.0, 0
     columns = logits.movedim(1, -1).flatten(0, -2).tolist()
-    for column, truth, sure in zip(
-        columns, label.flatten().tolist(), confidence.flatten().tolist(), strict=True
-    ):
+    for column, truth, sure in zip(columns, label.flatten().tolist(), confidence.flatten().tolist(), strict=True):
         if truth == ignore_index:
             continue
         counted += 1

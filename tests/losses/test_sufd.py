@@ -21,9 +21,7 @@ def test_terms_of_equation_12(device, spatial):
     one, zero = torch.ones_like, torch.zeros_like
     loss = SUFDLoss()
     assert torch.allclose(loss.generator_loss(d_unlabeled), bce(said_labeled(d_unlabeled), one(d_unlabeled)))
-    expected = 0.5 * (
-        bce(said_labeled(d_unlabeled), zero(d_unlabeled)) + bce(said_labeled(d_labeled), one(d_labeled))
-    )
+    expected = 0.5 * (bce(said_labeled(d_unlabeled), zero(d_unlabeled)) + bce(said_labeled(d_labeled), one(d_labeled)))
     assert torch.allclose(loss.discriminator_loss(d_unlabeled, d_labeled), expected)
 
 
@@ -70,9 +68,7 @@ def test_generator_term_teaches_encoder_and_decoder_but_not_the_discriminator(bu
         loss = SUFDLoss().generator_loss(judge(p_w))
     loss.backward()  # outside of the block, as a trainer that sums its terms does
     assert all(gradient is None for gradient in gradients(discriminator).values())
-    reached = {
-        name for name, gradient in gradients(network).items() if gradient is not None and gradient.any()
-    }
+    reached = {name for name, gradient in gradients(network).items() if gradient is not None and gradient.any()}
     untouched = {name for name, _ in network.named_parameters() if not name.endswith("bias")} - reached
     assert not untouched
 

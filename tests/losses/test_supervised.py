@@ -40,9 +40,7 @@ def test_cross_entropy_is_torchs(device, spatial, weights, ignoring):
 @shapes
 def test_with_dice_it_is_monais_sum(device, spatial):
     logits, label = draw(spatial, device)
-    reference = DiceCELoss(
-        include_background=False, to_onehot_y=True, softmax=True, batch=True, lambda_dice=0.7
-    )
+    reference = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True, lambda_dice=0.7)
     assert torch.allclose(SupervisedLoss(dice_weight=0.7)(logits, label), reference(logits, label))
 
 

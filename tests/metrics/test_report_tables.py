@@ -57,9 +57,7 @@ def test_distances_and_volumes_are_summed_up_by_their_conventions(tmp_path):
     assert [consolidation[k] for k in ("measured", "missed", "spurious", "absent")] == [1, 1, 1, 0]
     assert consolidation["hd95_mm"] == pytest.approx(distances[0].hd95_mm)
     assert consolidation["true_ml"] == pytest.approx(sum(case.volumes_ml[2][0] for case in cases.values()))
-    assert consolidation["predicted_ml"] == pytest.approx(
-        sum(case.volumes_ml[2][1] for case in cases.values())
-    )
+    assert consolidation["predicted_ml"] == pytest.approx(sum(case.volumes_ml[2][1] for case in cases.values()))
     assert "hd95_mm" not in summary["classes"]["background"]
     write_metrics_json(tmp_path / "metrics.json", summary)
     strict((tmp_path / "metrics.json").read_text())

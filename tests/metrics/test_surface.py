@@ -32,9 +32,7 @@ def test_equal_to_monai(case):
         true, predicted = truth == index, prediction == index
         if true.any() and predicted.any():
             one_hot = [torch.from_numpy(mask)[None, None] for mask in (predicted, true)]
-            reference = compute_hausdorff_distance(
-                *one_hot, include_background=True, percentile=95, spacing=spacing
-            )
+            reference = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=spacing)
             assert distance.outcome == "measured"
             assert distance.hd95_mm == pytest.approx(reference.item(), rel=1e-5, abs=1e-5)
         else:
@@ -46,9 +44,7 @@ def test_equal_to_monai(case):
 @settings(deadline=None)
 def test_symmetric_and_zero_only_for_equal_surfaces(case):
     prediction, truth, spacing = case
-    forth, back = (
-        surface_distances(*pair, 3, spacing) for pair in ((prediction, truth), (truth, prediction))
-    )
+    forth, back = (surface_distances(*pair, 3, spacing) for pair in ((prediction, truth), (truth, prediction)))
     for a, b in zip(forth[1:], back[1:], strict=True):
         assert a.hd95_mm == pytest.approx(b.hd95_mm)
     for distance in surface_distances(truth, truth, 3, spacing)[1:]:

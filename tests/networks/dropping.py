@@ -34,7 +34,5 @@ def without_batch_statistics(network: nn.Module) -> None:
     """Let norms use their running statistics and other dropouts pass, so that samples are independent."""
     for module in network.modules():
         is_path_dropout = type(module).__name__ == "DropPath"  # every transformer library has its own
-        if is_path_dropout or isinstance(
-            module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd
-        ):
+        if is_path_dropout or isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd):
             module.eval()

@@ -69,9 +69,7 @@ def test_the_library_is_covered():
     assert set(READ) == {model.__name__ for model in smp.MODEL_ARCHITECTURES_MAPPING.values()} - {"DPT"}
 
 
-@pytest.mark.parametrize(
-    ("levels", "expected"), [(None, [2, 5]), ((-1,), [5]), ((2,), [2]), ([5, 2], [2, 5])]
-)
+@pytest.mark.parametrize(("levels", "expected"), [(None, [2, 5]), ((-1,), [5]), ((2,), [2]), ([5, 2], [2, 5])])
 def test_whole_channels_of_the_chosen_levels_are_dropped(levels, expected):
     network, decoded = build(dropout_levels=levels).train(), []
     assert network.dropout_levels == expected
@@ -109,9 +107,7 @@ def test_the_papers_network():
     assert (64 // sides[2], 64 // sides[5]) == (4, 16)
     aspp = [module.dilation[0] for module in network.decoder.aspp.modules() if isinstance(module, nn.Conv2d)]
     assert [rate for rate in aspp if rate > 1] == [6, 12, 18]
-    assert {
-        module.dilation for module in network.encoder.layer4.modules() if isinstance(module, nn.Conv2d)
-    } == {(2, 2)}
+    assert {module.dilation for module in network.encoder.layer4.modules() if isinstance(module, nn.Conv2d)} == {(2, 2)}
     assert sum(len(layer) for layer in (getattr(network.encoder, f"layer{i}") for i in (1, 2, 3, 4))) == 33
 
 
@@ -177,9 +173,7 @@ def test_given_statistics_win_over_those_of_the_weights():
     assert network.input_std.flatten().tolist() == pytest.approx(IMAGENET["std"])
 
 
-@pytest.mark.parametrize(
-    "error", [FileNotFoundError("not in the cache"), ConnectionError("offline\nlong story")]
-)
+@pytest.mark.parametrize("error", [FileNotFoundError("not in the cache"), ConnectionError("offline\nlong story")])
 def test_weights_that_cannot_be_had_say_what_to_do(monkeypatch, error):
     def fail(*_, **__):
         raise error

@@ -14,9 +14,7 @@ SETTINGS = {
     "seed": 7,
     "datalist": {
         "class": "monai_supmix.data.datalist.Datalist",
-        "labeled": [
-            {"image": "/secret/Anna_Meier/1.nii.gz", "label": "x", "case": "ct 1", "group": "Anna Meier"}
-        ],
+        "labeled": [{"image": "/secret/Anna_Meier/1.nii.gz", "label": "x", "case": "ct 1", "group": "Anna Meier"}],
         "unlabeled": [{"image": "2.nii.gz", "case": f"ct {n}", "group": f"p{n // 2}"} for n in range(2, 8)],
         "validation": [],
         "test": [{"image": "9.nii.gz", "label": "y", "case": "ct <9>", "group": "Bo Li"}],

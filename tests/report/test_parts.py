@@ -112,9 +112,7 @@ def test_what_is_no_history_is_told(tmp_path, text):
 
 
 def test_the_command_can_be_typed(monkeypatch):
-    monkeypatch.setattr(
-        "sys.orig_argv", ["/x/bin/python", "-m", "monai.bundle", "run", "--a", "b c", "['x']"]
-    )
+    monkeypatch.setattr("sys.orig_argv", ["/x/bin/python", "-m", "monai.bundle", "run", "--a", "b c", "['x']"])
     assert command_line() == "python -m monai.bundle run --a 'b c' \"['x']\""
     script = ["/x/bin/python", "/x/bin/monai-supmix", "run", "chase"]
     monkeypatch.setattr("sys.orig_argv", script)

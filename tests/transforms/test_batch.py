@@ -216,6 +216,4 @@ def test_compose_rejects_what_does_not_fit():
     with pytest.raises(ValueError, match="RandFlipd"):
         BatchCompose([RandFlipd("image")])
     with pytest.raises(ValueError, match=r"RandZoom.*\(1, 8, 8\)"):
-        BatchCompose([RandZoom(prob=1.0, min_zoom=2.0, max_zoom=2.0, keep_size=False)])(
-            torch.rand(2, 1, 8, 8)
-        )
+        BatchCompose([RandZoom(prob=1.0, min_zoom=2.0, max_zoom=2.0, keep_size=False)])(torch.rand(2, 1, 8, 8))

@@ -107,9 +107,7 @@ def test_random_class_blurs_the_selected_images(device, size):
 
 def test_a_constant_stays_and_the_range_is_kept():
     blur = RandGaussianBlur(prob=1.0).set_random_state(seed=0)
-    torch.testing.assert_close(
-        blur.apply_batch(torch.full((3, 1, 20, 20), 0.7)), torch.full((3, 1, 20, 20), 0.7)
-    )
+    torch.testing.assert_close(blur.apply_batch(torch.full((3, 1, 20, 20), 0.7)), torch.full((3, 1, 20, 20), 0.7))
     result = blur.apply_batch((torch.rand(5, 1, 40, 40) > 0.5).float())
     assert result.min() >= 0
     assert result.max() <= 1

@@ -33,9 +33,7 @@ def test_noise_of_an_image_does_not_depend_on_the_batch(device):
     images, stds, seeds = torch.rand(4, 2, 9, 9, device=device), torch.full((4,), 0.1), [5, 6, 7, 2**32 - 1]
     whole = add_gaussian_noise(images, stds, seeds)
     for i in range(4):
-        assert torch.equal(
-            add_gaussian_noise(images[i : i + 1], stds[i : i + 1], seeds[i : i + 1])[0], whole[i]
-        )
+        assert torch.equal(add_gaussian_noise(images[i : i + 1], stds[i : i + 1], seeds[i : i + 1])[0], whole[i])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])

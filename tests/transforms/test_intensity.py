@@ -136,9 +136,7 @@ def test_nearly_constant_pictures():
     assert set(PercentileScale()(picture).ravel().tolist()) == {0.0, 0.5, 1.0}
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.int64, np.float32, bool]
-)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.int64, np.float32, bool])
 @pytest.mark.parametrize("size", [1, 2, 101, 4000])
 def test_percentiles_equal_numpy(dtype, size):
     array = RNG.normal(60, 20, (size, 3)).astype(dtype)

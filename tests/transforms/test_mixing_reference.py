@@ -127,9 +127,7 @@ def test_cutmix_pastes_one_box(seed, spatial, num_classes, sizes):
     assert_mixed(result, reference_mix(mask, source, target))
 
 
-@given(
-    seed=st.integers(0, 2**32 - 1), num_classes=st.integers(1, 8), minimum=st.integers(0, 1), data=st.data()
-)
+@given(seed=st.integers(0, 2**32 - 1), num_classes=st.integers(1, 8), minimum=st.integers(0, 1), data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_draw_classes_takes_the_first_present_of_the_order(seed, num_classes, minimum, data):
     rng = np.random.default_rng(seed)

@@ -158,9 +158,7 @@ def test_metadata_is_the_targets(make):
     plain = make(1.0).set_random_state(seed=0)(*maps)
     assert result.image.meta["side"] == result.label.meta["side"] == "target"
     assert not isinstance(result.mask, MetaTensor)
-    assert all(
-        torch.equal(torch.Tensor(a), torch.Tensor(b)) for a, b in zip(result[:2], plain[:2], strict=True)
-    )
+    assert all(torch.equal(torch.Tensor(a), torch.Tensor(b)) for a, b in zip(result[:2], plain[:2], strict=True))
     half = make(1.0)(*marked[:2], *maps[2:])
     assert not any(isinstance(value, MetaTensor) for value in half)
 

@@ -13,9 +13,7 @@ IMAGE = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(0))
 
 
 def sample(similarity, size, image=IMAGE, mode="bilinear"):
-    return F.grid_sample(
-        image[None], similarity_grid(similarity, size, image.shape[1:]), mode, align_corners=False
-    )[0]
+    return F.grid_sample(image[None], similarity_grid(similarity, size, image.shape[1:]), mode, align_corners=False)[0]
 
 
 def test_identity_is_the_image():
@@ -70,9 +68,7 @@ def test_pixels_outside_are_marked_and_ignored():
     crop = RandSimilarityCropd(
         ["image", "label"], (64, 64), flip_prob=0, mode=("bilinear", "nearest"), ignore_index=255
     )
-    result = crop.set_random_state(seed=0)(
-        {"image": IMAGE, "label": torch.ones(1, 40, 50, dtype=torch.uint8)}
-    )
+    result = crop.set_random_state(seed=0)({"image": IMAGE, "label": torch.ones(1, 40, 50, dtype=torch.uint8)})
     assert result["ignore"].shape == (1, 64, 64)
     assert (~result["ignore"]).sum() == 40 * 50
     assert torch.equal(result["label"] == 255, result["ignore"])
@@ -81,9 +77,7 @@ def test_pixels_outside_are_marked_and_ignored():
 
 
 def test_draws_cover_their_ranges_and_the_crop_stays_inside():
-    crop = RandSimilarityCropd(
-        "image", (16, 16), scale=(0.5, 2), rotation=1, flip_axes=(0, 1)
-    ).set_random_state(seed=0)
+    crop = RandSimilarityCropd("image", (16, 16), scale=(0.5, 2), rotation=1, flip_axes=(0, 1)).set_random_state(seed=0)
     draws = []
     for _ in range(2000):
         crop.randomize((40, 50))

@@ -26,9 +26,7 @@ def test_pasted_pixels_are_certain_and_never_ignored():
     truth = torch.tensor([[[[1, 1, 0, 255]]]])
     pseudo_label = torch.full_like(truth, 255)  # for instance padding
     mix = SupMix(num_classes=2, prob=1.0, ignore_index=255)
-    mixed = mix(
-        truth / 1.0, truth, torch.zeros(truth.shape), pseudo_label, None, torch.full(truth.shape, 0.2)
-    )
+    mixed = mix(truth / 1.0, truth, torch.zeros(truth.shape), pseudo_label, None, torch.full(truth.shape, 0.2))
     assert mixed.mask.tolist() == [[[[True, True, False, False]]]]
     assert mixed.label.tolist() == [[[[1, 1, 255, 255]]]]
     torch.testing.assert_close(mixed.confidence, torch.tensor([[[[1.0, 1.0, 0.2, 0.2]]]]))

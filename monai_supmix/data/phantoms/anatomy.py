@@ -36,9 +36,7 @@ class Body:
     effusion_side: int
 
     @classmethod
-    def draw(
-        cls, rng: np.random.RandomState, size: tuple[int, int, int], spacing: tuple[float, float, float]
-    ) -> Body:
+    def draw(cls, rng: np.random.RandomState, size: tuple[int, int, int], spacing: tuple[float, float, float]) -> Body:
         """Draw a patient for a grid."""
         x, y, z = np.ix_(*(np.arange(n) * s for n, s in zip(size, spacing, strict=True)))
         middle = (np.array(size) - 1) / 2 * np.array(spacing)
@@ -135,9 +133,7 @@ def _lungs(rng: np.random.RandomState, body: Body, rim: np.ndarray) -> np.ndarra
     return lung
 
 
-def grow_lung_vessels(
-    rng: np.random.RandomState, body: Body, lung: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def grow_lung_vessels(rng: np.random.RandomState, body: Body, lung: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Grow the vessels of both lungs from the hilum, and the main bronchi.
 
     Args:

@@ -40,9 +40,7 @@ def write_fundus_phantom(
     return folder
 
 
-def draw_fundus(
-    size: tuple[int, int], seed: int, right: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_fundus(size: tuple[int, int], seed: int, right: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one eye.
 
     Args:

@@ -109,9 +109,7 @@ def sprout(
     angle = np.deg2rad(rng.uniform(25, 60))
     direction = np.cos(angle) * along / step + np.sin(angle) * across / max(np.linalg.norm(across), 1e-9)
     radius = shrink * float(parent.radii[index])
-    return grow_branch(
-        rng, parent.points[index], direction, length=length, radius=radius, step=step, wobble=wobble
-    )
+    return grow_branch(rng, parent.points[index], direction, length=length, radius=radius, step=step, wobble=wobble)
 
 
 def paint_branch(canvas: np.ndarray, branch: Branch, spacing: Sequence[float], strength: float = 1.0) -> None:
@@ -127,9 +125,7 @@ def paint_branch(canvas: np.ndarray, branch: Branch, spacing: Sequence[float], s
     size = np.asarray(spacing, dtype=float)
     pixel = size.min()
     reach = np.ceil((branch.radii.max() + pixel) / size).astype(int)
-    offsets = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), -1).reshape(
-        -1, len(size)
-    )
+    offsets = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), -1).reshape(-1, len(size))
     index = np.rint(branch.points / size).astype(int)[:, None] + offsets
     distance = np.sqrt(((index * size - branch.points[:, None]) ** 2).sum(-1))
     value = strength * np.clip((branch.radii[:, None] - distance) / pixel + 0.5, 0, 1)
