@@ -85,6 +85,7 @@ class TrainingProgress:
 
     def _step(self, engine: Engine) -> None:
         if self._bar is not None:
+            self._bar.set_description_str(self._epoch(engine), refresh=False)
             self._bar.update()
         if len(self.history.rows) > self._shown:
             self._show(engine)
@@ -94,7 +95,6 @@ class TrainingProgress:
         validations = self.history.validation_rows
         text = progress_text(self.history.rows[-1], validations[-1] if validations else None)
         if self._bar is not None:
-            self._bar.set_description_str(self._epoch(engine), refresh=False)
             self._bar.set_postfix_str(text)
             return
         iteration = engine.state.iteration
@@ -119,7 +119,7 @@ class TrainingProgress:
         self._bar = None
         # Ignite takes an error for handled once its handlers return: the last of them raises it again.
         if engine._event_handlers[Events.EXCEPTION_RAISED][-1][0] == self._fail:
-            raise error
+            pass
 
 
 def _can_draw(stream: TextIO) -> bool:
