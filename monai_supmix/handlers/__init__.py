@@ -4,10 +4,12 @@ from monai_supmix.handlers.checkpoints import TrainingCheckpoint
 from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.handlers.preemption import PREEMPTED_STATUS, Preempted, Preemption
 from monai_supmix.handlers.progress import TrainingProgress
+from monai_supmix.handlers.watch import TrainingWatch
 
 __all__ = [
     "TrainingCheckpoint",
     "TrainingHistory",
+    "TrainingWatch",
     "TrainingProgress",
     "Preemption",
     "Preempted",
