@@ -2,6 +2,7 @@
 
 from monai_supmix.bundle.defaults import default_amp, default_device, default_num_workers, unlabeled_pool
 from monai_supmix.bundle.describe import describe
+from monai_supmix.bundle.distributed import distribute, rank, shard, start_processes, stop_processes, world_size
 from monai_supmix.bundle.errors import error_line, show_error_line_last
 from monai_supmix.bundle.evaluation import EvaluationRun
 from monai_supmix.bundle.overrides import check_overrides
@@ -18,6 +19,12 @@ __all__ = [
     "show_error_line_last",
     "check_overrides",
     "unlabeled_pool",
+    "start_processes",
+    "stop_processes",
+    "distribute",
+    "rank",
+    "world_size",
+    "shard",
     "TrainingRun",
     "EvaluationRun",
     "PredictionRun",

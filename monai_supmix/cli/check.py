@@ -39,7 +39,7 @@ def check(configured: Configured) -> int:
 
 
 def _check_datalist(parser: Any) -> list[Problem]:
-    datalist: Datalist = _part(parser, "datalist")
+    datalist: Datalist = _part(parser, "found" if "found" in parser else "datalist")  # as found, before any check
     num_classes, channels = _part(parser, "num_classes"), _channels(parser)
     print(*datalist.describe(), sep="\n")
     problems = []
@@ -59,8 +59,7 @@ def _check_datalist(parser: Any) -> list[Problem]:
 
 def _check_inputs(parser: Any) -> list[Problem]:
     """Inputs of a prediction, against the weights that would predict them."""
-    key = "inputs" if "inputs" in parser else "dataset_dir"
-    cases, notes = find_inputs(_part(parser, key))
+    cases, notes = find_inputs(_part(parser, "dataset"))
     print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
     problems = _check_weights(parser)
     record: Mapping[str, Any] | None = None

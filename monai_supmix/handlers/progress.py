@@ -119,7 +119,7 @@ class TrainingProgress:
         self._bar = None
         # Ignite takes an error for handled once its handlers return: the last of them raises it again.
         if engine._event_handlers[Events.EXCEPTION_RAISED][-1][0] == self._fail:
-            pass
+            raise error
 
 
 def _can_draw(stream: TextIO) -> bool:

@@ -10,7 +10,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     };
     const order = (a, b) => {
       const [x, y] = [value(a), value(b)];
-      if (x === null || y === null) return (y === null) - (x === null);
+      if (x === null || y === null) return (x === null) - (y === null);
       const sign = typeof x === "number" && typeof y === "number"
         ? x - y : String(x).localeCompare(String(y), "en", {numeric: true});
       return up ? sign : -sign;
@@ -23,7 +23,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 for (const slider of document.querySelectorAll(".case input[type=range]")) {
   const slices = [...slider.closest(".case").querySelectorAll(".slice")];
   const show = () => {
-    slices.forEach((slice, index) => { slice.hidden = index === Number(slider.value); });
+    slices.forEach((slice, index) => { slice.hidden = index !== Number(slider.value); });
     slider.parentElement.querySelector("output").textContent = slices[Number(slider.value)].dataset.place;
   };
   slider.addEventListener("input", show);

@@ -1,0 +1,90 @@
+"""Two processes train one network: the same weights and figures on both, and a signal to the launcher is survived."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from monai_supmix.data.phantoms import write_fundus_phantom
+from tests.bundles.workflows import BUNDLES, TINY
+
+pytestmark = pytest.mark.slow
+WORKER = """
+import json, sys
+import torch
+from monai.bundle import ConfigWorkflow
+from monai_supmix.bundle import rank
+torch.set_num_threads(1)
+files, override, result = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
+flow = ConfigWorkflow(config_file=files, logging_file=False, meta_file=None, workflow_type="train", **override)
+flow.initialize()
+flow.run()
+part = flow.parser.get_parsed_content
+number = rank()
+state = part("network").module.state_dict()
+statistics = ("running_mean", "running_var", "num_batches_tracked")  # without SyncBatchNorm each rank has its own
+weights = {name: value.double().sum().item() for name, value in state.items() if not name.endswith(statistics)}
+rows = part("history").rows
+metrics = part("validate#evaluator").state.metrics
+losses = [row["loss_supervised"] for row in rows]
+with open(f"{result}.{number}", "w") as file:
+    json.dump({"weights": weights, "mean_iou": metrics.get("mean_iou"), "losses": losses}, file)
+flow.finalize()
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fundus")
+    write_fundus_phantom(folder, size=(96, 100))
+    return folder
+
+
+def start(data, output, tmp_path, **override):
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER)
+    configs = BUNDLES / "chase_supmix" / "configs"
+    files = [str(configs / "train.json"), str(configs / "multi_gpu_train.json")]
+    settings = {
+        "bundle_root": str(BUNDLES / "chase_supmix"), "dataset_dir": str(data), "output_dir": str(output),
+        "crop_size": [64, 64], "labeled_batch_size": 2, "unlabeled_batch_size": 2, **TINY, **override,
+    }  # fmt: skip
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(worker)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = [json.dumps(files), json.dumps(settings), str(tmp_path / "result")]
+    return subprocess.Popen(
+        [*launch, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_both_ranks_agree_and_the_loss_falls(data, tmp_path):
+    process = start(data, tmp_path / "out", tmp_path, num_val_patients=3, max_epochs=8, val_interval=8, log_interval=2)
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed
+    first, second = (json.loads((tmp_path / f"result.{rank}").read_text()) for rank in (0, 1))
+    assert first["weights"] == second["weights"]
+    assert first["mean_iou"] == second["mean_iou"] is not None
+    assert first["losses"] != second["losses"]  # each rank has samples of its own
+    for result in (first, second):
+        assert result["losses"][-1] < 0.9 * result["losses"][0]
+
+
+def test_sigterm_to_the_launcher_leaves_a_checkpoint_to_resume_from(data, tmp_path):
+    output = tmp_path / "out"
+    process = start(data, output, tmp_path, max_iterations=100000, save_interval=1)
+    deadline = time.monotonic() + 120
+    while not list((output / "checkpoints").glob("*.pt")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[0]
+    process.send_signal(signal.SIGTERM)
+    printed = process.communicate(timeout=120)[0]
+    assert process.returncode != 0
+    newest = sorted((output / "checkpoints").glob("*.pt"))[-1]
+    stopped_at = int(newest.stem.split("=")[1])
+    process = start(data, output, tmp_path, max_iterations=stopped_at + 2, resume="force")
+    printed = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, printed
+    assert (output / "checkpoints" / f"checkpoint_iteration={stopped_at + 2:06d}.pt").exists()
