@@ -18,6 +18,14 @@ from monai_supmix.transforms.gaussian_blur import (
 )
 from monai_supmix.transforms.gaussian_noise import RandNoise, RandNoiseD, RandNoised, RandNoiseDict
 from monai_supmix.transforms.grayscale import RandGrayscale, RandGrayscaleD, RandGrayscaled, RandGrayscaleDict
+from monai_supmix.transforms.intensity import (
+    ApplyIntensityRuled,
+    FieldOfViewScale,
+    HUWindow,
+    IntensityRule,
+    PercentileScale,
+    intensity_rule,
+)
 from monai_supmix.transforms.mixing import Mixed, derangement, inverse_frequency_weights
 from monai_supmix.transforms.region_mix import RegionMix
 from monai_supmix.transforms.similarity_crop import (
@@ -56,6 +64,12 @@ __all__ = [
     "RandNoised",
     "RandNoiseD",
     "RandNoiseDict",
+    "IntensityRule",
+    "HUWindow",
+    "PercentileScale",
+    "FieldOfViewScale",
+    "ApplyIntensityRuled",
+    "intensity_rule",
     "RandSimilarityCropd",
     "RandSimilarityCropD",
     "RandSimilarityCropDict",

@@ -1,0 +1,57 @@
+"""The shipped weights on the real data, through the bundles' own configurations."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
+from tests.bundles.workflows import DATA, run
+from tests.data.dicom_series import write_series
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(DATA is None, reason="SUPMIX_DATA names no data folder"),
+]
+
+
+def test_a_chest_ct_as_nifti_turned_and_as_dicom_gets_one_mask(tmp_path):
+    source = nib.load(Path(DATA) / "chest_ct_nifti" / "images" / "chest_ct_cropped.nii.gz")
+    inputs, masks = tmp_path / "in", tmp_path / "out"
+    inputs.mkdir()
+    nib.save(source, inputs / "plain.nii.gz")
+    turn = ornt_transform(io_orientation(source.affine), axcodes2ornt("SAR"))
+    nib.save(source.as_reoriented(turn), inputs / "turned.nii.gz")
+    values = np.asarray(source.dataobj).astype(np.int32)
+    write_series(inputs / "series", (values + 2000).astype(np.uint16), source.affine, inter=-2000)
+    run("covid19_ct_supmix", "inference", dataset_dir=str(inputs), output_dir=str(masks), device="cpu")
+    plain = nib.load(masks / "plain_seg.nii.gz")
+    assert np.array_equal(plain.affine, source.affine)
+    for field in ("dim", "pixdim", "qform_code", "sform_code", "xyzt_units", "srow_x", "srow_y", "srow_z"):
+        assert np.array_equal(plain.header[field], source.header[field]), field
+    expected = np.asarray(plain.dataobj)
+    assert expected.any() and plain.get_data_dtype() == np.uint8
+    turned = nib.load(masks / "turned_seg.nii.gz")
+    assert np.array_equal(plain.as_reoriented(turn).dataobj, turned.dataobj)
+    series = nib.load(masks / "series_seg.nii.gz")
+    back = ornt_transform(io_orientation(series.affine), io_orientation(source.affine))
+    assert np.array_equal(series.as_reoriented(back).dataobj, expected)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "folder", "least"),
+    [
+        ("chase_supmix", "CHASE_DB1", {"vessel": 0.64}),
+        ("covid19_ct_supmix", "COVID_MedSeg98", {"ground_glass": 0.40, "consolidation": 0.37}),
+    ],
+)
+def test_shipped_weights_reach_the_figures_of_their_card(bundle, folder, least, tmp_path):
+    run(bundle, "evaluate", dataset_dir=str(Path(DATA) / folder), output_dir=str(tmp_path), tta=True, device="cpu")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    for name, bound in least.items():
+        assert metrics["classes"][name]["iou"] >= bound
+    if bundle == "covid19_ct_supmix":
+        assert metrics["classes"]["pleural_effusion"] is None
+        assert any("patients are unknown" in note for note in metrics["notes"])
