@@ -225,6 +225,7 @@ def test_other_files_are_no_checkpoints(tmp_path):
 
 
 def save_without_end(directory):
+    torch.set_num_threads(1)  # a forked child has none of the threads that its parent counts on
     run = Run()
     checkpoint = TrainingCheckpoint(run.parts | {"ballast": Ballast()}, directory, interval=1, keep=1)
     while True:
@@ -245,6 +246,7 @@ def test_a_kill_at_any_moment_leaves_an_intact_one(tmp_path):
         process = multiprocessing.get_context("fork").Process(target=save_without_end, args=(directory,))
         process.start()
         while not existing_checkpoints(directory):
+            assert process.is_alive()
             time.sleep(0.002)
         time.sleep(delays.uniform(0, 0.1))
         os.kill(process.pid, signal.SIGKILL)

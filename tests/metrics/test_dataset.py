@@ -102,6 +102,7 @@ def test_two_cases_of_one_name_are_an_error_and_the_same_case_again_is_not():
 
 
 def evaluate_on_one_of_two(rank, items, queue):
+    torch.set_num_threads(1)  # a forked child has none of the threads that its parent counts on
     metric = DatasetOverlap(NAMES)
     # as DistributedSampler does: every second case, the first again to fill up
     metric.update([items[i] for i in ([0, 2] if rank == 0 else [1, 0])])
