@@ -30,6 +30,7 @@ class PredictionRun(Evaluator):
         on_error: ``"raise"`` checks all inputs before the first mask is written; ``"skip"`` goes on and ends
             with exit status 1.
         probabilities: write a map for each foreground class, too.
+        view: how pictures lie, see :func:`monai_supmix.inferers.inputs.set_view`.
         settings: plain values to record beside each mask.
         val_handlers: handlers of the engine.
     """
@@ -44,6 +45,7 @@ class PredictionRun(Evaluator):
         overwrite: bool = False,
         on_error: Literal["raise", "skip"] = "raise",
         probabilities: bool = False,
+        view: str = "upright",
         settings: Mapping[str, Any] | None = None,
         val_handlers: Sequence | None = None,
     ) -> None:
@@ -56,6 +58,7 @@ class PredictionRun(Evaluator):
             "overwrite": overwrite,
             "on_error": on_error,
             "probabilities": probabilities,
+            "view": view,
             "settings": settings,
         }
         self.summary = PredictionSummary()

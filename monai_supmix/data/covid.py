@@ -16,11 +16,10 @@ from monai_supmix.data.images import read_image
 from monai_supmix.data.listing import check_folder, find_data_folder, list_files, read_names, shorten
 from monai_supmix.data.nnunet import nnunet_datalist
 from monai_supmix.data.sides import group_by_pattern, hold_out_test, split_named
-from monai_supmix.data.view import lies_on_its_side
+from monai_supmix.data.view import LYING, lies_on_its_side
 from monai_supmix.errors import InputError
 
 COVID_CLASSES = ("background", "ground_glass", "consolidation", "pleural_effusion")
-LYING = {"turns": 3, "mirror": 1}
 """What brings a picture of the 8-bit packaging of the MedSeg slices to the usual axial view.
 
 Looked up in the pictures: they are transposed. After three quarter turns and a swap of left and right the

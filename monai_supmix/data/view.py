@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+LYING = {"turns": 3, "mirror": 1}
+"""Of pictures whose rows and columns are exchanged: what brings them to the usual view."""
+
 
 def to_usual_view(array: np.ndarray, turns: int = 0, mirror: int = 0) -> np.ndarray:
     """Bring a picture to the usual view: quarter turns counter-clockwise, then left and right swapped.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from monai_supmix.data.dicom import list_dicom_files
 from monai_supmix.data.file_kinds import PICTURE_SUFFIXES, SUFFIXES, suffix_of
+from monai_supmix.data.images import read_image
+from monai_supmix.data.view import LYING, lies_on_its_side
 from monai_supmix.errors import InputError
 
 _OWN = "_seg"
+_ENOUGH_TO_JUDGE = 16
 _HERE = PurePath()
 
 
@@ -97,6 +101,41 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
     types = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in sorted(ignored.items()))
     notes = [f"files of other types were left out: {types}"] if ignored else []
     return [cases[path] for path in sorted(cases)], notes
+
+
+def set_view(cases: Sequence[InputCase], view: str = "upright") -> tuple[list[InputCase], list[str]]:
+    """Turn pictures of axial slices that lie on their side; volumes know their own orientation.
+
+    Args:
+        cases: from `find_inputs`; those of a datalist that says how they lie stay as they are.
+        view: ``"upright"`` changes nothing, ``"lying"`` turns all pictures, ``"auto"`` judges from the
+            pictures, which takes at least 16 of them.
+
+    Returns:
+        the cases, and notes on what was done or could not be judged.
+
+    Raises:
+        InputError: another ``view``.
+    """
+    if view not in ("upright", "lying", "auto"):
+        raise InputError("view", f"is {view!r}", "use 'auto', 'upright' or 'lying'")
+    pictures = [c for c in cases if suffix_of(c.path).lower() in PICTURE_SUFFIXES and not (c.turns or c.mirror)]
+    if view == "upright" or not pictures:
+        return list(cases), []
+    if view == "auto":
+        if len(pictures) < _ENOUGH_TO_JUDGE:
+            return list(cases), ["too few pictures to judge whether they lie on their side: if so, give view=lying"]
+        sample = pictures[:: max(1, len(pictures) // 24)]
+        arrays = []
+        for case in sample:
+            with contextlib.suppress(InputError):  # whoever predicts it will tell
+                arrays.append(read_image(case.path).array.mean(axis=0))
+        if not lies_on_its_side(arrays):
+            return list(cases), []
+    turned = {case: replace(case, turns=LYING["turns"], mirror=LYING["mirror"]) for case in pictures}
+    how = "judged from the pictures" if view == "auto" else "as told"
+    note = f"pictures lie on their side ({how}) and are brought to the usual axial view for the network"
+    return [turned.get(case, case) for case in cases], [note]
 
 
 def _expand(entry: str, ignored: Counter[str], several: bool) -> Iterator[InputCase]:

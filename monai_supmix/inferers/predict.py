@@ -24,7 +24,7 @@ from monai_supmix.data.images import read_image
 from monai_supmix.data.masks import mask_suffix, write_json, write_mask
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
-from monai_supmix.inferers.inputs import InputCase, find_inputs
+from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer, fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.precision import autocast_dtype
@@ -63,6 +63,7 @@ def predict_cases(
     overwrite: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
     probabilities: bool = False,
+    view: str = "upright",
     weights_sha256: str = "",
     settings: Mapping[str, Any] | None = None,
 ) -> PredictionSummary:
@@ -84,6 +85,7 @@ def predict_cases(
             error ends the run. ``"skip"``: cases with an error are listed in the summary, the others go on.
         probabilities: write ``<stem>_seg_prob_<class>`` for each foreground class too, uint8 in units of
             1/255 (NIfTI readers apply the scale).
+        view: how pictures lie, see `set_view`.
         weights_sha256: recorded, and compared with the records of existing masks.
         settings: plain values to record, such as the configuration.
 
@@ -98,6 +100,8 @@ def predict_cases(
         raise InputError("on_error", f"is {on_error!r}", "use 'raise' or 'skip'")
     output_dir = Path(output_dir)
     cases, notes = find_inputs(inputs)
+    cases, view_notes = set_view(cases, view)
+    notes = [*notes, *view_notes]
     summary = PredictionSummary(notes=notes)
     _check_outputs(cases, output_dir)
     made_with = {
@@ -140,7 +144,7 @@ def predict_cases(
                 "shape": list(mask.shape),
                 "spacing": image.spacing,
                 "warnings": warnings,
-                "notes": list(image.notes),
+                "notes": [*image.notes, *(view_notes if image.is_picture else ())],
             }
             # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
             mask_path.unlink(missing_ok=True)

@@ -6,9 +6,10 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from monai_supmix.errors import InputError
-from monai_supmix.inferers.inputs import InputCase, find_inputs
+from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from tests.data.dicom_series import write_series
 
 
@@ -117,3 +118,23 @@ def test_nothing_found(tmp_path):
 
 def test_names_for_records_hold_no_absolute_path():
     assert InputCase(Path(os.sep, "secret", "a.nii"), PurePath("p1")).name == "p1/a.nii"
+
+
+def test_pictures_that_lie_on_their_side_are_found_and_turned(tmp_path):
+    upright = np.zeros((32, 32), np.uint8)
+    upright[26:, 12:20] = 200  # the spine below
+    for name, picture in (("upright", upright), ("lying", upright.T)):
+        for number in range(16):
+            path = tmp_path / name / f"{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.ascontiguousarray(picture)).save(path)
+        cases, notes = set_view(find_inputs(tmp_path / name)[0], "auto")
+        assert {(case.turns, case.mirror) for case in cases} == ({(3, 1)} if name == "lying" else {(0, 0)})
+        assert len(notes) == (name == "lying")
+        few, notes = set_view(cases[:3], "upright")
+        assert few == cases[:3] and not notes
+    few, notes = set_view(find_inputs(tmp_path / "upright")[0][:15], "auto")
+    assert not any(case.turns for case in few) and "too few pictures" in notes[0]
+    assert set_view(few, "lying")[0][0].turns == 3
+    with pytest.raises(InputError, match="view: is 'side'"):
+        set_view(few, "side")
