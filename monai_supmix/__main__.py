@@ -64,7 +64,7 @@ def _build() -> argparse.ArgumentParser:
     predict.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
 
     install = add("install", "Copy the weights of a finished training run into a bundle.")
-    install.add_argument("output_dir", help="folder of the training run")
+    install.add_argument("source", metavar="output_dir", help="folder of the training run, or a file of weights")
     install.add_argument("bundle", help=bundle)
 
     audit = add("audit", "List everything that the configuration of a bundle can run, and flag what it should not.")
@@ -96,7 +96,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         case "install":
             from monai_supmix.weights import install_weights  # noqa: PLC0415
 
-            for path in install_weights(arguments.output_dir, find_bundle(arguments.bundle)):
+            for path in install_weights(arguments.source, find_bundle(arguments.bundle)):
                 print(f"written: {path}")
         case "audit":
             from monai_supmix.cli.audit import audit  # noqa: PLC0415

@@ -12,6 +12,7 @@ import hashlib
 import os
 import pickle
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
@@ -144,7 +145,32 @@ def write_tensors(path: str | os.PathLike[str], content: Mapping[str, Any]) -> N
         ValueError: when the content holds anything but tensors and plain values.
     """
     refuse_nonfinite(content, path)
-    content = plain(content)
+    _write(path, plain(content))
+
+
+def write_state_dict(
+    path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any]
+) -> None:
+    """Write a state dictionary that knows what it is, otherwise as `write_tensors` does.
+
+    The file holds a plain, flat state dictionary, which is what MONAI's tools and `load_state_dict` take. The
+    record is an attribute of it, as PyTorch's own ``_metadata`` is: ``torch.load(path).record``.
+
+    Args:
+        path: the file; its folder must exist.
+        tensors: the state dictionary.
+        record: plain values.
+
+    Raises:
+        InputError: when a tensor is not finite, or the system refuses to write.
+    """
+    refuse_nonfinite(tensors, path)
+    state = OrderedDict(plain(tensors))
+    vars(state)["record"] = plain(record)
+    _write(path, state)
+
+
+def _write(path: str | os.PathLike[str], content: Any) -> None:
     with atomic_write(path) as file:
         recorder = _ErrorRecorder(file)
         try:

@@ -1,7 +1,7 @@
 """Trained weights as files: `model.pt` and `model.safetensors`, with a record of what they were trained for.
 
 Both files hold the same tensors and the same record (see `weights_record`), and neither can run code when it
-is loaded.
+is loaded. To other programs ``model.pt`` is a plain state dictionary, see `write_state_dict`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory, reading_error
-from monai_supmix.tensor_files import plain, read_tensors, refuse_nonfinite, write_tensors
+from monai_supmix.tensor_files import plain, read_tensors, refuse_nonfinite, write_state_dict
 from monai_supmix.weights_record import current_versions, record_problem
 
 __all__ = [
@@ -76,9 +76,13 @@ def save_weights(
     tensors = {n: torch.empty(t.shape, dtype=t.dtype).copy_(t) for n, t in plain(state).items()}
     noted: dict[str, Any] = json.loads(json.dumps(plain(record), allow_nan=False))  # no tuples: as JSON has it
     noted["content_sha256"] = _content_sha256(tensors, noted)
+    return _write_both(path, tensors, noted)
+
+
+def _write_both(path: Path, tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any]) -> tuple[Path, Path]:
     twin = path.with_suffix(".safetensors")
-    _write_safetensors(twin, tensors, noted)
-    write_tensors(path, {"model": tensors, "record": noted})
+    _write_safetensors(twin, tensors, record)
+    write_state_dict(path, tensors, record)
     return path, twin
 
 
@@ -129,8 +133,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor],
         InputError: when the file is missing, damaged, of another kind, or has weights that are not finite.
     """
     path = Path(path)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_tensors(path)
-    model = content.get("model") if isinstance(content, dict) else None
+    model, record = _read_safetensors(path) if path.suffix == ".safetensors" else _read_state_dict(path)
     if not (isinstance(model, dict) and all(isinstance(value, torch.Tensor) for value in model.values())):
         raise InputError(
             path,
@@ -138,7 +141,6 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor],
             "give a model.pt or model.safetensors (training goes on from a checkpoint with resume=auto)",
         )
     tensors: dict[str, torch.Tensor] = model
-    record: Any = content.get("record")
     problem = record_problem(record)
     if problem:
         raise InputError(path, f"has an incomplete record ({problem})", "use weights that monai_supmix has saved")
@@ -148,7 +150,15 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor],
     return tensors, record
 
 
-def _read_safetensors(path: Path) -> dict[str, Any]:
+def _read_state_dict(path: Path) -> tuple[Any, Any]:
+    content = read_tensors(path)
+    if hasattr(content, "record"):
+        return dict(content), content.record
+    # As it was written before the state dictionary carried its record.
+    return (content.get("model"), content.get("record")) if isinstance(content, dict) else (None, None)
+
+
+def _read_safetensors(path: Path) -> tuple[Any, Any]:
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -156,7 +166,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         tensors = safetensors.torch.load(raw)
         metadata = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")]).get("__metadata__", {})
-        return {"model": tensors, "record": json.loads(metadata.get("record", "null"))}
+        return tensors, json.loads(metadata.get("record", "null"))
     except (SafetensorError, ValueError) as error:
         raise InputError(
             path,
@@ -238,11 +248,11 @@ def default_weights(
     )
 
 
-def install_weights(output_dir: str | os.PathLike[str], bundle_root: str | os.PathLike[str]) -> tuple[Path, Path]:
+def install_weights(source: str | os.PathLike[str], bundle_root: str | os.PathLike[str]) -> tuple[Path, Path]:
     """Copy a finished training's weights into a bundle, whose own they then are.
 
     Args:
-        output_dir: folder of the training run, with ``model.pt``.
+        source: folder of the training run, with ``model.pt``, or a file of weights.
         bundle_root: folder of the bundle, with ``configs/metadata.json``.
 
     Returns:
@@ -252,7 +262,7 @@ def install_weights(output_dir: str | os.PathLike[str], bundle_root: str | os.Pa
         InputError: when the weights are missing or damaged, their classes are not the bundle's, or the system
             refuses to write.
     """
-    source = Path(output_dir) / "model.pt"
+    source = Path(source) if Path(source).is_file() else Path(source) / "model.pt"
     tensors, record = load_weights(source)
     classes = _bundle_classes(Path(bundle_root) / "configs" / "metadata.json")
     if record["class_names"] != classes:
@@ -262,13 +272,7 @@ def install_weights(output_dir: str | os.PathLike[str], bundle_root: str | os.Pa
             f"the bundle {bundle_root} is for {', '.join(classes)}",
             "install it into the bundle that it was trained with",
         )
-    target = make_directory(Path(bundle_root) / "models") / "model.pt"
-    twin = target.with_suffix(".safetensors")
-    _write_safetensors(twin, tensors, record)
-    raw = source.read_bytes()
-    with atomic_write(target) as file:
-        file.write(raw)
-    return target, twin
+    return _write_both(make_directory(Path(bundle_root) / "models") / "model.pt", tensors, record)
 
 
 def _bundle_classes(metadata_file: Path) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from monai_supmix.errors import InputError
-from monai_supmix.tensor_files import damage_of, nonfinite_tensor, plain, read_tensors, write_tensors
+from monai_supmix.tensor_files import damage_of, nonfinite_tensor, plain, read_tensors, write_state_dict, write_tensors
 from tests.devices import DEVICES
 
 
@@ -190,3 +190,16 @@ def test_a_sealed_file_is_an_ordinary_file_of_pytorch(tmp_path):
     assert_equal(torch.load(tmp_path / "a.pt", weights_only=True, mmap=True), content())
     with zipfile.ZipFile(tmp_path / "a.pt") as archive:
         assert archive.testzip() is None
+
+
+def test_a_state_dictionary_carries_its_record(tmp_path):
+    tensors, record = content()["model"], {"names": ("a", "b"), "scale": 0.5}
+    write_state_dict(tmp_path / "a.pt", tensors, record)
+    write_state_dict(tmp_path / "b.pt", dict(reversed(list(tensors.items()))), record)
+    for name in ("a.pt", "b.pt"):
+        read = read_tensors(tmp_path / name)
+        assert_equal(dict(read), tensors)
+        assert read.record == record
+    with pytest.raises(InputError, match="'weight' has NaN"):
+        write_state_dict(tmp_path / "c.pt", {"weight": torch.tensor(float("nan"))}, record)
+    assert not (tmp_path / "c.pt").exists()

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from monai_supmix.errors import InputError
-from monai_supmix.tensor_files import write_tensors
+from monai_supmix.tensor_files import write_state_dict, write_tensors
 from monai_supmix.weights import (
     current_versions,
     default_weights,
@@ -74,7 +74,18 @@ def test_both_formats_say_the_same(tmp_path):
     assert load_file(tmp_path / "model.safetensors").keys() == state.keys()
     with safetensors.safe_open(tmp_path / "model.safetensors", "pt") as file:
         assert json.loads(file.metadata()["record"]) == record
-    assert torch.load(tmp_path / "model.pt", weights_only=True)["record"] == record
+    plain_state = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert plain_state.record == record
+    make_network(seed=1).load_state_dict(plain_state)  # strict: nothing but tensors
+
+
+def test_weights_and_record_side_by_side_are_read_too(tmp_path):
+    save_weights(tmp_path / "model.pt", make_network(), make_record())
+    tensors, record = load_weights(tmp_path / "model.pt")
+    write_tensors(tmp_path / "older.pt", {"model": tensors, "record": record})
+    again, same_record = load_weights(tmp_path / "older.pt")
+    assert same_record == record
+    assert all(torch.equal(again[name], tensors[name]) for name in tensors | again)
 
 
 def test_equal_weights_give_equal_files(tmp_path):
@@ -165,7 +176,7 @@ def test_incomplete_record(tmp_path, changes, word):
     assert word in record_problem(record)
     with pytest.raises(ValueError, match=word):
         save_weights(tmp_path / "model.pt", make_network(), record)
-    write_tensors(tmp_path / "model.pt", {"model": make_network().state_dict(), "record": record})
+    write_state_dict(tmp_path / "model.pt", make_network().state_dict(), record)
     with pytest.raises(InputError, match=word):
         load_weights(tmp_path / "model.pt")
     assert record_problem(make_record()) is None
@@ -239,7 +250,7 @@ def test_install(tmp_path, bundle):
 
     save_weights(output / "model.pt", make_network(seed=1), make_record())
     (output / "model.safetensors").unlink()  # what is installed comes from model.pt alone
-    install_weights(output, bundle)
+    install_weights(output / "model.pt", bundle)
     assert digest(installed[0]) == digest(output / "model.pt")
     assert torch.equal(load_weights(installed[1])[0]["2.bias"], make_network(seed=1)[2].bias)
 

@@ -1,0 +1,60 @@
+"""What MONAI's own tools find in the shipped bundles, called as its model zoo calls them."""
+
+import logging
+
+import pytest
+import torch
+from monai.bundle import ckpt_export, load, verify_net_in_out
+from monai.data import load_net_with_metadata
+
+from monai_supmix.weights import load_weights
+from tests.bundles.workflows import BUNDLES, NAMES, read_config
+
+
+def parts(bundle):
+    """The arguments that MONAI's tools share."""
+    configs = BUNDLES / bundle / "configs"
+    return {
+        "net_id": "network_def",
+        "meta_file": str(configs / "metadata.json"),
+        "config_file": str(configs / "inference.json"),
+    }
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("bundle", NAMES)
+def test_the_network_takes_and_gives_what_the_metadata_say(bundle, n):
+    verify_net_in_out(**parts(bundle), device="cpu", n=n)
+    with pytest.raises(ValueError, match="channel number"):
+        verify_net_in_out(**parts(bundle), device="cpu", num_classes=7)
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_ckpt_export_takes_the_weights_as_they_are(bundle, tmp_path):
+    path = BUNDLES / bundle / "models" / "model.pt"
+    ckpt_export(**parts(bundle), filepath=str(tmp_path / "model.ts"), ckpt_file=str(path))
+    network, metadata, files = load_net_with_metadata(str(tmp_path / "model.ts"), more_extra_files=["inference.json"])
+    assert metadata == read_config(bundle, "metadata")
+    assert files["inference.json"]
+    state = load_weights(path)[0]
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.fixture
+def own_logging():
+    """The bundle's logging.conf counts for one test alone."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.mark.usefixtures("own_logging")
+@pytest.mark.parametrize("bundle", NAMES)
+def test_monai_loads_a_bundle_with_its_weights(bundle, monkeypatch):
+    monkeypatch.chdir(BUNDLES / bundle)  # MONAI gives no bundle_root, so the configurations' "." stands
+    # Without the bundle's own loading, which would hide that MONAI's copies nothing.
+    monkeypatch.setattr("monai_supmix.bundle.trained.load_into", lambda *_: None)
+    network = load(bundle, bundle_dir=str(BUNDLES), workflow_type="inference", device="cpu")
+    state = load_weights(BUNDLES / bundle / "models" / "model.pt")[0]
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
