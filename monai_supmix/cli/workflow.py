@@ -30,6 +30,13 @@ class Configured:
 
     def run(self) -> None:
         """Run the workflow as ``python -m monai.bundle run`` does."""
+        workflow = self.workflow()
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+
+    def workflow(self) -> Any:
+        """The workflow of MONAI, of which nothing is made yet; logging is set up as the bundle has it."""
         from monai.bundle import ConfigWorkflow  # noqa: PLC0415  # slow: mistakes so far are told without it
 
         configs = self.bundle / "configs"
@@ -43,9 +50,7 @@ class Configured:
         )
         for handler in logging.getLogger().handlers:
             handler.addFilter(_is_news)
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
+        return workflow
 
     def parser(self) -> Any:
         """The configuration as MONAI's parser, from which single parts can be made."""

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Train and evaluate every cell of the paper's tables on real data, and write the tables.
+
+    scripts/reproduce.py --bundle chase_supmix --data CHASE_DB1 --methods supervised unimatch supmix_sufd \
+        --num-labeled 2 5 --seeds 0 1 2 --jobs 2 --out OUT
+
+A cell is a training with its evaluation: (method, number of labelled images, seed). Start the same command again
+after any interruption: finished cells stand, the others go on from their newest checkpoint, and the figures
+are those of a run that never stopped. A cell whose configuration or training code has changed since is run
+again. METHOD@N trains for N iterations, a row of its own: supervised@1500 is a supervised run of about the
+compute of a semi-supervised one of 600. Any key of train.json can follow as --key value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from reproduction.experiment import METHODS, Cell, Experiment, Method, make_cells, read_experiment
+from reproduction.keys import Key
+from reproduction.schedule import Schedule, Stopped
+from reproduction.store import Finished, Store, current_key
+
+from monai_supmix.bundle.errors import error_line
+from monai_supmix.bundle.lock import exclusive
+from monai_supmix.bundle.overrides import split_flags
+from monai_supmix.errors import InputError
+
+_MISTAKE, _INCOMPLETE = 2, 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError("command line", message, "see scripts/reproduce.py --help")
+
+
+def _build() -> argparse.ArgumentParser:
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--bundle", help="name or folder of the bundle")
+    parser.add_argument("--data", help="the data set, as the bundle's dataset_dir")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD[@N]", help="default: all seven")
+    parser.add_argument("--num-labeled", nargs="+", type=_count, metavar="N", help="numbers of labelled images")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="S", help="default: 0 1 2")
+    parser.add_argument("--preset", help="one of the bundle's presets, for example paper")
+    parser.add_argument("--max-iterations", type=_count, metavar="N", help="length of every training")
+    parser.add_argument(
+        "--vary-draw", action="store_true", help="draw other labelled images with each seed; default: the same"
+    )
+    parser.add_argument(
+        "--tta", action=argparse.BooleanOptionalAction, default=True, help="test-time flips; default: on"
+    )
+    parser.add_argument("--jobs", type=_count, default=1, help="cells side by side, one thread each; default: 1")
+    parser.add_argument("--keep", action="store_true", help="keep weights, checkpoints and reports of finished cells")
+    parser.add_argument("--out", type=Path, required=True, help="folder for cells, tables and figure")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and run nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="list the finished cells of --out that no longer count; status 1 if any"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+    return int(text)
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str | None]]:
+    """The command's own options, and overrides of the configuration."""
+    parser = _build()
+    options = [name for action in parser._actions for name in action.option_strings]
+    # What follows an option of ours up to the next one is its own, however many words they are.
+    own: list[str] = []
+    others: list[str] = []
+    mine = False
+    for argument in argv:
+        if argument.startswith("-") and not argument.lstrip("-").isdigit():
+            mine = argument.partition("=")[0] in options
+        (own if mine else others).append(argument)
+    overrides, rest = split_flags(others)
+    if rest:
+        raise InputError("command line", f"{rest[0]!r} belongs to no option", "see scripts/reproduce.py --help")
+    return parser.parse_args(own), overrides
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        exit status: 0 done; 1 a cell failed, or `--check` found cells that no longer count; 2 a mistake; 75
+        stopped, start it again.
+    """
+    try:
+        arguments, overrides = _parse(sys.argv[1:] if argv is None else argv)
+        if arguments.check:
+            return _check(arguments.out)
+        return _run(arguments, overrides)
+    except Stopped:
+        print("stopped: start the same command again to go on")
+        return os.EX_TEMPFAIL
+    except Exception as error:
+        line = error_line(error)
+        if line is None:
+            raise
+        sys.stdout.flush()
+        print(line, file=sys.stderr)
+        return _MISTAKE
+
+
+def _run(arguments: argparse.Namespace, overrides: dict[str, str | None]) -> int:
+    for name in ("bundle", "num_labeled"):
+        if getattr(arguments, name) is None:
+            raise InputError(f"--{name.replace('_', '-')}", "is missing", "see scripts/reproduce.py --help")
+    reserved = {"seed", "num_labeled", "dataset_dir", "output_dir", "resume", "max_iterations", "tta"} & set(overrides)
+    if reserved:
+        raise InputError(f"--{min(reserved)}", "is set for each cell", "use the options of scripts/reproduce.py --help")
+    experiment = Experiment(
+        arguments.bundle, arguments.preset, arguments.max_iterations, arguments.vary_draw, arguments.tta, overrides
+    )
+    methods = [Method.parse(text) for text in arguments.methods]
+    cells = make_cells(methods, arguments.num_labeled, arguments.seeds)
+    wanted = [(cell, current_key(experiment, cell)) for cell in cells]
+    store = Store(arguments.out)
+    missing = _missing(store, wanted)
+    if arguments.dry_run:
+        print(f"{len(wanted) - len(missing)} of {len(wanted)} cells are finished")
+        return 0
+    if arguments.data is None:
+        raise InputError("--data", "is missing", "give the folder of the data set")
+    if not Path(arguments.data).exists():
+        raise InputError("--data", f"{arguments.data} does not exist", "give the folder of the data set")
+    store.prepare()
+    with exclusive(store.runs):
+        experiment.claim(store.out)
+        for cell, key in wanted:
+            if (cell, key) not in missing:
+                store.clean(cell, key, arguments.keep)
+        schedule = Schedule(
+            experiment,
+            str(Path(arguments.data).resolve()),
+            store,
+            arguments.jobs,
+            arguments.keep,
+            on_finished=lambda _cell: _write(experiment, store),
+        )
+        _write(experiment, store)
+        failures = schedule.run(missing)
+    print(f"written to {store.out}: results.csv")
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return _INCOMPLETE if failures else 0
+
+
+def _missing(store: Store, wanted: Sequence[tuple[Cell, Key]]) -> list[tuple[Cell, Key]]:
+    """The cells to run, with a word on those that were finished with another key."""
+    missing = []
+    for cell, key in wanted:
+        finished = store.finished(cell)
+        if finished is not None and finished.key.hash == key.hash:
+            continue
+        if finished is not None:
+            print(f"again: {cell.name}: {'; '.join(finished.key.differences(key))}")
+        missing.append((cell, key))
+    return missing
+
+
+def _counting(experiment: Experiment, store: Store) -> tuple[list[Finished], list[str]]:
+    """The finished cells that count, and what is wrong with the others."""
+    counting, stale = [], []
+    for finished in store.all_finished():
+        key = current_key(experiment, finished.cell)
+        if key.hash == finished.key.hash:
+            counting.append(finished)
+        else:
+            stale.append(f"{finished.cell.name}: {'; '.join(finished.key.differences(key))}")
+    return counting, stale
+
+
+def _write(experiment: Experiment, store: Store) -> None:
+    """Write everything that follows from the finished cells."""
+    counting, _ = _counting(experiment, store)
+    store.write_results(experiment, counting)
+
+
+def _check(out: Path) -> int:
+    counting, stale = _counting(read_experiment(out), Store(out))
+    for line in stale:
+        print(f"stale: {line}")
+    print(f"{len(counting)} cells of {out} are those of the code as it stands, {len(stale)} are not")
+    return _INCOMPLETE if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

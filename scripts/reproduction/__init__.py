@@ -1,0 +1,1 @@
+"""What `scripts/reproduce.py` runs and writes, one file a subject."""

@@ -1,0 +1,173 @@
+"""One cell in a process of its own: train, evaluate, hand over the figures. Started by `schedule`.
+
+The process has one thread, so that its sums are rounded the same way however many run side by side. It ends
+when its parent does: its standard input is a pipe that the parent holds open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from monai_supmix.bundle.errors import error_line
+from monai_supmix.bundle.lock import exclusive
+from monai_supmix.cli.workflow import Configured
+from monai_supmix.errors import InputError
+from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.weights_record import current_versions
+from reproduction.experiment import Cell, Experiment
+from reproduction.keys import Key
+from reproduction.schedule import CHANGED, MISTAKE
+from reproduction.store import PREDICTIONS, Store, current_key
+
+_PATIENCE = 60.0  # seconds for the orphan of a killed command to die
+
+
+def run_cell(experiment: Experiment, cell: Cell, key: Key, data: str, store: Store, keep: bool = False) -> None:
+    """Train and evaluate a cell, from wherever an earlier attempt was stopped.
+
+    Args:
+        experiment: what all cells share.
+        cell: the cell.
+        key: its key.
+        data: the data set's folder or datalist.
+        store: the output folder.
+        keep: keep weights, checkpoints and reports.
+
+    Raises:
+        InputError: a mistake in data or configuration.
+        Preempted: a signal stopped the training; a checkpoint is written.
+    """
+    folder = make_directory(store.run_folder(cell, key))
+    output = folder / "output"
+    with _held(folder):
+        clock = _Clock(folder / "clock.json", output / "checkpoints")
+        training, evaluation = experiment.training(cell, data, str(output)), experiment.evaluation(data, str(output))
+        workflow = training.workflow()
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+        labeled = [item["case"] for item in workflow.parser.get_parsed_content("datalist").labeled]
+        workflow = evaluation.workflow()
+        workflow.initialize()
+        predictions = _collect_predictions(workflow.parser.get_parsed_content("evaluator"))
+        workflow.run()
+        datalist = workflow.parser.get_parsed_content("datalist")
+        with atomic_write(folder / PREDICTIONS) as file:
+            np.savez_compressed(file, **predictions)  # type: ignore[arg-type]
+        record = {
+            "labeled_seed": experiment.labeled_seed(cell),
+            "labeled": labeled,
+            "groups": {item["case"]: item["group"] for item in datalist.test},
+            "notes": list(datalist.notes),
+            "seconds": round(clock.seconds(), 1),
+            "commands": [_command(training, "train"), _command(evaluation, "evaluate")],
+            "versions": current_versions(),
+        }
+        store.add(cell, key, output, record)
+    store.clean(cell, key, keep)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, once the orphan of a command that was killed a moment ago has let go of it."""
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            held = exclusive(folder)
+            held.__enter__()
+            break
+        except InputError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.1)
+    try:
+        yield
+    finally:
+        held.__exit__(None, None, None)
+
+
+class _Clock:
+    """How long a cell took, over all attempts; what a killed attempt did after its last checkpoint is lost work."""
+
+    def __init__(self, path: Path, checkpoints: Path) -> None:
+        self.path = path
+        self.before, self.started = 0.0, time.time()
+        if path.exists():
+            earlier = json.loads(path.read_text())
+            saved = max((file.stat().st_mtime for file in checkpoints.glob("*.pt")), default=0.0)
+            self.before = earlier["before"] + max(0.0, saved - earlier["started"])
+        with atomic_write(path, text=True) as file:
+            json.dump({"before": self.before, "started": self.started}, file)
+
+    def seconds(self) -> float:
+        return self.before + time.time() - self.started
+
+
+def _collect_predictions(evaluator: Engine) -> dict[str, np.ndarray]:
+    """A dictionary that fills with the label maps of all cases as they are evaluated."""
+    predictions: dict[str, np.ndarray] = {}
+
+    def add(engine: Engine) -> None:
+        for item in engine.state.output:  # type: ignore[union-attr]
+            predictions[item["case"]] = np.asarray(item["prediction"], np.uint8)
+
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, add)
+    return predictions
+
+
+def _command(configured: Configured, kind: str) -> str:
+    """The same as a user would type it, with DATA and OUTPUT for the folders."""
+    overrides = configured.overrides | {"dataset_dir": "DATA", "output_dir": "OUTPUT"}
+    files = [kind, *("--" + file.parent.name[:-1] + " " + file.stem for file in configured.files[1:])]
+    options = [f"--{name} {value}" for name, value in overrides.items() if name not in ("bundle_root", "resume")]
+    return " ".join(["monai-supmix run", configured.bundle.name, *files, *options])
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as nobody holds the other end of its standard input."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1):  # not sys.stdin.read, whose lock a thread must not hold at the end
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(task: dict[str, Any]) -> int:
+    """Run the cell that a task describes.
+
+    Returns:
+        exit status: 0 finished, `MISTAKE`, or `CHANGED` when the code is no longer what the parent saw.
+    """
+    torch.set_num_threads(1)
+    experiment, cell = Experiment(**task["experiment"]), Cell.from_dict(task["cell"])
+    key = current_key(experiment, cell)
+    if key.hash != task["hash"]:
+        return CHANGED
+    try:
+        run_cell(experiment, cell, key, task["data"], Store(Path(task["out"])), task["keep"])
+    except Exception as error:
+        line = error_line(error)
+        if line is None:
+            raise
+        print(line, flush=True)
+        return MISTAKE
+    return 0
+
+
+if __name__ == "__main__":
+    _end_with_parent()
+    sys.exit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,49 @@
+"""Cells, and the folder that belongs to one experiment."""
+
+import pytest
+from reproduction.experiment import Method, make_cells, read_experiment
+
+from monai_supmix.errors import InputError
+from tests.scripts.cells import cell, experiment
+
+
+def test_methods_name_their_length():
+    assert Method.parse("supervised@1500") == Method("supervised", 1500)
+    for text in ("supervised@", "supervised@-1", "supervised@many", "supervised@0"):
+        with pytest.raises(InputError, match="names no number of iterations"):
+            Method.parse(text)
+
+
+def test_cells_have_names_of_their_own_that_any_file_system_takes():
+    methods = [Method("supmix"), Method("supmix", 1500), Method("supmix_sufd")]
+    names = [one.name for one in make_cells(methods, [2, 5], [0, 1, 10])]
+    assert len(set(names)) == len(names) == 18
+    assert all(name.replace("_", "").replace("-", "").isalnum() for name in names)
+
+
+def test_a_cell_twice_is_one_cell():
+    assert len(make_cells([Method("supmix"), Method("supmix")], [2], [0, 0])) == 1
+
+
+def test_every_cell_sees_its_own_settings():
+    one = experiment(vary_draw=True).training(cell("supervised@7", 5, seed=3), "D", "O")
+    assert {key: one.overrides[key] for key in ("max_iterations", "num_labeled", "labeled_seed", "seed")} == {
+        "max_iterations": 7, "num_labeled": 5, "labeled_seed": 3, "seed": 3,
+    }  # fmt: skip
+    assert one.overrides["network_def#features"] == [4] * 6
+    assert experiment().training(cell(seed=3), "D", "O").overrides["labeled_seed"] == 0
+
+
+def test_evaluation_takes_the_overrides_that_it_knows():
+    evaluation = experiment(tta=False).evaluation("D", "O")
+    assert evaluation.overrides["tta"] is False
+    assert "network_def#features" in evaluation.overrides
+    assert "crop_size" not in evaluation.overrides
+
+
+def test_a_folder_belongs_to_one_experiment(tmp_path):
+    experiment().claim(tmp_path)
+    experiment().claim(tmp_path)
+    assert read_experiment(tmp_path) == experiment()
+    with pytest.raises(InputError, match=r"another experiment \(tta was True, is False\): choose another --out"):
+        experiment(tta=False).claim(tmp_path)
