@@ -31,6 +31,8 @@ class PredictionRun(Evaluator):
             with exit status 1.
         probabilities: write a map for each foreground class, too.
         view: how pictures lie, see :func:`monai_supmix.inferers.inputs.set_view`.
+        dicom_seg: whether masks of DICOM series are written as DICOM segmentations, too.
+        dicom_codes: what their segments show, by name of the class.
         settings: plain values to record beside each mask.
         val_handlers: handlers of the engine.
     """
@@ -46,6 +48,8 @@ class PredictionRun(Evaluator):
         on_error: Literal["raise", "skip"] = "raise",
         probabilities: bool = False,
         view: str = "upright",
+        dicom_seg: bool | Literal["auto"] = False,
+        dicom_codes: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         val_handlers: Sequence | None = None,
     ) -> None:
@@ -59,6 +63,8 @@ class PredictionRun(Evaluator):
             "on_error": on_error,
             "probabilities": probabilities,
             "view": view,
+            "dicom_seg": dicom_seg,
+            "dicom_codes": dicom_codes,
             "settings": settings,
         }
         self.summary = PredictionSummary()
@@ -86,7 +92,7 @@ class PredictionRun(Evaluator):
         for note in summary.notes:
             logger.info("note: %s", note)
         logger.info("%d masks written, %d were there already.", len(summary.written), len(summary.skipped))
-        for path in summary.written:
+        for path in [*summary.written, *summary.dicom]:
             logger.info("written: %s", path)
         if summary.failed:
             for name, problem in summary.failed:

@@ -65,6 +65,7 @@ SETTINGS: dict[str, Expected] = {
     "overwrite": _BOOL,
     "on_error": _one_of("raise", "skip"),
     "tta": _BOOL,
+    "dicom_seg": _one_of(True, False, "auto"),
     "intensity": _one_of(None, "hu", "picture"),
 }
 

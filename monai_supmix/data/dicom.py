@@ -17,6 +17,8 @@ from monai_supmix.data.itk_images import LPS_TO_RAS
 from monai_supmix.errors import InputError
 
 _SUFFIXES = (".dcm", ".ima", ".dicom")
+_KIND = b"\x02\x00\x02\x00UI"  # of the file meta information, which is little endian: media storage SOP class
+_SEGMENTATIONS = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7")  # the latter: label maps
 # Positions may deviate from an even grid by this part of a step; rounded positions stay well below it.
 _EVEN = 0.1
 
@@ -51,8 +53,21 @@ def is_dicom(file: Path) -> bool:
 
 
 def list_dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a folder (not below it), sorted by name."""
-    return sorted(file for file in folder.iterdir() if file.is_file() and is_dicom(file))
+    """The DICOM files of a folder (not below it), sorted by name; segmentations are no images and left out."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and is_dicom(file) and not _is_segmentation(file))
+
+
+def _is_segmentation(file: Path) -> bool:
+    """Whether a DICOM file says at its beginning that it holds a segmentation, such as one written beside a mask."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(512)
+    except OSError:
+        return False
+    kind = start.find(_KIND, 132)
+    length, value = kind + len(_KIND), kind + len(_KIND) + 2
+    end = value + int.from_bytes(start[length:value], "little")
+    return kind > 0 and start[value:end].rstrip(b"\0 ") in _SEGMENTATIONS
 
 
 def read_dicom(folder: str | Path) -> CaseImage:
@@ -103,6 +118,7 @@ def read_dicom(folder: str | Path) -> CaseImage:
         affine=affine,
         spacing=voxel_size(affine),
         notes=tuple(notes),
+        files=tuple(part.file for part in slices),
     )
     check_values(image)
     return image

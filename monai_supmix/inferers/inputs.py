@@ -50,6 +50,11 @@ class InputCase:
         return self.path.name.removesuffix(self._suffix)
 
     @property
+    def is_dicom(self) -> bool:
+        """Whether this is a DICOM series, which is a folder."""
+        return self.path.is_dir()
+
+    @property
     def name(self) -> str:
         """The file or series relative to what the user named, for records."""
         return (self.folder / self.path.name).as_posix()
@@ -71,7 +76,7 @@ class InputCase:
 
     @property
     def _suffix(self) -> str:
-        return "" if self.path.is_dir() else suffix_of(self.path)
+        return "" if self.is_dicom else suffix_of(self.path)
 
 
 def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCase], list[str]]:

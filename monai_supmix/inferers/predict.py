@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import logging
 import os
 import re
@@ -20,11 +19,13 @@ from torch import nn
 from tqdm import tqdm
 
 from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.dicom_seg import DicomSegmentations, write_segmentation
 from monai_supmix.data.images import read_image
 from monai_supmix.data.masks import mask_suffix, write_json, write_mask
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
+from monai_supmix.inferers.outputs import check_outputs, is_there, remove_old
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer, fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.precision import autocast_dtype
@@ -39,6 +40,7 @@ class PredictionSummary:
 
     Args:
         written: masks written now.
+        dicom: DICOM segmentations written now.
         skipped: masks that were there already, made with the same weights and settings.
         failed: name of the case and its error, only with ``on_error="skip"``.
         warnings: by name of the case, what a reader of its mask should know.
@@ -46,6 +48,7 @@ class PredictionSummary:
     """
 
     written: list[Path] = field(default_factory=list)
+    dicom: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     warnings: dict[str, list[str]] = field(default_factory=dict)
@@ -64,13 +67,16 @@ def predict_cases(
     on_error: Literal["raise", "skip"] = "raise",
     probabilities: bool = False,
     view: str = "upright",
+    dicom_seg: bool | Literal["auto"] = False,
+    dicom_codes: Mapping[str, Any] | None = None,
     weights_sha256: str = "",
     settings: Mapping[str, Any] | None = None,
 ) -> PredictionSummary:
     """Predict every case that `inputs` names and write ``<output_dir>/<relative folder>/<stem>_seg.nii.gz``.
 
-    Pictures give ``_seg.png``. Beside each mask lies ``<stem>_seg.json`` with the weights' SHA-256, versions,
-    settings, warnings and notes. At most one image is in memory at a time.
+    Pictures give ``_seg.png``, DICOM series also ``_seg.dcm`` if that is wanted. Beside each mask lies
+    ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. At most one image is in
+    memory at a time.
 
     Args:
         inputs: file, folder, pattern, datalist or several of these, see `find_inputs`.
@@ -86,6 +92,9 @@ def predict_cases(
         probabilities: write ``<stem>_seg_prob_<class>`` for each foreground class too, uint8 in units of
             1/255 (NIfTI readers apply the scale).
         view: how pictures lie, see `set_view`.
+        dicom_seg: whether masks of DICOM series are written as DICOM segmentations, too, which carry the
+            patient's name and identifiers: ``True``, ``"auto"`` (wherever it is possible) or ``False``.
+        dicom_codes: what their segments show, see `monai_supmix.data.dicom_seg.DicomSegmentations`.
         weights_sha256: recorded, and compared with the records of existing masks.
         settings: plain values to record, such as the configuration.
 
@@ -102,16 +111,23 @@ def predict_cases(
     cases, notes = find_inputs(inputs)
     cases, view_notes = set_view(cases, view)
     notes = [*notes, *view_notes]
+    segmentations = DicomSegmentations(dicom_seg, record.get("class_names", []), dicom_codes, weights_sha256)
+    if any(case.is_dicom for case in cases):
+        notes += segmentations.notes
     summary = PredictionSummary(notes=notes)
-    _check_outputs(cases, output_dir)
-    made_with = {
-        "weights_sha256": weights_sha256,
-        "inference": {**inferer.settings, "intensity": intensity, "probabilities": probabilities},
-    }
+    check_outputs(cases, output_dir)
+
+    def made_with(case: InputCase) -> dict[str, Any]:
+        return {
+            "weights_sha256": weights_sha256,
+            "inference": {**inferer.settings, "intensity": intensity, "probabilities": probabilities},
+            **({"dicom_seg": True} if segmentations.on and case.is_dicom else {}),
+        }
+
     todo = []
     for case in cases:
         with _reporting(case, summary, on_error):
-            if overwrite or not _exists(case, output_dir, made_with, summary):
+            if overwrite or not is_there(case, output_dir, made_with(case), summary.notes):
                 todo.append(case)
             else:
                 summary.skipped.append(case.output(output_dir))
@@ -122,6 +138,7 @@ def predict_cases(
                 raise image
             inferer.check(image, network)
             fit_intensity(image, choose_intensity(record, image, intensity)[1])
+            segmentations.check(image)
             del image  # before the next is read: never two images in memory
     for case, image in tqdm(read_cases(todo), "cases", len(todo), disable=hidden):
         with _reporting(case, summary, on_error):
@@ -133,10 +150,11 @@ def predict_cases(
             make_directory(mask_path.parent)
             with _probability_maps(image, mask_path, record, probabilities) as maps:
                 mask = inferer(image, network, rule, maps)
+            segmentation, seg_notes = segmentations.make(mask, image)
             sidecar = {
                 "image": case.name,
                 "class_names": list(record.get("class_names", [])),
-                **made_with,
+                **made_with(case),
                 "intensity": {"name": name, "rule": record["intensity"][name]},
                 "precision": _precision(inferer, network),
                 "settings": dict(settings or {}),
@@ -144,11 +162,13 @@ def predict_cases(
                 "shape": list(mask.shape),
                 "spacing": image.spacing,
                 "warnings": warnings,
-                "notes": [*image.notes, *(view_notes if image.is_picture else ())],
+                "notes": [*image.notes, *(view_notes if image.is_picture else ()), *seg_notes],
             }
+            remove_old(case, output_dir)
             # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
-            mask_path.unlink(missing_ok=True)
             write_json(sidecar, case.output(output_dir, ".json"))
+            if segmentation is not None:
+                summary.dicom.append(write_segmentation(segmentation, case.output(output_dir, ".dcm")))
             write_mask(mask, image, mask_path)
             summary.written.append(mask_path)
             if warnings:
@@ -185,53 +205,6 @@ def _reporting(case: InputCase, summary: PredictionSummary, on_error: str) -> It
             raise
         text = str(error) if isinstance(error, InputError) else f"{case.path}: {type(error).__name__}: {error}"
         summary.failed.append((case.name, text))
-
-
-def _real(path: Path) -> Path:
-    """Where a path leads; unlike `Path.resolve` it leaves a link to itself for the reader to refuse."""
-    return Path(os.path.realpath(path))
-
-
-def _check_outputs(cases: Sequence[InputCase], output_dir: Path) -> None:
-    """Check that results have distinct names, lie below the output folder and replace no input."""
-    remedy = "choose another output_dir, or change its permissions"
-    root = _real(output_dir)
-    existing = next(folder for folder in (root, *root.parents) if folder.exists())
-    if not existing.is_dir():
-        raise InputError(output_dir, f"{existing} is a file, not a folder", remedy)
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(output_dir, "cannot be written", remedy)
-    read = {_real(case.path) for case in cases}
-    planned: dict[Path, InputCase] = {}
-    for case in cases:
-        place = _real(case.output(output_dir))
-        if not place.is_relative_to(root):
-            raise InputError(case.path, f"its result would lie outside {output_dir}", "remove the link in output_dir")
-        if place in read:
-            raise InputError(case.path, f"its result would replace the input {place.name}", "choose another output_dir")
-        other = planned.setdefault(case.output(root, ""), case)  # also two masks that would share one record
-        if other is not case:
-            problem = f"its result has the same name as that of {other.path}"
-            raise InputError(case.path, problem, "rename one of them, or predict them apart")
-
-
-def _exists(case: InputCase, output_dir: Path, made_with: Mapping[str, Any], summary: PredictionSummary) -> bool:
-    """Whether the mask is there already; raises if it was made differently."""
-    mask_path, record_path = case.output(output_dir), case.output(output_dir, ".json")
-    if not mask_path.exists():
-        return False
-    if not record_path.exists():
-        summary.notes.append(f"{mask_path} exists without a record of how it was made: kept, not predicted")
-        return True
-    try:
-        found = json.loads(record_path.read_text(encoding="utf-8"))
-        differing = [key for key, value in made_with.items() if found.get(key) != json.loads(json.dumps(value))]
-    except (OSError, ValueError, AttributeError):
-        differing = ["record unreadable"]
-    if differing:
-        problem = f"exists, made differently ({', '.join(differing)})"
-        raise InputError(mask_path, problem, "set overwrite to true, or choose another output_dir")
-    return True
 
 
 @contextlib.contextmanager

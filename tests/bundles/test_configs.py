@@ -42,6 +42,32 @@ def test_the_contracts_ids_exist(bundle):
         assert all("intensity" in read_config(bundle, kind) for kind in ("train", "evaluate", "inference"))
 
 
+def test_every_foreground_class_of_the_ct_bundle_has_snomed_codes():
+    config = read_config("covid19_ct_supmix", "inference")
+    names = read_config("covid19_ct_supmix", "train")["class_names"]
+    assert config["dicom_seg"] == "auto" and list(config["dicom_codes"]) == names[1:]
+    for terms in config["dicom_codes"].values():
+        for value, scheme, meaning in terms.values():
+            assert scheme == "SCT" and meaning
+            assert has_check_digit(value), "a slip of the pen in a code"
+
+
+def has_check_digit(number):
+    """Whether the last digit is Verhoeff's, computed in the dihedral group of the pentagon: that of SNOMED CT."""
+
+    def times(a, b):  # 0-4 are turns, 5-9 mirrored turns
+        turn = (a - b if a >= 5 else a + b) % 5
+        return turn + 5 * ((a >= 5) != (b >= 5))
+
+    permutation = [list(range(10)), [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]]
+    while len(permutation) < 8:
+        permutation.append([permutation[-1][digit] for digit in permutation[1]])
+    total = 0
+    for place, digit in enumerate(reversed(number)):
+        total = times(total, permutation[place % 8][int(digit)])
+    return total == 0
+
+
 @pytest.mark.parametrize("bundle", NAMES)
 def test_evaluation_and_inference_build_the_network_that_was_trained(bundle):
     train = parser(bundle).get_parsed_content("network_def")

@@ -5,12 +5,14 @@ import json
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
 from monai_supmix.errors import InputError
 from monai_supmix.weights import load_weights
 from tests.bundles.workflows import NAMES, TINY, run
+from tests.data.dicom_series import write_series
 
 SMALL = {key: value for key, value in TINY.items() if key != "discriminator_widths"}
 
@@ -66,6 +68,32 @@ def test_a_volume_gets_a_mask_on_its_own_grid(trained, phantoms, tmp_path):
     assert mask.shape == nib.load(volume).shape
     assert mask.get_data_dtype() == np.uint8
     assert np.array_equal(mask.affine, nib.load(volume).affine)
+
+
+def test_a_dicom_series_gets_a_dicom_segmentation_too(trained, phantoms, tmp_path):
+    volume = nib.load(sorted((phantoms["covid19_ct_supmix"] / "imagesTs").glob("*.nii.gz"))[0])
+    values = (np.asarray(volume.dataobj).astype(np.int32) + 2000).astype(np.uint16)
+    write_series(tmp_path / "in/ct", values, volume.affine, inter=-2000)
+    run(
+        "covid19_ct_supmix",
+        "inference",
+        dataset_dir=str(tmp_path / "in"),
+        output_dir=str(tmp_path / "out"),
+        ckpt_path=str(trained["covid19_ct_supmix"] / "model.pt"),
+        **SMALL,
+    )
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "ct_seg.dcm", "ct_seg.json", "ct_seg.nii.gz"
+    ]  # fmt: skip
+    segments = pydicom.dcmread(tmp_path / "out/ct_seg.dcm").SegmentSequence
+    assert [part.SegmentLabel for part in segments] == ["ground_glass", "consolidation", "pleural_effusion"]
+    types = [part.SegmentedPropertyTypeCodeSequence[0] for part in segments]
+    assert [code.CodeMeaning for code in types] == [
+        "Ground glass lung opacity",
+        "Lung consolidation",
+        "Pleural effusion",
+    ]
+    assert all(code.CodingSchemeDesignator == "SCT" for code in types)
 
 
 def test_a_picture_gets_a_mask_of_its_size(trained, phantoms, tmp_path):

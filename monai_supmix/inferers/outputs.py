@@ -1,0 +1,93 @@
+"""Where the results of many cases go, and what is there already."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.errors import InputError
+from monai_supmix.inferers.inputs import InputCase
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; unlike `Path.resolve` it leaves a link to itself for the reader to refuse."""
+    return Path(os.path.realpath(path))
+
+
+def check_outputs(cases: Sequence[InputCase], output_dir: Path) -> None:
+    """Check that results have distinct names, lie below the output folder and replace no input.
+
+    Args:
+        cases: all cases.
+        output_dir: the output folder; it need not exist.
+
+    Raises:
+        InputError: where they do not, or the output folder cannot be written.
+    """
+    remedy = "choose another output_dir, or change its permissions"
+    root = _real(output_dir)
+    existing = next(folder for folder in (root, *root.parents) if folder.exists())
+    if not existing.is_dir():
+        raise InputError(output_dir, f"{existing} is a file, not a folder", remedy)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(output_dir, "cannot be written", remedy)
+    read = {_real(case.path) for case in cases}
+    planned: dict[Path, InputCase] = {}
+    for case in cases:
+        place = _real(case.output(output_dir))
+        if not place.is_relative_to(root):
+            raise InputError(case.path, f"its result would lie outside {output_dir}", "remove the link in output_dir")
+        if place in read:
+            raise InputError(case.path, f"its result would replace the input {place.name}", "choose another output_dir")
+        other = planned.setdefault(case.output(root, ""), case)  # also two masks that would share one record
+        if other is not case:
+            problem = f"its result has the same name as that of {other.path}"
+            raise InputError(case.path, problem, "rename one of them, or predict them apart")
+
+
+def is_there(case: InputCase, output_dir: Path, made_with: Mapping[str, Any], notes: list[str]) -> bool:
+    """Whether the mask of a case is there already.
+
+    Args:
+        case: the case.
+        output_dir: the output folder.
+        made_with: what its record must say.
+        notes: gets a note about a mask without a record.
+
+    Raises:
+        InputError: it was made differently, or a DICOM segmentation of that name is somebody else's.
+    """
+    mask_path, record_path = case.output(output_dir), case.output(output_dir, ".json")
+    if not mask_path.exists():
+        segmentation = case.output(output_dir, ".dcm")
+        if "dicom_seg" in made_with and segmentation.exists() and not record_path.exists():
+            problem = "exists without a record of how it was made"
+            raise InputError(segmentation, problem, "move it away, set overwrite to true, or choose another output_dir")
+        return False
+    if not record_path.exists():
+        notes.append(f"{mask_path} exists without a record of how it was made: kept, not predicted")
+        return True
+    try:
+        found = json.loads(record_path.read_text(encoding="utf-8"))
+        differing = [key for key, value in made_with.items() if found.get(key) != json.loads(json.dumps(value))]
+    except (OSError, ValueError, AttributeError):
+        differing = ["record unreadable"]
+    if differing:
+        problem = f"exists, made differently ({', '.join(differing)})"
+        raise InputError(mask_path, problem, "set overwrite to true, or choose another output_dir")
+    return True
+
+
+def remove_old(case: InputCase, output_dir: Path) -> None:
+    """Remove a mask that is replaced, and its DICOM segmentation; one without a record is not ours and stays.
+
+    Args:
+        case: the case.
+        output_dir: the output folder.
+    """
+    case.output(output_dir).unlink(missing_ok=True)
+    if case.is_dicom and case.output(output_dir, ".json").exists():
+        case.output(output_dir, ".dcm").unlink(missing_ok=True)
