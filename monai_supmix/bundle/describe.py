@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ def describe(value: Any) -> Any:
 
     Args:
         value: plain values, mappings and sequences of them, and objects. An object becomes its class's name and its
-            public attributes; random states, tensors' contents and private attributes are left out.
+            public attributes; random states, tensors' contents, private attributes and those fields of a dataclass that
+            count for no comparison are left out.
 
     Returns:
         nested dictionaries, lists, strings, numbers, booleans and ``None``.
@@ -60,4 +62,5 @@ def _arguments(value: Any) -> dict[str, Any]:
         return counts | {k: v for k, v in plain.items() if not k.startswith("_") and k != "training"}
     if isinstance(value, torch.optim.Optimizer):
         return value.defaults
-    return {key: entry for key, entry in vars(value).items() if not key.startswith("_") and key != "R"}
+    aside = {"R", *(field.name for field in fields(value) if not field.compare)} if is_dataclass(value) else {"R"}
+    return {key: entry for key, entry in vars(value).items() if not key.startswith("_") and key not in aside}

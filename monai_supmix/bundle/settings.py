@@ -59,6 +59,7 @@ SETTINGS: dict[str, Expected] = {
     "resume": _one_of(False, "auto", "force"),
     "save_interval": _whole(1),
     "val_interval": _whole(1),
+    "num_monitored": _whole(0),
     "log_interval": _whole(1),
     "labeled_batch_size": _whole(1),
     "unlabeled_batch_size": _whole(1),

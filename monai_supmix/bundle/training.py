@@ -128,6 +128,7 @@ class TrainingRun:
             self.total_iterations,
             course.rows,
             course.validation_rows,
+            course.pseudo_label_rows,
         )
         write_history(history, record)
         write_training_report(report, record)

@@ -6,6 +6,7 @@ from monai_supmix.data.chase import chase_datalist
 from monai_supmix.data.check import check_cases, usable_cases
 from monai_supmix.data.covid import covid_datalist
 from monai_supmix.data.datalist import Datalist, require_unlabeled
+from monai_supmix.data.hidden_truth import hidden_truth
 from monai_supmix.data.images import read_image, read_label
 from monai_supmix.data.images_in import images_in
 from monai_supmix.data.nnunet import nnunet_datalist
@@ -21,6 +22,7 @@ __all__ = [
     "read_label",
     "Datalist",
     "require_unlabeled",
+    "hidden_truth",
     "check_cases",
     "usable_cases",
     "images_in",

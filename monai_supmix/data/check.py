@@ -148,7 +148,7 @@ def usable_cases(
     if on_error == "raise":
         raise first_problem(problems)
     broken = list(dict.fromkeys(problem.case for problem in problems))
-    kept = {side: [i for i in getattr(datalist, side) if i["case"] not in broken] for side in SIDES}
+    kept: dict[str, Any] = {side: [i for i in getattr(datalist, side) if i["case"] not in broken] for side in SIDES}
     note = f"{len(broken)} broken cases were left out: {shorten(broken)}"
     usable = replace(datalist, **kept, notes=[*datalist.notes, note])
     check_datalist(usable, "dataset_dir")

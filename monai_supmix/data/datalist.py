@@ -11,7 +11,7 @@ An *item* is a dictionary of plain strings and integers:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -39,6 +39,9 @@ class Datalist:
         class_names: names of the classes, index = label value.
         notes: what a reader of any figure made with this list must know.
         shared_groups: groups that a published split knowingly puts on two sides; `notes` names them too.
+        hidden_labels: label files that the data set happens to have of unlabelled cases, by case. No item names them,
+            so that no stream of training can; a monitor of pseudo-labels may look, by
+            `monai_supmix.data.hidden_truth`. What is trained does not depend on them: they count for no comparison.
 
     Example:
         >>> names = ("1L", "2L", "3L")
@@ -59,6 +62,7 @@ class Datalist:
     class_names: list[str]
     notes: list[str] = field(default_factory=list)
     shared_groups: list[str] = field(default_factory=list)
+    hidden_labels: dict[str, str] = field(default_factory=dict, compare=False)
 
     def describe(self) -> list[str]:
         """Say in a few lines what the list holds: counts, groups, the labelled cases, classes and notes."""
@@ -92,6 +96,7 @@ class Datalist:
                 {key: _relative(value, folder) if key in _FILES else value for key, value in item.items()}
                 for item in getattr(self, side)
             ]
+        record["hidden_labels"] = {case: _relative(label, folder) for case, label in self.hidden_labels.items()}
         make_directory(folder)
         with atomic_write(path, text=True) as file:
             file.write(json.dumps(record, indent=1) + "\n")
@@ -121,6 +126,7 @@ class Datalist:
             class_names=record["class_names"],
             notes=list(record.get("notes", [])),
             shared_groups=list(record.get("shared_groups", [])),
+            hidden_labels=_read_hidden_labels(record.get("hidden_labels", {}), path, folder),
         )
         check_datalist(datalist, path)
         return datalist
@@ -186,7 +192,10 @@ def build_datalist(
         for item in kept
         if unlabeled_pool == "all" or item["case"] not in drawn
     ]
-    datalist = Datalist(labeled, unlabeled, validation, list(test), list(class_names), notes, sorted(shared_groups))
+    hidden = {item["case"]: item["label"] for item in kept if "label" in item and item["case"] not in drawn}
+    datalist = Datalist(
+        labeled, unlabeled, validation, list(test), list(class_names), notes, sorted(shared_groups), hidden
+    )
     check_datalist(datalist, subject)
     return datalist
 
@@ -278,3 +287,10 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
         if not isinstance(value, kinds.get(key, str)):
             raise InputError(subject, f"{item['case']} has {key}={value!r}", _REMEDY)
     return {key: str(folder / value) if key in _FILES else value for key, value in item.items()}
+
+
+def _read_hidden_labels(labels: object, subject: Path, folder: Path) -> dict[str, str]:
+    """Check the table of hidden labels in a datalist file; the files themselves need not exist."""
+    if not isinstance(labels, Mapping) or not all(isinstance(label, str) for label in labels.values()):
+        raise InputError(subject, "its 'hidden_labels' is no table of case and label file", _REMEDY)
+    return {case: str(folder / label) for case, label in labels.items()}

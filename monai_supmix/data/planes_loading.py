@@ -65,6 +65,20 @@ class LoadPlanes(Transform):
             result["foreground"] = np.flatnonzero(result["label"].flatten(1).any(dim=1).numpy())
         return result
 
+    def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some planes of a loaded case with its label, evenly spaced, always the same.
+
+        Args:
+            loaded: what a call has made of an item with a label.
+            most: how many at most.
+
+        Returns:
+            images ``(N, C, H, W)`` and labels ``(N, 1, H, W)``, copies that hold no other plane in memory.
+        """
+        count = min(most, len(loaded["image"]))
+        chosen = ((torch.arange(count) + 0.5) * len(loaded["image"]) / count).long()
+        return loaded["image"][chosen], loaded["label"][chosen]
+
 
 class RandPlane(Randomizable, Transform):
     """Take one random plane of a case loaded by :class:`LoadPlanes`.

@@ -23,6 +23,11 @@ class TrainingHistory:
         optimizer: where given, rows hold its learning rate.
         validator: where given, each validation adds a row with its metrics.
 
+    Attributes:
+        rows: means over each interval.
+        validation_rows: one for each validation.
+        pseudo_label_rows: filled by a :class:`monai_supmix.handlers.PseudoLabelMonitor`.
+
     Example:
         >>> history = TrainingHistory(interval=2)
         >>> engine = Engine(lambda engine, batch: {"loss": torch.tensor(float(batch))})
@@ -41,6 +46,7 @@ class TrainingHistory:
         self.interval, self.optimizer, self.validator = interval, optimizer, validator
         self.rows: list[Row] = []
         self.validation_rows: list[Row] = []
+        self.pseudo_label_rows: list[Row] = []
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
@@ -83,6 +89,7 @@ class TrainingHistory:
         return {
             "rows": self.rows,
             "validation_rows": self.validation_rows,
+            "pseudo_label_rows": self.pseudo_label_rows,
             "sums": self._sums,
             "count": self._count,
         }
@@ -90,4 +97,5 @@ class TrainingHistory:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken."""
         self.rows, self.validation_rows = list(state["rows"]), list(state["validation_rows"])
+        self.pseudo_label_rows = list(state.get("pseudo_label_rows", []))  # checkpoints of 0.1.0 have none
         self._sums, self._count = dict(state["sums"]), int(state["count"])

@@ -118,6 +118,18 @@ class SliceVolumeInferer:
         """The arguments that a mask depends on, for records."""
         return {"axis": self.axis, "working": self.working, "divisor": self.divisor, "flips": self.flips}
 
+    def probabilities(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Class probabilities of planes that are on the working grid already, without checks.
+
+        Args:
+            network: gives logits ``(B, K, H, W)``.
+            images: ``(B, C, H, W)`` in [0, 1], on the device of the network.
+
+        Returns:
+            float32 ``(B, K, H, W)``.
+        """
+        return predict_planes(network, images, divisor=self.divisor, flips=self.flips, amp=self.amp)
+
     def check(self, image: CaseImage, network: nn.Module) -> tuple[Planes, tuple[int, int]]:
         """Check that an image fits the network, the axis and the working grid, without predicting it.
 

@@ -42,6 +42,7 @@ def training_record(
     total_iterations: int,
     rows: Sequence[Mapping[str, Any]] = (),
     validation_rows: Sequence[Mapping[str, Any]] = (),
+    pseudo_label_rows: Sequence[Mapping[str, Any]] = (),
     command: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Put together what was run and how it went.
@@ -54,6 +55,7 @@ def training_record(
         total_iterations: length of the training.
         rows: of :class:`monai_supmix.handlers.TrainingHistory`.
         validation_rows: of the same.
+        pseudo_label_rows: of the same.
         command: the words of the command line; ``None`` is that of this process.
 
     Returns:
@@ -79,6 +81,7 @@ def training_record(
             "settings": {name: value for name, value in settings.items() if name != "datalist"},
             "rows": list(rows),
             "validation_rows": list(validation_rows),
+            "pseudo_label_rows": list(pseudo_label_rows),
         }
     )
 

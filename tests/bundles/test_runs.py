@@ -126,3 +126,22 @@ def test_validation_during_training_and_resume_of_a_finished_run(phantoms, tmp_p
     assert isinstance(caught.value.__cause__, InputError)
     run("chase_supmix", "train", "supervised", resume="auto", **override)
     assert (tmp_path / "model.pt").read_bytes() == weights
+
+
+def test_looking_at_pseudo_labels_changes_no_bit_of_the_weights(phantoms, tmp_path):
+    """And no label of an unlabelled image is anywhere in the training's data."""
+    weights = []
+    for count in (0, 3):
+        folder = tmp_path / str(count)
+        flow = run(
+            "chase_supmix", "train", dataset_dir=str(phantoms["chase_supmix"]), output_dir=str(folder),
+            num_labeled=2, max_iterations=2, unlabeled_batch_size=18, val_interval=1, crop_size=[64, 64],
+            num_monitored=count, **TINY,
+        )  # fmt: skip
+        weights.append((folder / "model.pt").read_bytes())
+        part = flow.parser.get_parsed_content
+        assert [row["iteration"] for row in part("history").pseudo_label_rows] == ([1, 2] if count else [])
+        assert all("label" not in item for item in part("datalist").unlabeled)
+        assert all("label" not in item for item in part("unlabeled_dataset"))
+        assert "label" not in next(part("train#trainer").streams.unlabeled.batches())
+    assert weights[0] == weights[1]

@@ -59,6 +59,24 @@ def test_a_signal_at_any_iteration_and_resume_give_the_same_bits(stop, data, uni
     assert results(tmp_path) == uninterrupted
 
 
+def test_the_figures_of_an_epochs_end_are_in_the_checkpoint_of_its_last_iteration(data, tmp_path):
+    """Validation and the look at pseudo-labels happen at that iteration, so a resumed run does not lack them."""
+    often = {"unlabeled_batch_size": 8, "num_val_patients": 1, "val_interval": 1, "max_iterations": 4}
+    folders = tmp_path / "whole", tmp_path / "resumed"
+    run("chase_supmix", "train", **override(data, folders[0], **often))
+    flow = workflow("chase_supmix", "train", **override(data, folders[1], **often))
+    flow.initialize()
+    history, trainer = (flow.parser.get_parsed_content(name) for name in ("history", "train#trainer"))
+    assert trainer.state.epoch_length == 2
+    trainer.add_event_handler(Events.ITERATION_STARTED(once=2), lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Preempted):
+        flow.run()
+    run("chase_supmix", "train", **override(data, folders[1], **often))
+    assert results(folders[0]) == results(folders[1])
+    assert [row["iteration"] for row in history.validation_rows] == [2]
+    assert [row["iteration"] for row in history.pseudo_label_rows] == [2]
+
+
 def test_a_truncated_newest_checkpoint_costs_one_interval(data, uninterrupted, tmp_path):
     run("chase_supmix", "train", **override(data, tmp_path, save_interval=2))
     newest = sorted((tmp_path / "checkpoints").iterdir())[-1]

@@ -1,0 +1,158 @@
+"""How good pseudo-labels are, on unlabelled cases whose truth the data set happens to have."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+
+from monai_supmix.errors import InputError
+from monai_supmix.handlers.history import Row, TrainingHistory
+from monai_supmix.inferers.slice_volume import evaluating
+from monai_supmix.weights import unwrap
+
+logger = logging.getLogger(__name__)
+
+
+class _Inferer(Protocol):
+    def probabilities(self, network: nn.Module, images: Tensor) -> Tensor: ...
+
+
+class _Loader(Protocol):
+    def __call__(self, item: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[Tensor, Tensor]: ...
+
+
+class PseudoLabelMonitor:
+    """Compares pseudo-labels with the truth of a few unlabelled cases, now and then and at the end of a training.
+
+    The network (the teacher, where there is one) predicts the whole images on its working grid in evaluation mode,
+    without augmentation: near to the weak view that training takes its pseudo-labels from, but not the same. Nothing
+    of it reaches training: truth is read here and stays here, no random number is drawn, every module gets back the
+    mode it had. Rows go into the history, which is a part of every checkpoint, so a resumed run has the same rows.
+
+    Under several processes the first one looks. A method that does not use unlabelled images has no pseudo-labels.
+
+    Args:
+        history: its ``pseudo_label_rows`` grow.
+        items: unlabelled cases with their hidden truth, from :func:`monai_supmix.data.hidden_truth`.
+        load: loads an item onto the working grid as training does, such as :class:`monai_supmix.data.LoadPlanes`.
+        inferer: gives the probabilities of images on the working grid.
+        class_names: names of the classes, background first.
+        interval: iterations between two looks.
+        total_iterations: length of the training, after which comes the last look.
+        threshold: confidence from which training believes a pseudo-label.
+        num_samples: how many planes (or volumes, for a 3D network) are looked at in all, the same ones each time.
+
+    Attach it after the history and before checkpoints.
+    """
+
+    def __init__(
+        self,
+        history: TrainingHistory,
+        items: Sequence[Mapping[str, Any]],
+        load: _Loader,
+        inferer: _Inferer,
+        class_names: Sequence[str],
+        interval: int,
+        total_iterations: int,
+        threshold: float = 0.95,
+        num_samples: int = 4,
+    ) -> None:
+        self.history, self.items, self.load, self.inferer = history, list(items), load, inferer
+        self.class_names = list(class_names)
+        self.interval, self.total_iterations, self.threshold = interval, total_iterations, threshold
+        self.num_samples = num_samples
+        self._samples: list[tuple[Tensor, Tensor]] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a :class:`monai_supmix.engines.SemiSupervisedTrainer`."""
+        if self.items and self.num_samples and idist.get_rank() == 0 and getattr(engine, "uses_unlabeled", True):
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._look)
+
+    def _look(self, engine: Any) -> None:
+        iteration = engine.state.iteration
+        if iteration % self.interval and iteration != self.total_iterations:
+            return
+        if self._samples is None:
+            self._samples = self._load()
+        if not self._samples:
+            return
+        network = unwrap(getattr(engine, "teacher", None) or engine.network)
+        row = self.measure(network, engine.state.device)
+        self.history.pseudo_label_rows.append({"iteration": iteration, **row})
+        engine.state.metrics.update({f"hidden_truth_{name}": value for name, value in row.items()})
+        right = f", {100 * row['precision']:.1f} % of them right" if "precision" in row else ""
+        told = f"{100 * row['coverage']:.1f} % of the pixels are confident{right}"
+        logger.info("pseudo-labels of %d unlabelled cases with hidden truth: %s", len(self._samples), told)
+
+    def _load(self) -> list[tuple[Tensor, Tensor]]:
+        """Images and truth; a case that cannot be read is left out, for training does not need its truth."""
+        most = -(-self.num_samples // len(self.items))
+        samples = []
+        for item in self.items:
+            try:
+                samples.append(self.load.samples(self.load(item), most))
+            except InputError as error:
+                logger.warning("pseudo-labels of %s are not looked at: %s", item.get("case"), error)
+        return samples
+
+    def measure(self, network: nn.Module, device: torch.device | str) -> Row:
+        """Predict all samples and compare, see `pseudo_label_quality`.
+
+        Args:
+            network: in whatever mode; evaluated in evaluation mode and left as it was.
+            device: where it is.
+        """
+        count = len(self.class_names)
+        confident, doubtful = torch.zeros(2, count**2, dtype=torch.int64, device=device)
+        with evaluating(network), torch.inference_mode():
+            for images, truth in self._samples or []:
+                probabilities = self.inferer.probabilities(network, images.to(device, torch.float32))
+                confidence, pseudo_label = probabilities.max(dim=1, keepdim=True)
+                sure = confidence >= self.threshold
+                pairs = count * truth.to(device, torch.int64) + pseudo_label
+                confident += torch.bincount(pairs[sure], minlength=count**2)
+                doubtful += torch.bincount(pairs[~sure], minlength=count**2)
+        square = (count, count)
+        return pseudo_label_quality(confident.view(square).cpu(), doubtful.view(square).cpu(), self.class_names)
+
+
+def pseudo_label_quality(confident: Tensor, doubtful: Tensor, class_names: Sequence[str]) -> Row:
+    """Figures of pseudo-labels from counts of pixels.
+
+    Args:
+        confident: ``(C, C)``, how many confident pixels of each true class (rows) have each pseudo-label (columns).
+        doubtful: the same of all other pixels.
+        class_names: names of the ``C`` classes.
+
+    Returns:
+        fractions in [0, 1]: ``coverage``, the share of confident pixels; ``precision``, the share of them whose
+        pseudo-label is right; and for each class ``precision_<class>`` (of the confident pixels with this
+        pseudo-label), ``recall_<class>`` (the share of the class's true pixels that are confident and right),
+        ``share_<class>`` and ``true_share_<class>`` (of all pixels, by pseudo-label and by truth). A ratio without
+        anything to divide by is left out.
+
+    Example:
+        >>> confident, doubtful = torch.tensor([[6, 1], [0, 1]]), torch.tensor([[0, 0], [2, 0]])
+        >>> row = pseudo_label_quality(confident, doubtful, ["background", "vessel"])
+        >>> row["coverage"], row["precision"], row["precision_vessel"], row["share_vessel"], row["true_share_vessel"]
+        (0.8, 0.875, 0.5, 0.2, 0.3)
+    """
+    every = confident + doubtful
+    pixels, sure, right = every.sum(), confident.sum(), confident.diagonal()
+    ratios: dict[str, tuple[Tensor, Tensor]] = {"coverage": (sure, pixels), "precision": (right.sum(), sure)}
+    for index, name in enumerate(class_names):
+        ratios |= {
+            f"precision_{name}": (right[index], confident[:, index].sum()),
+            f"recall_{name}": (right[index], every[index].sum()),
+            f"share_{name}": (every[:, index].sum(), pixels),
+            f"true_share_{name}": (every[index].sum(), pixels),
+        }
+    return {name: int(part) / int(whole) for name, (part, whole) in ratios.items() if whole > 0}
