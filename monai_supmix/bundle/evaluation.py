@@ -83,6 +83,7 @@ class EvaluationRun:
         summary = summarize(
             cases,
             self.datalist.class_names,
+            num_groups=len({item["group"] for item in self.datalist.test}),
             checkpoint=str(self.trained.path),
             checkpoint_sha256=self.trained.sha256,
             settings=self.settings,

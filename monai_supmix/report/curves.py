@@ -13,7 +13,13 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 380, 200, 46, 10, 8, 24
 _MAX_POINTS = 240
 
 
-def line_chart(title: str, series: Mapping[str, Points], as_percent: bool = False, caption: str = "") -> str:
+def line_chart(
+    title: str,
+    series: Mapping[str, Points],
+    as_percent: bool = False,
+    caption: str = "",
+    colours: Mapping[str, str] | None = None,
+) -> str:
     """Draw curves over the iterations.
 
     Args:
@@ -22,6 +28,8 @@ def line_chart(title: str, series: Mapping[str, Points], as_percent: bool = Fals
             curves are averaged to some 240 points.
         as_percent: values are fractions, shown in %.
         caption: a remark below the heading.
+        colours: for some curves the name of their colour in report.css, such as that of a class; the others take one
+            after the other of a palette of seven.
 
     Returns:
         HTML with an inline drawing; the heading's legend has the newest value of each curve. Empty when no
@@ -51,6 +59,7 @@ def line_chart(title: str, series: Mapping[str, Points], as_percent: bool = Fals
             round(_HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM), 1),
         )
 
+    kinds = {name: (colours or {}).get(name, f"c{index % 7}") for index, name in enumerate(series)}
     drawing = []
     for tick in ticks:
         _, y = place(first, tick)
@@ -59,18 +68,18 @@ def line_chart(title: str, series: Mapping[str, Points], as_percent: bool = Fals
     for tick in x_ticks:
         x, _ = place(tick, ticks[0])
         drawing.append(f'<text x="{x}" y="{_HEIGHT - 6}" text-anchor="middle">{tick:g}</text>')
-    for index, name in enumerate(series):
+    for name, kind in kinds.items():
         for run in _runs(_thinned(series[name])):
             spots = [place(x, y) for x, y in run]
             if len(spots) == 1:
                 x, y = spots[0]
-                drawing.append(f'<circle class="c{index % 7}" cx="{x}" cy="{y}" r="3"/>')
+                drawing.append(f'<circle class="{kind}" cx="{x}" cy="{y}" r="3"/>')
             else:
                 drawn = " ".join(f"{x},{y}" for x, y in spots)
-                drawing.append(f'<polyline class="c{index % 7}" points="{drawn}"/>')
+                drawing.append(f'<polyline class="{kind}" points="{drawn}"/>')
     legend = "".join(
-        f'<li><i class="c{index % 7}"></i>{escape(name)} <b>{_value(known[name][-1][1], as_percent)}</b></li>'
-        for index, name in enumerate(series)
+        f'<li><i class="{kind}"></i>{escape(name)} <b>{_value(known[name][-1][1], as_percent)}</b></li>'
+        for name, kind in kinds.items()
         if name in known
     )
     remark = f"<p>{escape(caption)}</p>" if caption else ""
@@ -130,4 +139,6 @@ def _tick(value: float, as_percent: bool) -> str:
 
 
 def _value(value: float, as_percent: bool) -> str:
-    return f"{100 * value:.1f} %" if as_percent else number(value)
+    if as_percent:
+        return f"{100 * value:.1f} %"
+    return f"{value:.3g}" if 0 < abs(value) < 0.01 else number(value)  # a learning rate near its end

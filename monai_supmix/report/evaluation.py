@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from monai_supmix.report.gallery import CaseGallery, ShownCase, within_budget
 from monai_supmix.report.markup import Cell, escape, facts, notes_box, number, section, settings_list, table
 from monai_supmix.report.page import class_key, error_key, page
 from monai_supmix.report.pictures import PlanePictures
-from monai_supmix.report.training import command_box, training_sections, versions_line
+from monai_supmix.report.training import command_box, images_line, training_sections, versions_line
 
 _PICTURES_BUDGET = 3_000_000  # bytes; as base64 a third more, and the whole page stays below 5 MB
 _MAX_ROWS = 1000
@@ -51,7 +52,7 @@ def write_evaluation_report(
         _results(summary),
         _pictures(gallery),
         _cases(cases, names, summary["notes"]),
-        _evaluated(summary, command),
+        _evaluated(summary, command, training),
         *(training_sections(training) if training is not None else []),
     ]
     text = page("Evaluation report", f"Classes: {', '.join(names)}", sections)
@@ -129,12 +130,21 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _evaluated(summary: Mapping[str, Any], command: str) -> str:
+def _evaluated(summary: Mapping[str, Any], command: str, training: Mapping[str, Any] | None) -> str:
+    unknown = {"trained by": "unknown: no history.json lies beside the weights"}
+    known = training and {
+        "method": training["method"],
+        "preset": training["preset"] or "none",
+        "seed of the training": training["seed"],
+    }
     shown = facts(
         {
+            **(known or unknown),
+            "data": images_line(summary["num_images"], summary.get("num_groups", summary["num_images"])),
+            "split": "; ".join(["test side", *summary["notes"]]),
             "weights": Path(summary["checkpoint"]).name,
             "SHA-256": summary["checkpoint_sha256"],
-            "versions": versions_line(summary["versions"]),
+            "versions": versions_line({"python": sys.version.split()[0], **summary["versions"]}),
         }
     )
     settings = f'<p class="label">Settings</p><div class="settings">{settings_list(summary["settings"])}</div>'

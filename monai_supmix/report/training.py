@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.files import atomic_write
-from monai_supmix.report.curves import Points, line_chart
+from monai_supmix.report.charts import chart, class_colours_of
 from monai_supmix.report.markup import details, escape, facts, notes_box, section, settings_list, table
 from monai_supmix.report.page import page
+from monai_supmix.report.pseudo_labels import pseudo_labels_section
 
 
 def write_training_report(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
@@ -46,6 +47,7 @@ def training_sections(record: Mapping[str, Any]) -> list[str]:
                 "method": record["method"],
                 "preset": record["preset"] or "none",
                 "seed": record["seed"],
+                "data": _sides_line(record["data"]["sides"]),
                 "iterations": record["total_iterations"],
                 "classes": ", ".join(record["class_names"]),
                 "versions": versions_line(record["versions"]),
@@ -54,7 +56,23 @@ def training_sections(record: Mapping[str, Any]) -> list[str]:
         command_box(record["command"]),
         details("All settings", f'<div class="settings">{settings_list(record["settings"])}</div>'),
     )
-    return [run, _data(record["data"]), _curves(record)]
+    return [run, _data(record["data"]), _curves(record), pseudo_labels_section(record)]
+
+
+def _sides_line(sides: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """How many images there are on each side, in one line."""
+    shown = [f"{name}: {images_line(side['images'], side['groups'])}" for name, side in sides.items() if side["images"]]
+    return "; ".join(shown) or None
+
+
+def images_line(images: int, groups: int) -> str:
+    """Numbers of images and of groups, which are patients where these are known, in words.
+
+    Example:
+        >>> images_line(8, 4), images_line(1, 1)
+        ('8 images in 4 groups (patients)', '1 image in 1 group (patient)')
+    """
+    return f"{images} image{'s' * (images != 1)} in {groups} group{'s' * (groups != 1)} (patient{'s' * (groups != 1)})"
 
 
 def versions_line(versions: Mapping[str, str]) -> str:
@@ -84,59 +102,32 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 def _curves(record: Mapping[str, Any]) -> str:
-    rows, validation = record["rows"], record["validation_rows"]
+    rows, names = record["rows"], record["class_names"]
     if not rows:
         return ""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    consistency = [n for n in names if n.startswith("loss_strong_") or n == "loss_feature_dropout"]
-    adversarial = [n for n in names if n in ("loss_generator", "loss_discriminator")]
-    first = [n for n in names if n in ("loss", "loss_supervised")]
-    others = [n for n in names if n.startswith("loss_") and n not in {*first, *consistency, *adversarial}]
-    classes = dict(enumerate(record["class_names"]))
-    shares = {f"pseudo_label_share_{index}": name for index, name in classes.items() if index > 0}
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    consistency = [n for n in columns if n.startswith("loss_strong_") or n == "loss_feature_dropout"]
+    adversarial = [n for n in columns if n in ("loss_generator", "loss_discriminator")]
+    first = [n for n in columns if n in ("loss", "loss_supervised")]
+    others = [n for n in columns if n.startswith("loss_") and n not in {*first, *consistency, *adversarial}]
     charts = [
-        _chart("Loss", rows, first),
-        _chart("Consistency terms", rows, consistency),
-        _chart(
+        chart("Loss", rows, first),
+        chart("Consistency terms", rows, consistency),
+        chart(
             "Discriminator terms (SUFD)",
             rows,
             adversarial,
             caption="healthy: discriminator at about 0.2 to 0.7",
         ),
-        _chart("Further terms", rows, others),
-        _chart("Confident pixels", rows, ["confidence_coverage"], as_percent=True),
-        _chart(
-            "Classes of the pseudo-labels",
-            rows,
-            shares,
-            as_percent=True,
-            caption=f"share of all pixels; the rest is {classes.get(0, 'background')}",
-        ),
-        _chart("Discriminator accuracy", rows, ["discriminator_accuracy"], as_percent=True),
-        _chart(
+        chart("Further terms", rows, others),
+        chart("Discriminator accuracy", rows, ["discriminator_accuracy"], as_percent=True),
+        chart(
             "Validation IoU",
-            validation,
-            {"mean_iou": "mean", **{f"iou_{name}": name for name in classes.values()}},
+            record["validation_rows"],
+            {"mean_iou": "mean", **{f"iou_{name}": name for name in names}},
+            colours={"mean": "ink", **class_colours_of(names)},
         ),
-        _chart("Learning rate", rows, ["learning_rate"]),
+        chart("Learning rate", rows, ["learning_rate"]),
     ]
     about = "<p>Over the iterations; each point is a mean over the log interval. Bold: the newest value.</p>"
     return section("curves", "How it went", about, f'<div class="charts">{"".join(charts)}</div>')
-
-
-def _chart(
-    title: str,
-    rows: Sequence[Mapping[str, Any]],
-    columns: Sequence[str] | Mapping[str, str],
-    as_percent: bool = False,
-    caption: str = "",
-) -> str:
-    told = columns if isinstance(columns, Mapping) else {name: _words(name) for name in columns}
-    series: dict[str, Points] = {
-        name: [(row["iteration"], row[column]) for row in rows if column in row] for column, name in told.items()
-    }
-    return line_chart(title, {name: points for name, points in series.items() if points}, as_percent, caption)
-
-
-def _words(column: str) -> str:
-    return "total" if column == "loss" else column.removeprefix("loss_").replace("_", " ")

@@ -53,14 +53,27 @@ def report(browser, tmp_path):
     assert all('"url":"file:' in message or '"url":"data:' in message for message in sent)
 
 
+@pytest.fixture
+def telephone(browser):
+    """A small screen in dark colours."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    )
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+    yield browser
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
 def shown(browser, selector):
     return [e for e in browser.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()]
 
 
 def test_it_shows(report):
     assert report.title == "Evaluation report"
-    assert len(shown(report, "section")) == 7
-    assert len(shown(report, ".chart svg")) == 9
+    assert len(shown(report, "section")) == 8
+    assert len(shown(report, ".chart svg")) == 12
     line = report.find_element(By.CSS_SELECTOR, ".chart polyline")
     assert line.size["width"] > 50
     assert line.value_of_css_property("stroke") == "rgb(0, 114, 178)"
@@ -72,6 +85,26 @@ def test_it_shows(report):
     assert base.value_of_css_property("background-image").startswith('url("data:image/jpeg;base64,')
     too_wide = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert not report.execute_script(too_wide)
+
+
+def test_long_names_fit_on_a_small_screen_in_the_dark(telephone, tmp_path):
+    names = ["background", "a_finding_with_a_name_without_any_blank_that_is_longer_than_the_screen", "b", "c"]
+    cases = {f"case_{'name_without_blanks_' * 5}{n}": volume_case(n, size=(60, 50, 6)) for n in (1, 2)}
+    summary, measures, gallery = evaluation(cases, names)
+    path = tmp_path / "report.html"
+    write_evaluation_report(path, summary, measures, gallery, "evaluate " + "x" * 300, history(class_names=names))
+    telephone.get(path.as_uri())
+    telephone.execute_script("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    assert telephone.execute_script("return document.documentElement.scrollWidth") == 360
+    for cell in shown(telephone, "td:first-child"):
+        assert cell.size["width"] < 200  # figures are beside it
+    page, ink = (
+        telephone.execute_script("return getComputedStyle(document.body)[arguments[0]]", name).strip("rgb()").split(",")
+        for name in ("backgroundColor", "color")
+    )
+    assert max(map(int, page)) < 50
+    assert min(map(int, ink)) > 200
+    assert telephone.get_log("browser") == []
 
 
 def test_its_script_and_style_are_allowed_and_nothing_else_is(report):

@@ -32,6 +32,7 @@ def test_a_training_report_says_what_was_run(tmp_path):
         *("method supmix_sufd", "preset paper", "seed 7", "iterations 600", "torch 2.8", "research use only"),
         "python -m monai.bundle run --config_file \"['train.json','presets/paper.json']\"",
         "patients are unknown: each image is its own group",
+        "data labelled: 1 image in 1 group (patient); unlabelled: 6 images in 3 groups (patients); test: 1 image",
         "Cases: unlabelled (6) ct 2, ct 3, ct 4, ct 5, ct 6, ct 7",
         "SupMix prob 0.5",
     ):
@@ -43,17 +44,49 @@ def test_a_training_report_shows_every_loss_term_and_the_pseudo_labels(tmp_path)
     page = training_page(tmp_path)
     for words in (
         *("total", "supervised", "strong 1", "strong 2", "feature dropout", "generator", "discriminator"),
-        *("of somebody", "confidence coverage 99.8 %", "pleural_effusion 1.0 %", "discriminator accuracy"),
+        *("of somebody", "in training 99.8 %", "pleural_effusion 1.0 %", "discriminator accuracy"),
         "mean 0.5821",
     ):
         assert words in page.text, words
-    assert len(page.all("polyline")) == 17  # the total has a gap, all other curves are whole
+    assert len(page.all("polyline")) == 25  # the total has a gap, all other curves are whole
     assert "nan" not in " ".join(line["points"] for line in page.all("polyline"))
+
+
+def test_pseudo_labels_are_set_beside_the_hidden_truth(tmp_path):
+    text = training_page(tmp_path).text
+    for words in (
+        *("precision 97.1 % confident pixels 97.0 %", "background 95.7 % ground_glass 91.4 % consolidation 87.1 %"),
+        "At iteration 700 class precision recall share of pixels true share background 0.9571",
+        "pleural_effusion 0.5000 \N{EN DASH} 0.0000 0.0100",
+        "Training never sees this truth",
+    ):
+        assert words in text, words
+    without = training_page(tmp_path, pseudo_label_rows=[]).text
+    assert "Confident pixels" in without
+    assert not re.search("hidden truth|precision|recall", without)
+    supervised = [{"iteration": 1, "loss": 0.5}]
+    assert "Pseudo-labels" not in training_page(tmp_path, rows=supervised, pseudo_label_rows=[]).text
+    older = history()
+    del older["pseudo_label_rows"]  # of a version that did not look
+    write_training_report(tmp_path / "older.html", older)
+    assert "Confident pixels" in (tmp_path / "older.html").read_text("utf-8")
+
+
+def test_a_class_has_one_colour_in_all_charts(tmp_path):
+    training_page(tmp_path)
+    text = (tmp_path / "report.html").read_text("utf-8")
+    colours = {}
+    for kind, name in re.findall(r'<li><i class="(k\d|ink)"></i>(\w+) ', text):
+        colours.setdefault(name, set()).add(kind)
+    assert colours == {
+        **{"mean": {"ink"}, "background": {"k0"}},
+        **{name: {f"k{index}"} for index, name in enumerate(NAMES) if index},
+    }
 
 
 @pytest.mark.parametrize("rows", [[], [{"iteration": 1, "epoch": 1, "loss": 0.5}]])
 def test_short_trainings_have_reports_too(tmp_path, rows):
-    page = training_page(tmp_path, rows=rows, validation_rows=[], settings={})
+    page = training_page(tmp_path, rows=rows, validation_rows=[], pseudo_label_rows=[], settings={})
     assert "method supervised" in page.text
     assert len(page.all("circle")) == len(rows)
     assert not page.all("polyline")
@@ -96,9 +129,17 @@ def test_an_evaluation_report_has_figures_cases_and_pictures(tmp_path):
     assert len(page.all("article")) == 6
     assert len(page.all("input", type="range")) == 7  # one slider a case, and the strength of the colours
     assert "What was trained" in page.text
-    assert page.text.count("patients are unknown") == 3  # wherever there are figures, and with the split
-    assert "evaluate --tta <b>" in page.text
-    assert "model.pt" in page.text
+    assert page.text.count("patients are unknown") == 4  # wherever there are figures, and with both splits
+    for words in (
+        *("method supmix_sufd preset paper seed of the training 7 ", "evaluate --tta <b>", "weights model.pt"),
+        *("data 7 images in 5 groups (patients)", "split test side; patients", "versions python 3.", "0.1 Settings"),
+    ):
+        assert words in page.text, words
+
+
+def test_weights_of_an_unknown_training_are_called_so(tmp_path):
+    page = evaluation_page(tmp_path, {"a": picture_case(1, (40, 40))}, names=["background", "vessel"])
+    assert "trained by unknown: no history.json lies beside the weights" in page.text
 
 
 def test_pictures_have_no_slider_and_absent_figures_are_dashes(tmp_path):
