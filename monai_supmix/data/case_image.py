@@ -33,7 +33,6 @@ class CaseImage:
             empty: that of the array.
         notes: what a reader of the result should know about the file, such as ``"units unknown: taken as
             mm"``.
-        files: of a DICOM series the file of each slice, in the order of the last axis; else empty.
         turns: pictures only, quarter turns that bring it to the usual view (see `monai_supmix.data.view`).
         mirror: pictures only, 1 to swap left and right after turning.
     """
@@ -48,7 +47,6 @@ class CaseImage:
     header: nib.Nifti1Header | None = None
     file_shape: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
-    files: tuple[Path, ...] = ()
     turns: int = 0
     mirror: int = 0
 
@@ -99,9 +97,7 @@ class CaseImage:
             raise InputError(self.path, f"has no slice {index}, only {count} slices", "mend the datalist")
         affine = self.affine.copy()
         affine[:3, 3] += index * affine[:3, 2]
-        return replace(
-            self, array=self.array[:, :, index : index + 1], affine=affine, header=None, file_shape=(), files=()
-        )
+        return replace(self, array=self.array[:, :, index : index + 1], affine=affine, header=None, file_shape=())
 
     def scaled(self, part: np.ndarray) -> np.ndarray:
         """Turn stored values into the file's values, float32.

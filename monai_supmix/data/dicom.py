@@ -6,7 +6,7 @@ files are often made of identifiers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,23 @@ class _Slice:
     thickness: float
     modality: str
     inverted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class DicomImage(CaseImage):
+    """A series as a volume that knows the file of each slice.
+
+    Args:
+        files: in the order of the last axis of `array`.
+    """
+
+    files: tuple[Path, ...] = ()
+
+    def take_slice(self, index: int) -> DicomImage:
+        """Take one slice with its file."""
+        taken = super().take_slice(index)
+        assert isinstance(taken, DicomImage)
+        return replace(taken, files=self.files[index : index + 1])
 
 
 def is_dicom(file: Path) -> bool:
@@ -70,7 +87,7 @@ def _is_segmentation(file: Path) -> bool:
     return kind > 0 and start[value:end].rstrip(b"\0 ") in _SEGMENTATIONS
 
 
-def read_dicom(folder: str | Path) -> CaseImage:
+def read_dicom(folder: str | Path) -> DicomImage:
     """Read the one DICOM series in a folder. Rescale slope and intercept are applied slice by slice.
 
     Slices are ordered by position. The third axis of the affine is the mean step between slices, so that it
@@ -111,7 +128,7 @@ def read_dicom(folder: str | Path) -> CaseImage:
         notes.append(f"modality is {first.modality}, not CT")
     if first.inverted:
         notes.append("stored with inverted grey values (MONOCHROME1), used as stored")
-    image = CaseImage(
+    image = DicomImage(
         folder,
         "dicom",
         _read_voxels(folder, slices),

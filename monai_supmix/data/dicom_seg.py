@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.dicom import DicomImage
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write
 from monai_supmix.version import __version__
@@ -99,7 +100,7 @@ class DicomSegmentations:
         Raises:
             InputError: it makes no segmentation although it must.
         """
-        if self.on and self.required and image.kind == "dicom":
+        if self.on and self.required and isinstance(image, DicomImage):
             self._build(np.zeros(image.array.shape, np.uint8), image, sample=True)
 
     def make(self, mask: np.ndarray, image: CaseImage) -> tuple[Segmentation | None, list[str]]:
@@ -116,7 +117,7 @@ class DicomSegmentations:
         Raises:
             InputError: the series makes none although it must.
         """
-        if not self.on or image.kind != "dicom":
+        if not self.on or not isinstance(image, DicomImage):
             return None, []
         try:
             segmentation = self._build(mask, image)
@@ -126,7 +127,7 @@ class DicomSegmentations:
             return None, [f"no DICOM segmentation: {error.problem}"]
         return segmentation, [] if mask.any() else ["no class was found: the DICOM segmentation holds empty frames"]
 
-    def _build(self, mask: np.ndarray, image: CaseImage, sample: bool = False) -> Segmentation:
+    def _build(self, mask: np.ndarray, image: DicomImage, sample: bool = False) -> Segmentation:
         import highdicom  # noqa: PLC0415  # takes a second to load and few users need it
 
         headers = _read_headers(image)
@@ -216,7 +217,7 @@ def _is_code(code: object) -> bool:
     return isinstance(code, (list, tuple)) and len(code) == 3 and all(isinstance(part, str) and part for part in code)
 
 
-def _read_headers(image: CaseImage) -> list[Dataset]:
+def _read_headers(image: DicomImage) -> list[Dataset]:
     """Read the headers of the slices in the order of the volume's last axis, fit to be copied from."""
     import pydicom  # noqa: PLC0415
 

@@ -2,6 +2,7 @@
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from monai_supmix.data.images import read_image
@@ -143,3 +144,11 @@ def test_a_single_file_is_sent_to_its_folder(tmp_path):
     file = write_series(tmp_path / "ct", VOLUME, AFFINE)[0]
     with pytest.raises(InputError, match="give the folder of its series"):
         read_image(file)
+
+
+def test_every_slice_knows_its_file(tmp_path):
+    write_series(tmp_path / "ct", VOLUME, AFFINE)
+    image = read_image(tmp_path / "ct")
+    for index, file in enumerate(image.files):
+        assert np.array_equal(pydicom.dcmread(file).pixel_array.T, VOLUME[..., index])
+    assert image.take_slice(3).files == image.files[3:4]
