@@ -10,12 +10,14 @@ Amp = bool | Literal["auto", "bf16", "fp16"]
 
 
 def cpu_has_fast_bfloat16() -> bool:
-    """Whether this processor has matrix units for bfloat16 (AMX tiles).
+    """Whether this processor multiplies in bfloat16 by itself: AMX tiles or AVX512-BF16.
 
-    Vector instructions for it alone (AVX512-BF16) do not count: with them a step of a ResNet-101 takes 1.5
-    times as long as in float32, one of a small U-Net as long. Unknown processors count as without.
+    With AVX512-BF16 alone a training step takes about two thirds of its time in float32, with AMX about a third
+    (``scripts/benchmark.py train``). Without either, bfloat16 is emulated and slower; unknown processors count
+    as without.
     """
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
 def autocast_dtype(amp: Amp, device: torch.device | str) -> torch.dtype | None:

@@ -34,9 +34,10 @@ def default_num_workers(device: torch.device | str) -> int:
 
 
 def default_amp(device: torch.device | str) -> Amp:
-    """Number format for a compact network: mixed precision on a GPU, float32 on a CPU.
+    """Number format for evaluation and inference: mixed precision on a GPU, float32 on a CPU.
 
-    Reduced precision on a CPU pays for wide layers alone; convolutions of 8 to 64 channels ran slower in it.
+    Training takes what the processor does fast (``"auto"``). Masks and figures of a CPU do not depend on which
+    one it is, unless asked to.
 
     Example:
         >>> default_amp("cpu")

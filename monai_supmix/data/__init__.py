@@ -4,6 +4,7 @@ from monai_supmix.data.case_image import CaseImage
 from monai_supmix.data.cases import Case, load_case
 from monai_supmix.data.chase import chase_datalist
 from monai_supmix.data.check import check_cases, usable_cases
+from monai_supmix.data.class_weights import inverse_frequency
 from monai_supmix.data.covid import covid_datalist
 from monai_supmix.data.datalist import Datalist, require_unlabeled
 from monai_supmix.data.hidden_truth import hidden_truth
@@ -34,4 +35,5 @@ __all__ = [
     "LoadPlanes",
     "RandPlane",
     "trained_on",
+    "inverse_frequency",
 ]

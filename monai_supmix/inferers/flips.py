@@ -1,22 +1,41 @@
-"""Class probabilities, optionally averaged over the four mirrored views of a plane."""
+"""Class probabilities, optionally averaged over mirrored views of a plane."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-# Dimensions of (B, C, H, W) to flip: as it is, left-right, up-down, both.
-FLIPS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
+Flips = bool | Sequence[int]
+"""Axes of a plane along which its mirrored views are averaged: 0 up-down, 1 left-right; True is both."""
 
 
-def class_probabilities(network: Callable[[Tensor], Tensor], images: Tensor, flips: bool = False) -> Tensor:
-    """Softmax of the network's logits, or its mean over four flips (each turned back before the mean).
+def flip_dims(flips: Flips) -> list[tuple[int, ...]]:
+    """Dimensions of ``(B, C, H, W)`` to flip for each view, the plane as it is first.
+
+    Raises:
+        ValueError: for an axis other than 0 and 1.
+
+    Example:
+        >>> flip_dims(True), flip_dims([1]), flip_dims(False)
+        ([(), (3,), (2,), (2, 3)], [(), (3,)], [()])
+    """
+    axes = ((0, 1) if flips else ()) if isinstance(flips, bool) else tuple(flips)
+    if not set(axes) <= {0, 1}:
+        raise ValueError(f"flips are True, False or axes among 0 (up-down) and 1 (left-right), not {flips!r}.")
+    views: list[tuple[int, ...]] = [()]
+    for axis in sorted(set(axes), reverse=True):
+        views += [(2 + axis, *view) for view in views]
+    return views
+
+
+def class_probabilities(network: Callable[[Tensor], Tensor], images: Tensor, flips: Flips = False) -> Tensor:
+    """Softmax of the network's logits, or its mean over mirrored views (each turned back before the mean).
 
     Args:
         network: gives logits ``(B, K, H, W)`` for images ``(B, C, H, W)``.
         images: ``(B, C, H, W)`` in [0, 1].
-        flips: whether to average; four times the time.
+        flips: see :data:`Flips`; two axes take four times the time, one twice.
 
     Returns:
         float32 ``(B, K, H, W)``, summing to 1 over K.
@@ -30,7 +49,7 @@ def class_probabilities(network: Callable[[Tensor], Tensor], images: Tensor, fli
         torch.Size([2, 3, 8, 8])
     """
     total: Tensor | None = None
-    views = FLIPS if flips else FLIPS[:1]
+    views = flip_dims(flips)
     for dims in views:
         logits = network(images.flip(dims))
         expected = (images.shape[0], *images.shape[2:])
@@ -40,4 +59,4 @@ def class_probabilities(network: Callable[[Tensor], Tensor], images: Tensor, fli
         probabilities = logits.float().softmax(dim=1).flip(dims)
         total = probabilities if total is None else total.add_(probabilities)
     assert total is not None
-    return total.div_(len(views)) if flips else total
+    return total.div_(len(views)) if len(views) > 1 else total

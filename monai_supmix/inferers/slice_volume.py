@@ -16,7 +16,7 @@ from monai_supmix.data.case_image import CaseImage
 from monai_supmix.data.planes import Axis, Planes
 from monai_supmix.data.working_grid import resize_planes, working_shape
 from monai_supmix.errors import InputError
-from monai_supmix.inferers.flips import class_probabilities
+from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.precision import Amp, autocast
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def predict_planes(
     shape: tuple[int, int] | None = None,
     *,
     divisor: int = 16,
-    flips: bool = False,
+    flips: Flips = False,
     amp: Amp = "auto",
 ) -> Tensor:
     """Class probabilities of a batch of planes, computed on the working grid, given on the planes' own.
@@ -39,7 +39,7 @@ def predict_planes(
         planes: ``(B, C, H, W)`` in [0, 1], on the device of the network.
         shape: ``(h, w)`` of the working grid; ``None`` is the planes' own.
         divisor: the working grid is padded (below and right, repeating the edge) to sides divisible by this.
-        flips: average over four flips, see `class_probabilities`.
+        flips: average over mirrored views, see `class_probabilities`.
         amp: number format of the forward pass, see `monai_supmix.precision`.
 
     Returns:
@@ -74,7 +74,7 @@ class SliceVolumeInferer:
         working: the network's working grid, ``{"size": [h, w]}``, ``{"scale": f}``, ``{"spacing": [mm, mm]}``
             or nothing for the planes' own, see :func:`monai_supmix.data.working_grid.working_shape`.
         divisor: the working grid is padded to sides divisible by this.
-        flips: average the probabilities over four flips; four times the time.
+        flips: average the probabilities over mirrored views, see :data:`monai_supmix.inferers.flips.Flips`.
         amp: number format of the forward pass, see :mod:`monai_supmix.precision`.
         device: where to run; the network is moved there. ``None`` is where its parameters are.
         progress: show a bar over the planes of volumes, if the output is a terminal.
@@ -100,7 +100,7 @@ class SliceVolumeInferer:
         working: Mapping[str, Any] | None = None,
         *,
         divisor: int = 16,
-        flips: bool = False,
+        flips: Flips = False,
         amp: Amp = "auto",
         device: torch.device | str | None = None,
         progress: bool = False,

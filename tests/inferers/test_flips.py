@@ -35,6 +35,18 @@ def test_the_mean_is_of_four_softmaxes():
         assert torch.allclose(class_probabilities(network, images, True), torch.stack(parts).mean(0), atol=1e-6)
 
 
+def test_one_axis_averages_two_views():
+    network, images = tiny_network(), torch.rand(1, 1, 6, 5)
+    with torch.no_grad():
+        parts = [network(images.flip(d)).softmax(1).flip(d) for d in ((), (3,))]
+        assert torch.allclose(class_probabilities(network, images, (1,)), torch.stack(parts).mean(0), atol=1e-6)
+
+
+def test_another_axis_is_refused():
+    with pytest.raises(ValueError, match="left-right"):
+        class_probabilities(tiny_network(), torch.rand(1, 1, 6, 5), (2,))
+
+
 @pytest.mark.parametrize("output", [(1, 1, 6, 5), (1, 3, 6, 4), (2, 3, 6, 5), (1, 3, 30)])
 def test_wrong_outputs_are_refused(output):
     with pytest.raises(ValueError, match="two or more classes"):
