@@ -14,6 +14,7 @@ from monai_supmix.data.nnunet import nnunet_datalist
 from monai_supmix.data.paired import PairedLoader
 from monai_supmix.data.planes_loading import LoadPlanes, RandPlane, trained_on
 from monai_supmix.data.streams import StreamLoader
+from monai_supmix.data.volume_loading import LoadVolume, RandVolumeCrop
 
 __all__ = [
     "CaseImage",
@@ -34,6 +35,8 @@ __all__ = [
     "PairedLoader",
     "LoadPlanes",
     "RandPlane",
+    "LoadVolume",
+    "RandVolumeCrop",
     "trained_on",
     "inverse_frequency",
 ]

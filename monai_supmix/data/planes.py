@@ -76,6 +76,7 @@ class Planes:
     Attributes:
         shape: ``(H, W)`` of every plane.
         spacing: millimetres per ``(row, column)``, ``None`` for pictures.
+        step: millimetres from plane to plane, ``None`` for pictures.
 
     Raises:
         ValueError: unknown axis.
@@ -87,6 +88,7 @@ class Planes:
             raise ValueError(f"axis is one of {', '.join(_VIEWS)}, not {axis!r}.")
         self.image, self.axis = image, axis
         self.spacing: tuple[float, float] | None = None
+        self.step: float | None = None
         if image.affine is None or image.spacing is None:
             self._stored = to_usual_view(image.array, image.turns, image.mirror)[None]
         else:
@@ -96,7 +98,7 @@ class Planes:
             signs = [axes[stored][1] for stored in (plane, row, column)]
             steps = (sign * direction for sign, (_, direction) in zip(signs, _VIEWS[axis], strict=True))
             self._flips = tuple(slice(None, None, step) for step in steps)
-            self.spacing = (image.spacing[row], image.spacing[column])
+            self.spacing, self.step = (image.spacing[row], image.spacing[column]), image.spacing[plane]
             self._stored = self.view(image.array)[:, None]
         height, width = self._stored.shape[2:]
         self.shape = (int(height), int(width))

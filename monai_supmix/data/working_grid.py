@@ -35,21 +35,51 @@ def working_shape(
         >>> working_shape((512, 512), (0.75, 0.75), {"spacing": [1.5, 1.5]})
         (256, 256)
     """
+    height, width = _working_sides(plane_shape, spacing, working)
+    return height, width
+
+
+def working_volume_shape(
+    volume_shape: tuple[int, int, int], spacing: tuple[float, float, float] | None, working: Mapping[str, Any] | None
+) -> tuple[int, int, int]:
+    """Shape of a volume on the working grid of a 3D network, see `working_shape`.
+
+    Args:
+        volume_shape: ``(Z, H, W)``, planes first.
+        spacing: millimetres per ``(plane, row, column)``.
+        working: as for `working_shape`, with three sides; a ``scale`` holds for all three.
+
+    Raises:
+        InputError: as `working_shape`.
+
+    Example:
+        >>> working_volume_shape((16, 128, 128), (8.0, 2.5, 2.5), {"spacing": [4.0, 2.5, 2.5]})
+        (32, 128, 128)
+    """
+    depth, height, width = _working_sides(volume_shape, spacing, working)
+    return depth, height, width
+
+
+def _working_sides(
+    shape: tuple[int, ...], spacing: tuple[float, ...] | None, working: Mapping[str, Any] | None
+) -> tuple[int, ...]:
     if not working:
-        return plane_shape
+        return shape
     kind, value = next(iter(working.items()))
     if len(working) > 1 or kind not in _KINDS:
         raise InputError("working", f"has {', '.join(working)}", f"give one of {', '.join(_KINDS)}, or nothing")
+    if kind != "scale" and len(value) != len(shape):
+        problem = f"has a {kind} of {len(value)} sides, the network works on images of {len(shape)} dimensions"
+        raise InputError("working", problem, f"give {len(shape)} sides")
     if kind == "size":
-        return int(value[0]), int(value[1])
+        return tuple(int(side) for side in value)
     if kind == "spacing":
         if spacing is None:
             raise InputError("working", "asks for a spacing, which a picture has not", "give size or scale instead")
-        factors = (spacing[0] / value[0], spacing[1] / value[1])
+        factors = [here / wanted for here, wanted in zip(spacing, value, strict=True)]
     else:
-        factors = (float(value), float(value))
-    height, width = (max(1, int(side * factor + 0.5)) for side, factor in zip(plane_shape, factors, strict=True))
-    return height, width
+        factors = [float(value)] * len(shape)
+    return tuple(max(1, int(side * factor + 0.5)) for side, factor in zip(shape, factors, strict=True))
 
 
 def resize_planes(planes: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -73,3 +103,23 @@ def resize_planes(planes: Tensor, shape: tuple[int, int]) -> Tensor:
         shrinks = shape[0] < planes.shape[2] or shape[1] < planes.shape[3]
         return F.interpolate(planes, shape, mode="bilinear", align_corners=False, antialias=shrinks)
     return F.interpolate(planes.float(), shape, mode="nearest-exact").to(planes.dtype)
+
+
+def resize_across(planes: Tensor, count: int) -> Tensor:
+    """Resize a stack of planes in its own direction, from plane to plane, as `resize_planes` does within planes.
+
+    Args:
+        planes: ``(C, Z, H, W)``; floating point is an image or probabilities, integers are labels.
+        count: the number of planes wanted.
+
+    Returns:
+        ``(C, count, H, W)`` of the same type.
+
+    Example:
+        >>> import torch
+        >>> resize_across(torch.tensor([0.0, 2.0]).view(1, 2, 1, 1), 4).flatten().tolist()
+        [0.0, 0.5, 1.5, 2.0]
+    """
+    _, _, height, width = planes.shape
+    # A plane is one row of a picture whose columns are the planes' pixels: torch smooths before shrinking in 2D alone.
+    return resize_planes(planes.flatten(2)[None], (count, height * width))[0].unflatten(2, (height, width))

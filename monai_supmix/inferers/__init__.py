@@ -1,12 +1,14 @@
-"""Inference on whole images: plane by plane, on the image's own grid, in little memory."""
+"""Inference on whole images: plane by plane, or window by window in 3D, on the image's own grid, in little memory."""
 
 from monai_supmix.inferers.flips import class_probabilities
 from monai_supmix.inferers.predict import PredictionSummary, predict_cases
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer, predict_planes
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
+from monai_supmix.inferers.volume import VolumeInferer
 
 __all__ = [
     "SliceVolumeInferer",
+    "VolumeInferer",
     "predict_planes",
     "class_probabilities",
     "predict_cases",

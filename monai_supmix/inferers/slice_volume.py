@@ -198,12 +198,22 @@ class SliceVolumeInferer:
                     raise ValueError(f"{predicted.shape[1]} classes do not fit into uint8.")
                 target[start:stop] = predicted.argmax(dim=1).to(torch.uint8).cpu().numpy()
                 if probabilities is not None:
-                    _store(probabilities, predicted, planes.view, slice(start, stop))
+                    store_probabilities(probabilities, predicted, planes.view, slice(start, stop))
         return mask
 
 
-def _store(probabilities: np.ndarray, predicted: Tensor, view: Any, part: slice) -> None:
-    """Write the probabilities of some planes into an array on the image's grid."""
+def store_probabilities(probabilities: np.ndarray, predicted: Tensor, view: Any, part: slice) -> None:
+    """Write the probabilities of some planes into an array on the image's grid.
+
+    Args:
+        probabilities: ``(classes, *shape)``, uint8 (in units of 1/255) or floating point.
+        predicted: ``(N, classes, H, W)``.
+        view: shows an array of ``shape`` as planes, see :meth:`monai_supmix.data.planes.Planes.view`.
+        part: which planes these are.
+
+    Raises:
+        ValueError: the array is for another number of classes.
+    """
     if len(probabilities) != predicted.shape[1]:
         raise ValueError(f"probabilities is for {len(probabilities)} classes, the network has {predicted.shape[1]}.")
     if probabilities.dtype == np.uint8:
@@ -262,7 +272,9 @@ def check_channels(image: CaseImage, network: nn.Module) -> None:
     """
     wanted = getattr(network, "in_channels", None)
     if not isinstance(wanted, int):
-        wanted = next((m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d)), image.channels)
+        wanted = next(
+            (m.in_channels for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d))), image.channels
+        )
     if wanted != image.channels:
         problem = f"the network takes {wanted} channel{'s' * (wanted > 1)}, the image has {image.channels}"
         remedy = "convert the picture to grey" if wanted == 1 else "give colour pictures, or a network for grey images"

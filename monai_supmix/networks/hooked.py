@@ -36,6 +36,9 @@ class HookedNetwork(nn.Module):
         divisor: what every side of an image must be a multiple of, for callers that pad; the network
             itself says what is wrong with other sizes.
 
+    Attributes:
+        in_channels: channels of an image, as far as the network or its first convolution tells, else None.
+
     Raises:
         InputError: when the network has no module of a given name.
         ValueError: when ``dropout_prob`` is no probability.
@@ -63,6 +66,9 @@ class HookedNetwork(nn.Module):
         self.dropout_modules = tuple(dropout_modules)
         self.dropout_prob = check_probability(dropout_prob)
         self.divisor = divisor
+        # of the network, or of its first convolution
+        told = (getattr(module, "in_channels", None) for module in network.modules())
+        self.in_channels = next((number for number in told if isinstance(number, int)), None)
 
     def forward(self, x: torch.Tensor, num_dropped: int = 0) -> torch.Tensor:
         """Segment the images, and the last of them once more under feature dropout.

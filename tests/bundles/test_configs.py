@@ -102,7 +102,8 @@ def test_methods_and_presets_keep_to_their_own_keys(bundle):
     pieces = {"mixing", "num_strong_views", "feature_dropout", "discriminator"}
     for method in METHODS:
         assert set(read_config(bundle, f"methods/{method}")) == pieces
-    assert not set(read_config(bundle, "presets/paper")) & pieces
+    for preset in (BUNDLES / bundle / "configs" / "presets").iterdir():
+        assert not set(read_config(bundle, f"presets/{preset.stem}")) & pieces
 
 
 def test_the_default_method_is_the_papers():

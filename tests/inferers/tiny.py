@@ -7,9 +7,10 @@ from torch import nn
 RULE = {"rule": "hu_window", "low": -1000.0, "high": 1000.0}
 
 
-def tiny_network(channels: int = 1, classes: int = 3, seed: int = 0) -> nn.Module:
+def tiny_network(channels: int = 1, classes: int = 3, seed: int = 0, dims: int = 2) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
-    network = nn.Sequential(nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.Conv2d(6, classes, 3, padding=1))
+    conv = nn.Conv2d if dims == 2 else nn.Conv3d
+    network = nn.Sequential(conv(channels, 6, 5, padding=2), nn.ReLU(), conv(6, classes, 3, padding=1))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))

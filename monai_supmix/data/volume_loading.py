@@ -1,0 +1,151 @@
+"""Training volumes for 3D networks: a case on the working grid, and random boxes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from monai.transforms import RandCropByPosNegLabeld, Randomizable, RandSpatialCropd, SpatialPadd, Transform
+
+from monai_supmix.data.case_image import CaseImage
+from monai_supmix.data.cases import load_case
+from monai_supmix.data.planes import Axis, Planes
+from monai_supmix.data.working_grid import resize_across, resize_planes, working_volume_shape
+from monai_supmix.errors import InputError
+
+if TYPE_CHECKING:
+    from monai_supmix.transforms.intensity import IntensityRule
+
+
+def volume_grid(image: CaseImage, axis: Axis, working: Mapping[str, Any] | None) -> tuple[Planes, tuple[int, int, int]]:
+    """The planes of a volume and its shape ``(D, H, W)`` on the working grid.
+
+    Raises:
+        InputError: the image is a picture, or the working grid does not suit it.
+    """
+    if image.is_picture:
+        remedy = "give volumes, or use a configuration that works plane by plane"
+        raise InputError(image.path, "is a picture, and this network works on volumes", remedy)
+    planes = image.planes(axis)
+    assert planes.spacing is not None and planes.step is not None
+    return planes, working_volume_shape((len(planes), *planes.shape), (planes.step, *planes.spacing), working)
+
+
+def working_volume(
+    planes: Planes, rule: IntensityRule, params: dict[str, Any], shape: tuple[int, int, int]
+) -> torch.Tensor:
+    """Bring a volume to the working grid, plane by plane, so that no float copy of the whole is made.
+
+    Args:
+        planes: its planes.
+        rule: maps raw values to [0, 1].
+        params: of the rule, fitted to the whole volume.
+        shape: ``(D, H, W)`` of the working grid.
+
+    Returns:
+        float32 ``(C, D, H, W)`` in [0, 1].
+    """
+    scaled = (torch.from_numpy(rule.apply(planes[k], params)) for k in range(len(planes)))
+    resized = torch.stack([resize_planes(plane[None], shape[1:])[0] for plane in scaled], dim=1)
+    return resize_across(resized, shape[0])
+
+
+class LoadVolume(Transform):
+    """Read a datalist's item into a volume that is ready for augmentation, for example in a ``CacheDataset``.
+
+    What :class:`monai_supmix.data.LoadPlanes` is to 2D networks: the same view (planes from feet to head, rows from
+    front to back, columns from right to left), intensity rules and data types.
+
+    Args:
+        intensity: gives the rule that maps an image's raw values to [0, 1].
+        num_classes: label values must be below it.
+        working: the working grid, see :func:`monai_supmix.data.working_grid.working_volume_shape`.
+        axis: direction of the planes.
+
+    The result holds ``image`` float16 ``(C, D, H, W)``, ``label`` uint8 ``(1, D, H, W)`` unless there is none,
+    ``case``, and of the file's own planes ``plane_shape`` ``(H, W)`` and ``spacing`` (millimetres).
+    """
+
+    def __init__(
+        self,
+        intensity: Callable[[CaseImage], IntensityRule],
+        num_classes: int,
+        working: Mapping[str, Any] | None = None,
+        axis: Axis = "axial",
+    ) -> None:
+        self.intensity, self.num_classes, self.working, self.axis = intensity, num_classes, working, axis
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Load one item."""
+        image, label = load_case(data, self.num_classes)
+        if "slice" in data:
+            problem = "is a stack of independent slices, and this network works on volumes"
+            raise InputError(image.path, problem, "use a configuration that works plane by plane")
+        planes, shape = volume_grid(image, self.axis, self.working)
+        rule = self.intensity(image)
+        volume = working_volume(planes, rule, rule.fit(image.values()), shape)
+        result: dict[str, Any] = {
+            "image": volume.half(),
+            "case": data["case"],
+            "plane_shape": planes.shape,
+            "spacing": planes.spacing,
+        }
+        if label is not None:
+            values = torch.from_numpy(np.ascontiguousarray(planes.view(label.astype(np.uint8))))[:, None]
+            result["label"] = resize_across(resize_planes(values, shape[1:]).movedim(0, 1), shape[0])
+        return result
+
+    def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The whole volume of a loaded case with its label, as a batch of one.
+
+        Args:
+            loaded: what a call has made of an item with a label.
+            most: at least 1.
+
+        Returns:
+            image ``(1, C, D, H, W)`` and label ``(1, 1, D, H, W)``.
+        """
+        return loaded["image"][None], loaded["label"][None]
+
+
+class RandVolumeCrop(Randomizable, Transform):
+    """Crop a random box from a volume loaded by :class:`LoadVolume`.
+
+    MONAI's ``RandCropByPosNegLabeld`` where there is a label, ``RandSpatialCropd`` where there is none, behind one
+    call that serves both streams. A volume that is smaller than the box is padded with 0, which is air or background.
+
+    Args:
+        crop_size: ``(D, H, W)`` of the box.
+        foreground_prob: probability that the box lies around a voxel whose label is not 0, where there is a label; in
+            most boxes of a volume nothing of a rare finding is seen.
+
+    Example:
+        >>> item = {"image": torch.rand(1, 8, 16, 16), "case": "a", "spacing": (1.0, 1.0)}
+        >>> box = RandVolumeCrop((4, 8, 32)).set_random_state(seed=0)(item)
+        >>> tuple(box["image"].shape), sorted(box)
+        ((1, 4, 8, 32), ['case', 'image'])
+    """
+
+    def __init__(self, crop_size: Sequence[int], foreground_prob: float = 0.5) -> None:
+        keys = ("image", "label")
+        self.crop_size, self.foreground_prob = tuple(crop_size), foreground_prob
+        self._pad = SpatialPadd(keys, self.crop_size, allow_missing_keys=True)
+        self._around = RandCropByPosNegLabeld(
+            keys, "label", self.crop_size, pos=foreground_prob, neg=1 - foreground_prob
+        )
+        self._anywhere = RandSpatialCropd("image", self.crop_size, random_size=False)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandVolumeCrop:
+        """Set the random state of both croppers, from which all draws come."""
+        super().set_random_state(seed, state)
+        self._around.set_random_state(state=self.R)
+        self._anywhere.set_random_state(state=self.R)
+        return self
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Crop image and label of an item alike."""
+        item = self._pad({key: data[key] for key in ("image", "label") if key in data})
+        box: Any = self._around(item)[0] if "label" in item else self._anywhere(item)
+        return {**box, "case": data["case"]}
