@@ -21,16 +21,21 @@ from pathlib import Path
 from typing import NoReturn
 
 from reproduction.experiment import METHODS, Cell, Experiment, Method, make_cells, read_experiment
+from reproduction.figure import draw, figure_cells, load_cases, save
 from reproduction.keys import Key
 from reproduction.schedule import Schedule, Stopped
+from reproduction.settings import show, show_settings, training_settings
 from reproduction.store import Finished, Store, current_key
+from reproduction.table import make_table
 
 from monai_supmix.bundle.errors import error_line
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.bundle.overrides import split_flags
 from monai_supmix.errors import InputError
+from monai_supmix.files import atomic_write
 
 _MISTAKE, _INCOMPLETE = 2, 1
+_OUTPUTS = ("results.csv", "table.md", "figure.png", "figure.pdf")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -127,32 +132,48 @@ def _run(arguments: argparse.Namespace, overrides: dict[str, str | None]) -> int
     store = Store(arguments.out)
     missing = _missing(store, wanted)
     if arguments.dry_run:
-        print(f"{len(wanted) - len(missing)} of {len(wanted)} cells are finished")
+        _describe(experiment, wanted, missing, store)
         return 0
     if arguments.data is None:
         raise InputError("--data", "is missing", "give the folder of the data set")
     if not Path(arguments.data).exists():
         raise InputError("--data", f"{arguments.data} does not exist", "give the folder of the data set")
+    data = str(Path(arguments.data).resolve())
     store.prepare()
     with exclusive(store.runs):
         experiment.claim(store.out)
+        _check_data(experiment, data, store)
         for cell, key in wanted:
             if (cell, key) not in missing:
                 store.clean(cell, key, arguments.keep)
-        schedule = Schedule(
-            experiment,
-            str(Path(arguments.data).resolve()),
-            store,
-            arguments.jobs,
-            arguments.keep,
-            on_finished=lambda _cell: _write(experiment, store),
-        )
-        _write(experiment, store)
+        writer = _Writer(experiment, data, store)
+        writer.write()
+        schedule = Schedule(experiment, data, store, arguments.jobs, arguments.keep, lambda _cell: writer.write())
+        for finished in store.all_finished():
+            schedule.pace.add(str(finished.cell.method), finished.record["seconds"])
         failures = schedule.run(missing)
-    print(f"written to {store.out}: results.csv")
+    print(f"written to {store.out}: {', '.join(name for name in _OUTPUTS if (store.out / name).exists())}")
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return _INCOMPLETE if failures else 0
+
+
+def _describe(
+    experiment: Experiment, wanted: Sequence[tuple[Cell, Key]], missing: Sequence[tuple[Cell, Key]], store: Store
+) -> None:
+    """Say how everything is set, and what is finished, begun and missing."""
+    firsts = {str(cell.method): cell for cell, _ in reversed(wanted)}
+    methods = sorted(firsts, key=lambda name: firsts[name].method.place)
+    print(*show_settings({name: training_settings(experiment, firsts[name]) for name in methods}), sep="\n")
+    print(f"{'labelled images':28} {show(sorted({cell.num_labeled for cell, _ in wanted}))}")
+    print(f"{'seeds':28} {show(sorted({cell.seed for cell, _ in wanted}))}")
+    print(f"{'draw of labelled images':28} {'with each seed' if experiment.vary_draw else 'the same for all seeds'}")
+    print(f"{'test-time flips':28} {experiment.tta}", end="\n\n")
+    for cell, key in wanted:
+        begun = (store.run_folder(cell, key) / "output").exists()
+        state = "finished" if (cell, key) not in missing else "begun" if begun else "missing"
+        print(f"{state:9} {key.hash}  {cell.name}")
+    print(f"{len(wanted) - len(missing)} of {len(wanted)} cells are finished")
 
 
 def _missing(store: Store, wanted: Sequence[tuple[Cell, Key]]) -> list[tuple[Cell, Key]]:
@@ -180,10 +201,50 @@ def _counting(experiment: Experiment, store: Store) -> tuple[list[Finished], lis
     return counting, stale
 
 
-def _write(experiment: Experiment, store: Store) -> None:
-    """Write everything that follows from the finished cells."""
-    counting, _ = _counting(experiment, store)
-    store.write_results(experiment, counting)
+def _check_data(experiment: Experiment, data: str, store: Store) -> None:
+    """Raise `InputError` unless the data are those of the cells that are finished, so far as names tell."""
+    items = experiment.evaluation(data, "output").parser().get_parsed_content("datalist").test
+    names = sorted(item["case"] for item in items)
+    for finished in store.all_finished():
+        if sorted(finished.cases) != names:
+            problem = f"has other test images than those of the finished cell {finished.cell.name}"
+            raise InputError(data, problem, "give the same data, or choose another --out")
+
+
+class _Writer:
+    """Writes everything that follows from the finished cells.
+
+    Args:
+        experiment: what the cells share.
+        data: the data set's folder or datalist.
+        store: the output folder.
+    """
+
+    def __init__(self, experiment: Experiment, data: str, store: Store) -> None:
+        self.experiment, self.data, self.store = experiment, data, store
+        self._shown: list[str] = []
+
+    def write(self) -> None:
+        """Write results, table, and the figure if there is a new cell to show."""
+        counting, _ = _counting(self.experiment, self.store)
+        self.store.write_results(self.experiment, counting)
+        with atomic_write(self.store.out / "table.md", text=True) as file:
+            file.write(make_table(self.experiment, counting))
+        shown = figure_cells(counting, self.store)
+        names = [f"{one.cell.name} {one.key.hash}" for one in shown]
+        if shown and names != self._shown:
+            self._draw(shown)
+            self._shown = names
+
+    def _draw(self, shown: list[Finished]) -> None:
+        evaluation = self.experiment.evaluation(self.data, "output").parser()
+        training = self.experiment.training(shown[0].cell, self.data, "output").parser()
+        items = evaluation.get_parsed_content("datalist").test
+        cases = load_cases(shown, self.store, items, training.get_parsed_content("intensity_rules"))
+        if cases:
+            cell = shown[0].cell
+            caption = f"{cell.num_labeled} labelled images, seed {cell.seed}"
+            save(draw(cases, shown[0].class_names, caption), self.store.out)
 
 
 def _check(out: Path) -> int:

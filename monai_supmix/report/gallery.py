@@ -118,7 +118,7 @@ class CaseGallery:
         truth: np.ndarray,
         prediction: np.ndarray,
     ) -> ShownCase:
-        planes, show = image.planes(), self._display(image)
+        planes, show = image.planes(), brightness(image, self.intensity)
         true, predicted = planes.view(truth), planes.view(prediction)
         chosen = choose_planes([bool(t.any() or p.any()) for t, p in zip(true, predicted, strict=True)])
         longest = _PICTURE_SIDE if image.is_picture else _SLICE_SIDE
@@ -133,13 +133,6 @@ class CaseGallery:
             title=f"{case}, slice {first + 1} of {len(planes)}" if len(planes) > 1 else case,
         )
         return ShownCase(case, score, ious, len(planes), pictures, start, overview)
-
-    def _display(self, image: CaseImage) -> Callable[[np.ndarray], np.ndarray]:
-        """What maps values to brightness: 8-bit pictures look as they are, others as the network sees it."""
-        if image.is_picture and image.array.dtype == np.uint8:
-            return lambda plane: plane / 255
-        rule = self.intensity(image)
-        return functools.partial(rule.apply, params=rule.fit(image.values()))
 
     @property
     def worst(self) -> list[ShownCase]:
@@ -175,6 +168,22 @@ class CaseGallery:
 
 def _place(shown: ShownCase) -> tuple[float, str]:
     return shown.score, shown.case
+
+
+def brightness(image: CaseImage, intensity: Callable[[CaseImage], IntensityRule]) -> Callable[[np.ndarray], np.ndarray]:
+    """What maps an image's raw values to brightness.
+
+    Args:
+        image: 8-bit pictures look as they are, others as the network sees them.
+        intensity: gives the rule that maps an image's raw values to [0, 1].
+
+    Returns:
+        a function of raw values; brightness is in [0, 1].
+    """
+    if image.is_picture and image.array.dtype == np.uint8:
+        return lambda plane: plane / 255
+    rule = intensity(image)
+    return functools.partial(rule.apply, params=rule.fit(image.values()))
 
 
 def choose_planes(has_foreground: Sequence[bool], most: int = _MAX_SLICES) -> list[int]:

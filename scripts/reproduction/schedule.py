@@ -142,7 +142,7 @@ class Schedule:
                         self._running.remove(attempt)
                         name, status = attempt.cell.name, attempt.process.returncode
                         if status == 0:
-                            self._finish(attempt, len(waiting) + len(self._running))
+                            self._finish(attempt, waiting)
                         elif status == MISTAKE:
                             raise _told_mistake(attempt.log)
                         elif status == CHANGED:
@@ -182,21 +182,27 @@ class Schedule:
         self._running.append(_Attempt(cell, key, process, folder / LOG, time.monotonic()))
         self._say(f"started: {cell.name}")
 
-    def _finish(self, attempt: _Attempt, num_left: int) -> None:
+    def _finish(self, attempt: _Attempt, waiting: Sequence[tuple[Cell, Key]]) -> None:
         seconds = time.monotonic() - attempt.started
         self.pace.add(str(attempt.cell.method), seconds)
         assert self._bar is not None
         self._bar.update()
-        self._say(f"finished: {attempt.cell.name} in {tqdm.format_interval(round(seconds))}, {num_left} left")
+        told = f"finished: {attempt.cell.name} in {tqdm.format_interval(round(seconds))}"
+        if num_left := len(waiting) + len(self._running):
+            told += f", {num_left} to go{self._time_left(waiting)}"
+        self._say(told)
         self.on_finished(attempt.cell)
+
+    def _time_left(self, waiting: Sequence[tuple[Cell, Key]]) -> str:
+        unfinished = [str(one.cell.method) for one in self._running] + [str(cell.method) for cell, _ in waiting]
+        now = time.monotonic()
+        left = self.pace.left(unfinished, sum(now - one.started for one in self._running))
+        return "" if left is None else f", {tqdm.format_interval(round(left))} left"
 
     def _show(self, waiting: Sequence[tuple[Cell, Key]]) -> None:
         if self._bar is None or self._bar.disable:
             return
-        now = time.monotonic()
-        unfinished = [str(one.cell.method) for one in self._running] + [str(cell.method) for cell, _ in waiting]
-        left = self.pace.left(unfinished, sum(now - one.started for one in self._running))
-        told = "" if left is None else f", {tqdm.format_interval(round(left))} left"
+        told = self._time_left(waiting)
         self._bar.bar_format = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} cells" + told + "{postfix}"
         self._bar.set_postfix_str(shorten([one.progress() for one in self._running], 4))
 

@@ -123,6 +123,19 @@ def test_cells_of_other_code_or_settings_are_found(finished, tmp_path, capsys):
     assert "stale: supmix_sufd-2labeled-seed0: losses.sufd.py has changed" in capsys.readouterr().out
 
 
+def test_other_data_than_that_of_finished_cells_is_refused(finished, phantoms, tmp_path, capsys):
+    one, store = finished
+    copy = Store(tmp_path)
+    copy.prepare()
+    others = {**one.record, **one.cell.as_dict()}
+    copy.add(one.cell, one.key, store.cells / one.cell.name, others)
+    path = copy.cells / one.cell.name / "cases.csv"
+    path.write_text(path.read_text().replace("Image_14R", "Image_99R"))
+    words = ["--bundle", "chase_supmix", "--num-labeled", "2", "--max-iterations", "2", *OPTIONS]
+    assert reproduce.main([*words, "--data", str(phantoms["chase_supmix"]), "--out", str(tmp_path)]) == 2
+    assert "has other test images than those of the finished cell" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -156,9 +169,10 @@ def newest_checkpoint(out):
     return max((int(path.stem.split("=")[1]) for path in found), default=0)
 
 
-def wait_for(found):
-    """Wait until something is there."""
+def wait_for(found, going_on=lambda: True):
+    """Wait until something is there, as long as there is hope."""
     while not (result := found()):
+        assert going_on()
         time.sleep(0.02)
     return result
 
@@ -182,23 +196,31 @@ def test_killed_anywhere_the_command_ends_with_the_same_results(phantoms, tmp_pa
     data, out, alone = phantoms["chase_supmix"], tmp_path / "killed", Store(tmp_path / "alone")
     command = multiprocessing.get_context("fork").Process(target=reproduce.main, args=(arguments(data, out),))
     command.start()
-    reached = wait_for(lambda: newest_checkpoint(out))
+    reached = wait_for(lambda: newest_checkpoint(out), command.is_alive)
     command.kill()
     command.join()
     assert command.exitcode == -signal.SIGKILL
     wait_for(lambda: not workers_of(out))  # nobody goes on behind the user's back
 
+    over = threading.Event()
+
     def kill_worker():
-        wait_for(lambda: newest_checkpoint(out) > reached + 2)
+        wait_for(lambda: newest_checkpoint(out) > reached + 2, lambda: not over.is_set())
         os.kill(workers_of(out)[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_worker)
     killer.start()
-    assert reproduce.main(arguments(data, out)) == 0
-    killer.join()
+    try:
+        assert reproduce.main(arguments(data, out)) == 0
+    finally:
+        over.set()
+        killer.join()
     assert "its process was ended from outside (signal SIGKILL); going on" in capsys.readouterr().out
     again = Store(out).finished(cell())
     uninterrupted = run_cell(alone, data, cell(), max_iterations=LENGTH)
     assert np.array_equal(again.counts, uninterrupted.counts)
     assert again.metrics == uninterrupted.metrics  # with the hash of the weights
     assert workers_of(out) == []
+    assert {path.name for path in out.iterdir() if path.is_file()} == {
+        "experiment.json", "results.csv", "table.md", "figure.png", "figure.pdf"
+    }  # fmt: skip
