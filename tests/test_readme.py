@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted(path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.exists())
+DOCUMENTS = sorted(
+    path
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "monai_supmix" / "README.md")
+    if path.exists()
+)
 SNIPPETS = [
     pytest.param(code, id=f"{path.name}-{number}")
     for path in DOCUMENTS
