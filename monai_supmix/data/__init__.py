@@ -10,6 +10,7 @@ from monai_supmix.data.datalist import Datalist, require_unlabeled
 from monai_supmix.data.hidden_truth import hidden_truth
 from monai_supmix.data.images import read_image, read_label
 from monai_supmix.data.images_in import images_in
+from monai_supmix.data.listed import listed_datalist
 from monai_supmix.data.nnunet import nnunet_datalist
 from monai_supmix.data.paired import PairedLoader
 from monai_supmix.data.planes_loading import LoadPlanes, RandPlane, trained_on
@@ -31,6 +32,7 @@ __all__ = [
     "chase_datalist",
     "covid_datalist",
     "nnunet_datalist",
+    "listed_datalist",
     "StreamLoader",
     "PairedLoader",
     "LoadPlanes",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.cases import load_case
+from monai_supmix.data.cases import Case, load_case
 from monai_supmix.data.datalist import SIDES, Datalist, check_datalist
 from monai_supmix.data.listing import shorten
 from monai_supmix.errors import InputError
@@ -39,6 +39,7 @@ def check_cases(
     *,
     fits: Callable[[CaseImage], Any] | None = None,
     unique: bool = True,
+    look: Callable[[Mapping[str, Any], Case], Any] | None = None,
 ) -> list[Problem]:
     """Read images and labels to their last byte, one case at a time, and collect what is wrong.
 
@@ -49,6 +50,7 @@ def check_cases(
         channels: channels that the network takes; ``None`` for any number.
         fits: called with each image; raises `InputError` for one that cannot be used.
         unique: an image that is there twice (whatever its names) is a problem.
+        look: called with each item that passed and what was read of it, to learn more from the one reading.
 
     Returns:
         the problems, in the order of the items: damaged or unsuitable files, labels off their image's grid or
@@ -63,12 +65,15 @@ def check_cases(
             continue
         read.add(source)
         try:
-            image = load_case(item, num_classes).image
+            case = load_case(item, num_classes)
+            image = case.image
             _check_channels(image, channels)
             if fits is not None:
                 fits(image)
             if unique:
                 _check_new(image, item, contents)
+            if look is not None:
+                look(item, case)
         except InputError as error:
             problems.append(Problem(item["case"], error))
         except Exception as error:  # a reader that gave up in its own way: still a file that cannot be used

@@ -10,12 +10,12 @@ from typing import Any
 import nibabel as nib
 
 from monai_supmix.data.datalist import Datalist, Item, build_datalist, fixed_datalist
-from monai_supmix.data.draw import pick_named
-from monai_supmix.data.file_kinds import NIFTI_SUFFIXES, PICTURE_SUFFIXES, SUFFIXES, suffix_of
+from monai_supmix.data.file_kinds import NIFTI_SUFFIXES, PICTURE_SUFFIXES, suffix_of
+from monai_supmix.data.folders import holds_pairs, pair_files, split_pairs
 from monai_supmix.data.images import read_image
-from monai_supmix.data.listing import check_folder, find_data_folder, list_files, read_names, shorten
+from monai_supmix.data.listing import check_folder, find_data_folder, list_files
 from monai_supmix.data.nnunet import nnunet_datalist
-from monai_supmix.data.sides import group_by_pattern, hold_out_test, split_named
+from monai_supmix.data.sides import group_by_pattern, split_named
 from monai_supmix.data.view import LYING, lies_on_its_side
 from monai_supmix.errors import InputError
 
@@ -112,7 +112,7 @@ def _forms_of(folder: Path) -> list[str]:
     """Tell which forms a folder's names look like."""
     signs = {
         "medseg": any(folder.glob("tr_im.nii*")),
-        "pictures": (folder / "images").is_dir() and (folder / "labels").is_dir(),
+        "pictures": holds_pairs(folder),
         "nnunet": (folder / "imagesTr").is_dir(),
     }
     return [form for form, present in signs.items() if present]
@@ -161,49 +161,13 @@ def _pictures(
     view: str,
     draw: dict[str, Any],
 ) -> Datalist:
-    """Pairs of images/ and labels/, split by train*.txt and test*.txt if there are any."""
-    images, labels = list_files(root / "images", SUFFIXES), list_files(root / "labels", SUFFIXES)
-    if not images:
-        raise InputError(root / "images", "holds no images", f"give files ending in {', '.join(SUFFIXES)}")
-    if orphans := [stem for stem in labels if stem not in images]:
-        problem = f"{len(orphans)} label files have no image: {shorten(orphans)}"
-        raise InputError(root / "labels", problem, "add the images or remove the labels")
-    items: list[Item] = [{"image": str(path), "case": stem, "group": stem} for stem, path in images.items()]
-    for item in items:
-        if item["case"] in labels:
-            item["label"] = str(labels[item["case"]])
+    """Pairs of images/ and labels/, brought to the usual view."""
+    items = pair_files(root)
     notes = group_by_pattern(items, group_pattern)
     notes += _set_view(items, view)
 
-    if test_list is None and (lists := [_one_list(root, side) for side in ("train", "test")]) != [None, None]:
-        train, test, more = _split_by_lists(items, *lists)
-    elif test_list is not None:
-        train, test, more = split_named(items, test_list)
-    else:
-        train, test, more = hold_out_test(items, 0.2, 0, root)
+    train, test, more = split_pairs(items, root, test_list)
     return build_datalist(train, test, COVID_CLASSES, root, notes=[*notes, *more], **draw)
-
-
-def _split_by_lists(
-    items: list[Item], train_file: Path | None, test_file: Path | None
-) -> tuple[list[Item], list[Item], list[str]]:
-    """Split by lists of names; without one of them that side is the rest, as far as labels allow."""
-    if train_file is None:
-        return split_named(items, str(test_file))
-    listed = pick_named(items, read_names(train_file), train_file, need_label=False)
-    names = {item["case"] for item in listed}
-    if test_file is None:
-        test = [item for item in items if "label" in item and item["case"] not in names]
-    else:
-        test = pick_named(items, read_names(test_file), test_file)
-        if both := sorted(names & {item["case"] for item in test}):
-            problem = f"names cases that {train_file.name} names too: {shorten(both)}"
-            raise InputError(test_file, problem, "put each case on one side")
-    names |= {item["case"] for item in test}
-    rest = [item for item in items if item["case"] not in names]
-    idle = [item["case"] for item in rest if "label" in item]
-    notes = [f"{len(idle)} labelled images are in no list and are left out: {shorten(idle)}"] if idle else []
-    return listed + [item for item in rest if "label" not in item], test, notes
 
 
 def _set_view(items: list[Item], view: str) -> list[str]:
@@ -229,12 +193,3 @@ def _one_file(root: Path, stem: str) -> Path:
     if stem not in files:
         raise InputError(root / f"{stem}.nii.gz", "does not exist", "fetch it from the publisher")
     return files[stem]
-
-
-def _one_list(root: Path, side: str) -> Path | None:
-    """Find the one text file of case names of a side, or None."""
-    found = sorted(root.glob(f"{side}*.txt"))
-    if len(found) > 1:
-        names = shorten([path.name for path in found])
-        raise InputError(root, f"holds several lists for one side: {names}", f"keep one {side}*.txt")
-    return found[0] if found else None

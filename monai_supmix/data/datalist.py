@@ -11,6 +11,7 @@ An *item* is a dictionary of plain strings and integers:
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,14 +79,19 @@ class Datalist:
             lines.append(line)
         return [*lines, f"classes: {', '.join(self.class_names)}", *(f"note: {note}" for note in self.notes)]
 
-    def to_json(self, path: str | Path) -> None:
-        """Write the list; files below the JSON file's folder are written relative to it, others absolute.
+    def to_json(self, path: str | Path, folder: str | Path | None = None) -> None:
+        """Write the list; files below a folder are written relative to it, others absolute.
+
+        Args:
+            path: the JSON file.
+            folder: the folder that paths are relative to, which `from_json` must then be told; by default the
+                JSON file's own.
 
         Raises:
             InputError: the file cannot be written.
         """
         path = Path(path)
-        folder = path.resolve().parent
+        folder = path.parent if folder is None else Path(folder)
         record: dict[str, Any] = {
             "class_names": self.class_names,
             "notes": self.notes,
@@ -97,13 +103,17 @@ class Datalist:
                 for item in getattr(self, side)
             ]
         record["hidden_labels"] = {case: _relative(label, folder) for case, label in self.hidden_labels.items()}
-        make_directory(folder)
+        make_directory(path.parent)
         with atomic_write(path, text=True) as file:
             file.write(json.dumps(record, indent=1) + "\n")
 
     @classmethod
-    def from_json(cls, path: str | Path) -> Datalist:
+    def from_json(cls, path: str | Path, folder: str | Path | None = None) -> Datalist:
         """Read and check a list written by `to_json` or by hand.
+
+        Args:
+            path: the JSON file.
+            folder: the folder that its paths are relative to; by default the JSON file's own.
 
         Raises:
             InputError: the file is missing, is no JSON, lacks a key, names a missing file, or fails
@@ -114,19 +124,20 @@ class Datalist:
         for key in (*SIDES, "class_names"):
             if not isinstance(record.get(key), list):
                 raise InputError(path, f"has no list {key!r}", _REMEDY)
-        folder = path.resolve().parent
-        sides = {side: [_read_item(item, path, folder) for item in record[side]] for side in SIDES}
+        root = path.resolve().parent if folder is None else Path(folder)
+        sides = {side: [_read_item(item, path, root) for item in record[side]] for side in SIDES}
         items = (item for side in SIDES for item in sides[side])
         named = {item[key] for item in items for key in _FILES if key in item}
         missing = sorted(name for name in named if not Path(name).exists())
         if missing:
-            raise InputError(path, f"names {len(missing)} missing files: {shorten(missing)}", "mend the paths")
+            remedy = "mend the paths" if folder is None else "set dataset_dir to the folder of the data"
+            raise InputError(path, f"names {len(missing)} missing files: {shorten(missing)}", remedy)
         datalist = cls(
             **sides,
             class_names=record["class_names"],
             notes=list(record.get("notes", [])),
             shared_groups=list(record.get("shared_groups", [])),
-            hidden_labels=_read_hidden_labels(record.get("hidden_labels", {}), path, folder),
+            hidden_labels=_read_hidden_labels(record.get("hidden_labels", {}), path, root),
         )
         check_datalist(datalist, path)
         return datalist
@@ -273,9 +284,14 @@ def fixed_datalist(
 
 
 def _relative(name: str, folder: Path) -> str:
-    """Write a path relative to `folder` when it lies below it, so that the folder can be moved as a whole."""
-    path = Path(name).resolve()
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+    """Write a path relative to `folder` when it lies below it, so that the folder can be moved as a whole.
+
+    A link below the folder counts as what it is called there, not as where it leads.
+    """
+    path, below = Path(os.path.abspath(name)), Path(os.path.abspath(folder))  # noqa: PTH100  # links stay
+    if not path.is_relative_to(below):
+        path, below = path.resolve(), below.resolve()
+    return path.relative_to(below).as_posix() if path.is_relative_to(below) else str(path)
 
 
 def _read_item(item: object, subject: Path, folder: Path) -> Item:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.cases import load_case
-from monai_supmix.data.datalist import SIDES, Datalist
+from monai_supmix.data.cases import Case, load_case
+from monai_supmix.data.datalist import SIDES, Datalist, Item
 from monai_supmix.data.listing import shorten
 from monai_supmix.errors import InputError
 
@@ -39,39 +39,79 @@ def survey_datalist(datalist: Datalist) -> Survey:
     Returns:
         the findings; files that cannot be read are collected, not raised.
     """
-    survey = Survey()
-    shapes: list[tuple[int, ...]] = []
-    spacings: list[tuple[float, ...]] = []
-    ranges: list[tuple[float, float]] = []
-    notes: dict[str, list[str]] = {}
-    contents: dict[bytes, list[str]] = {}
-    counts = {side: np.zeros(len(datalist.class_names), dtype=np.int64) for side in SIDES}
-    seen: set[str] = set()
+    surveyor = Surveyor(len(datalist.class_names))
+    errors = []
     for side in SIDES:
         for item in getattr(datalist, side):
             try:
-                image, label = load_case(item, len(datalist.class_names))
+                surveyor.add(side, item, load_case(item, len(datalist.class_names)))
             except InputError as error:
-                survey.errors.append(error)
-                continue
-            if label is not None:
-                counts[side] += np.bincount(label.ravel(), minlength=len(datalist.class_names))
-            if item["case"] in seen:  # unlabeled_pool="all"
-                continue
-            seen.add(item["case"])
-            shapes.append(image.array.shape)
-            spacings += [image.spacing] if image.spacing is not None else []
-            ranges.append(image.value_range())
-            contents.setdefault(_digest(image), []).append(item["case"])
-            for note in image.notes:
-                notes.setdefault(note, []).append(item["case"])
-    if shapes:
-        survey.lines += _describe_images(shapes, spacings, ranges)
-    survey.lines += _describe_classes(datalist.class_names, counts)
-    survey.warnings += [f"{note}: {len(cases)} images ({shorten(cases, 3)})" for note, cases in notes.items()]
-    survey.warnings += [f"{shorten(cases)} have the same contents" for cases in contents.values() if len(cases) > 1]
-    survey.warnings += _class_warnings(datalist, counts)
-    return survey
+                errors.append(error)
+    return surveyor.report(datalist, errors)
+
+
+class Surveyor:
+    """Collects what cases hold while somebody reads them one by one.
+
+    Args:
+        num_classes: number of classes.
+
+    Attributes:
+        counts: pixels of each class by side of the datalist.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.counts = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}
+        self._shapes: list[tuple[int, ...]] = []
+        self._spacings: list[tuple[float, ...]] = []
+        self._ranges: list[tuple[float, float]] = []
+        self._notes: dict[str, list[str]] = {}
+        self._contents: dict[bytes, list[str]] = {}
+        self._seen: set[str] = set()
+
+    def add(self, side: str, item: Item, case: Case) -> np.ndarray | None:
+        """Take in one case.
+
+        Args:
+            side: its side of the datalist.
+            item: its item.
+            case: what was read of it.
+
+        Returns:
+            its pixels of each class, ``None`` without a label.
+        """
+        image, label = case
+        counts = None
+        if label is not None:
+            counts = np.bincount(label.ravel(), minlength=len(self.counts[side]))
+            self.counts[side] += counts
+        if item["case"] in self._seen:  # unlabeled_pool="all"
+            return counts
+        self._seen.add(item["case"])
+        self._shapes.append(image.array.shape)
+        self._spacings += [image.spacing] if image.spacing is not None else []
+        self._ranges.append(image.value_range())
+        self._contents.setdefault(_digest(image), []).append(item["case"])
+        for note in image.notes:
+            self._notes.setdefault(note, []).append(item["case"])
+        return counts
+
+    def report(self, datalist: Datalist, errors: Sequence[InputError] = ()) -> Survey:
+        """Put the findings into words.
+
+        Args:
+            datalist: the list that the cases are of.
+            errors: what could not be read.
+        """
+        survey = Survey(errors=list(errors))
+        if self._shapes:
+            survey.lines += _describe_images(self._shapes, self._spacings, self._ranges)
+        survey.lines += _describe_classes(datalist.class_names, self.counts)
+        survey.warnings += [f"{note}: {len(cases)} images ({shorten(cases, 3)})" for note, cases in self._notes.items()]
+        copies = (cases for cases in self._contents.values() if len(cases) > 1)
+        survey.warnings += [f"{shorten(cases)} have the same contents" for cases in copies]
+        survey.warnings += _class_warnings(datalist, self.counts)
+        return survey
 
 
 def _digest(image: CaseImage) -> bytes:
