@@ -1,4 +1,4 @@
-"""The command line front: ``python -m monai_supmix run|check|predict|install|audit``.
+"""The command line front: ``python -m monai_supmix run|check|predict|new|install|audit``.
 
 A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
 Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
@@ -19,6 +19,14 @@ from monai_supmix.errors import InputError
 from monai_supmix.version import __version__
 
 _MISTAKE, _INTERRUPTED = 2, 130
+_NEW_OPTIONS = {
+    "output_dir": "folder of the new bundle; must not exist",
+    "name": "name of the bundle; that of its folder if left out",
+    "class_names": "names of the classes, the background's first, with commas between them",
+    "group_pattern": "regular expression that finds the patient in a case name",
+    "test_list": "text file with the names of the test cases, one a line",
+    "intensity": "what the values of volumes are: hu or picture",
+}
 _OVERRIDES = "any key of the configuration can follow as --key value, nested ones as --optimizer#lr 0.01"
 
 
@@ -34,7 +42,7 @@ def _build() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar="run|check|predict|install|audit")
+    commands = parser.add_subparsers(dest="command", metavar="run|check|predict|new|install|audit")
     bundle = "folder of a bundle, or the name of one that comes with the package (chase_supmix)"
 
     def add(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -63,6 +71,12 @@ def _build() -> argparse.ArgumentParser:
     predict.add_argument("--output_dir", "--output-dir", required=True, help="folder for the masks")
     predict.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
 
+    new = add("new", "Look at a folder of your own data, propose settings, and write a bundle for it.")
+    new.add_argument("data", help="folder with imagesTr and labelsTr (nnU-Net), or with images and labels")
+    for option, text in _NEW_OPTIONS.items():
+        spellings = dict.fromkeys((f"--{option}", f"--{option.replace('_', '-')}"))
+        new.add_argument(*spellings, dest=option, required=option == "output_dir", help=text)
+
     install = add("install", "Copy the weights of a finished training run into a bundle.")
     install.add_argument("source", metavar="output_dir", help="folder of the training run, or a file of weights")
     install.add_argument("bundle", help=bundle)
@@ -75,9 +89,10 @@ def _build() -> argparse.ArgumentParser:
 def _dispatch(argv: Sequence[str]) -> int:
     own = ["help", "h", "version", "method", "preset", "bundle"]
     own += ["output_dir"] if argv[:1] == ["predict"] else []
+    own += _NEW_OPTIONS if argv[:1] == ["new"] else []
     pairs, rest = split_flags(argv, own)
     arguments = _build().parse_args(rest)
-    if arguments.command in (None, "install", "audit") and pairs:
+    if arguments.command in (None, "new", "install", "audit") and pairs:
         raise InputError(f"--{next(iter(pairs))}", "is no option here", "leave it out")
     match arguments.command:
         case "run":
@@ -93,6 +108,10 @@ def _dispatch(argv: Sequence[str]) -> int:
             inputs = arguments.input if len(arguments.input) > 1 else arguments.input[0]
             configured.overrides.update(dataset_dir=inputs, output_dir=arguments.output_dir)
             configured.run()
+        case "new":
+            from monai_supmix.cli.new import new  # noqa: PLC0415
+
+            return new(arguments)
         case "install":
             from monai_supmix.weights import install_weights  # noqa: PLC0415
 
@@ -103,7 +122,9 @@ def _dispatch(argv: Sequence[str]) -> int:
 
             return audit(find_bundle(arguments.bundle))
         case _:
-            raise InputError("command line", "names no command", "use run, check, predict, install or audit, or --help")
+            raise InputError(
+                "command line", "names no command", "use run, check, predict, new, install or audit, or --help"
+            )
     return 0
 
 

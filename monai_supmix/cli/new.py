@@ -1,0 +1,75 @@
+"""A bundle for a user's own data, with what was proposed and why."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from monai_supmix.cli.check import table
+from monai_supmix.own_data import BrokenCasesError, Proposal, check_absent, propose, write_bundle
+from monai_supmix.own_data.classes import safe_name, split_names
+
+_WIDTH = 110
+
+
+def new(arguments: argparse.Namespace) -> int:
+    """Look at a folder, print what is found and proposed, and write the bundle.
+
+    Args:
+        arguments: the command line.
+
+    Returns:
+        exit status 0.
+
+    Raises:
+        InputError: something is wrong with the data or the command line; nothing is written.
+    """
+    folder = check_absent(arguments.output_dir)
+    try:
+        proposal = propose(
+            arguments.data,
+            safe_name(arguments.name or folder.name),
+            None if arguments.class_names is None else split_names(arguments.class_names),
+            arguments.group_pattern,
+            arguments.test_list,
+            arguments.intensity,
+        )
+    except BrokenCasesError as error:
+        for line in table(error.problems):
+            print(line)
+        raise
+    print(*describe(proposal), sep="\n")
+    files = write_bundle(proposal, folder)
+    print(f"\nwritten: {folder} ({len(files)} files)", "next:", *_next_commands(arguments.output_dir), sep="\n")
+    return 0
+
+
+def describe(proposal: Proposal) -> Iterator[str]:
+    """What was found and is proposed, line by line.
+
+    Args:
+        proposal: the settings.
+    """
+    yield from proposal.lines
+    yield ""
+    yield "proposed:"
+    for choice in proposal.choices:
+        yield from _wrap(f"  {choice.subject:<14}", choice.value)
+        yield from _wrap(" " * 18, f"because: {choice.why}")
+    if proposal.warnings:
+        yield ""
+    for warning in proposal.warnings:
+        yield from _wrap("warning: ", warning)
+
+
+def _wrap(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False)
+
+
+def _next_commands(bundle: str) -> list[str]:
+    shown = shlex.quote(str(Path(bundle)))
+    lines = [f"run {shown} train --output_dir output", f"run {shown} evaluate --output_dir output"]
+    return [f"  monai-supmix {line}" for line in [*lines, f"predict {shown} IMAGES --output_dir output"]]

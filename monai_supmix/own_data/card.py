@@ -1,0 +1,111 @@
+"""The documents of a bundle for somebody's own data."""
+
+from __future__ import annotations
+
+from monai_supmix.own_data.proposal import Proposal
+
+DATA_LICENSE = """\
+The data that this bundle is for are not part of it, and nobody but you knows their terms.
+
+Before you pass on this bundle, or weights trained with it, write here: who owns the data, under which licence or
+agreement they may be used, whether weights trained on them may be passed on, and what is to be cited. If they show
+patients, say which consent or approval covers that.
+"""
+
+
+def write_card(proposal: Proposal) -> str:
+    """Write ``docs/README.md``.
+
+    Args:
+        proposal: the settings.
+
+    Returns:
+        Markdown.
+    """
+    names = proposal.datalist.class_names
+    rows = "\n".join(f"| {c.subject} | {_cell(c.value)} | {_cell(c.why)} |" for c in proposal.choices)
+    notes = "\n".join(f"* {line}" for line in [*proposal.datalist.notes, *proposal.warnings])
+    return _CARD.format(
+        name=proposal.name,
+        foreground=", ".join(names[1:]),
+        kind=f"{'colour' if proposal.channels == 3 else 'grey'} {'pictures' if proposal.pictures else 'volumes'}",
+        planes="" if proposal.pictures else f" Volumes are predicted slice by slice ({proposal.axis} planes).",
+        counts=_counts(proposal),
+        rows=rows,
+        notes=f"\nTo look at before training:\n\n{notes}\n" if notes else "",
+        template=proposal.template.name,
+        masks="`<name>_seg.png`" if proposal.pictures else "`<name>_seg.nii.gz`, on the grid of its image",
+        values=", ".join(f"{value} {name}" for value, name in enumerate(names)),
+    )
+
+
+def _counts(proposal: Proposal) -> str:
+    sides = {"labelled": proposal.datalist.labeled, "unlabelled": proposal.datalist.unlabeled}
+    sides["for the test"] = proposal.datalist.test
+    groups = {side: len({item["group"] for item in items}) for side, items in sides.items()}
+    return ", ".join(f"{len(items)} {side} (of {groups[side]} patients)" for side, items in sides.items() if items)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+_CARD = """\
+# {name}
+
+Segments {foreground} in {kind}.{planes}
+Learnt from labelled and unlabelled images with **SupMix + SUFD** (Mano, Saito, Hotta, VISAPP 2025), or with any of the
+methods in `configs/methods`.
+
+Written by `monai-supmix new` from the shipped bundle `{template}`; only what the data asked for differs from it.
+
+Research use only: not a medical device, not for diagnosis.
+
+## Data
+
+{counts}.
+`datalist.json` names the cases of each side. Its paths are relative to `dataset_dir`, which the configurations set to
+where the data lay; moved data are found with `--dataset_dir`.
+
+The terms of the data are for their owner to state: `data_license.txt`.
+
+## What was proposed, and why
+
+| | | because |
+|---|---|---|
+{rows}
+{notes}
+Classes, patients and split are in `datalist.json` (classes in `train.json` and `evaluate.json`, too), all else is in
+`configs/train.json`: change it there, or as an option of a run, such as `--max_epochs 100`.
+
+## Commands
+
+`B` is this folder, `O` a folder for results.
+
+```bash
+monai-supmix run B train --output_dir O
+monai-supmix run B evaluate --output_dir O
+monai-supmix predict B IMAGES --output_dir O
+```
+
+The same without the front: `python -m monai.bundle run --bundle_root B --config_file B/configs/train.json
+--output_dir O`, and `evaluate.json` and `inference.json` likewise.
+
+`train` leaves `model.pt`, `model.safetensors`, checkpoints and `report.html` in `O`; `--num_labeled N` uses N of the
+labelled images and the others without their labels, `--method unimatch` another method. `evaluate` writes
+`metrics.json`, `cases.csv` and a report of the test. `predict` writes {masks}:
+`uint8`, {values}.
+`monai-supmix install O B` copies the weights into `models/`, so that the bundle predicts by itself.
+
+## Performance
+
+None is known: nothing has been trained yet. `evaluate` tells, on the test images alone.
+
+## Limits
+
+Settings were chosen by rules from the data, not searched for; the weights will know what the training images show, and
+nothing else. Before passing the bundle on, mind that `dataset_dir`, `datalist.json` and this page hold names of folders
+and cases.
+
+Licence: Apache-2.0 for configuration; the data's terms are their own.
+"""

@@ -1,0 +1,82 @@
+"""Editing a configuration so that a reader sees in a comparison of files what was edited, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from monai_supmix.errors import InputError
+
+_WIDTH = 117
+
+
+def put(config: dict[str, Any], key: str, value: Any, new: bool = False) -> None:
+    """Put a value in the place of an entry, which must be there: a template that changed is told, not missed.
+
+    Args:
+        config: the configuration, changed in place.
+        key: the entry, with ``#`` between its parts.
+        value: its new value.
+        new: the entry is a further argument of a component instead.
+
+    Raises:
+        InputError: the template has no such entry.
+
+    Example:
+        >>> config = {"network_def": {"in_channels": 3}}
+        >>> put(config, "network_def#in_channels", 1)
+        >>> config
+        {'network_def': {'in_channels': 1}}
+    """
+    *parts, last = key.split("#")
+    place = config
+    for part in parts:
+        place = place.get(part, {})
+    if (last in place) == new or (new and "_target_" not in place):
+        raise InputError(key, "is not where the shipped bundles had it", "install a matching version of monai-supmix")
+    place[last] = value
+
+
+def without(config: Mapping[str, Any], ids: Collection[str]) -> dict[str, Any]:
+    """Leave out top-level entries, and all entries that are references to them.
+
+    Example:
+        >>> without({"split": "a", "seed": 0, "settings": {"split": "@split", "seed": "@seed"}}, ["split"])
+        {'seed': 0, 'settings': {'seed': '@seed'}}
+    """
+    references = {f"@{id_}" for id_ in ids}
+
+    def clean(entry: Any) -> Any:
+        if isinstance(entry, Mapping):
+            return {k: clean(v) for k, v in entry.items() if not (isinstance(v, str) and v in references)}
+        if isinstance(entry, list):
+            return [clean(v) for v in entry if not (isinstance(v, str) and v in references)]
+        return entry
+
+    return clean({key: entry for key, entry in config.items() if key not in ids})
+
+
+def to_text(entry: Any, indent: int = 0, taken: int = 0) -> str:
+    r"""Write JSON as the shipped bundles have it: on one line what fits on one, four spaces a level.
+
+    Args:
+        entry: plain values.
+        indent: spaces that lines below the first begin with.
+        taken: width of what stands before the first line.
+
+    Example:
+        >>> print(to_text({"crop_size": [160, 160]}))
+        {
+            "crop_size": [160, 160]
+        }
+    """
+    flat = json.dumps(entry, ensure_ascii=False)
+    if not isinstance(entry, (dict, list)) or not entry or (indent and indent + taken + len(flat) + 1 <= _WIDTH):
+        return flat
+    inner = " " * (indent + 4)
+    if isinstance(entry, dict):
+        keys = [f"{json.dumps(key, ensure_ascii=False)}: " for key in entry]
+        lines = [key + to_text(value, indent + 4, len(key)) for key, value in zip(keys, entry.values(), strict=True)]
+        return "{\n" + ",\n".join(inner + line for line in lines) + "\n" + " " * indent + "}"
+    return "[\n" + ",\n".join(inner + to_text(value, indent + 4) for value in entry) + "\n" + " " * indent + "]"

@@ -1,0 +1,176 @@
+"""From a folder to a datalist: its layout, classes, patients and split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.data.datalist import SIDES, Datalist, build_datalist
+from monai_supmix.data.file_kinds import SUFFIXES
+from monai_supmix.data.folders import holds_pairs, pair_files, split_pairs
+from monai_supmix.data.listing import check_folder, find_data_folder, list_files, read_json, shorten
+from monai_supmix.data.nnunet import nnunet_datalist, read_class_names
+from monai_supmix.data.sides import group_by_pattern
+from monai_supmix.errors import InputError
+from monai_supmix.own_data.choice import Choice
+from monai_supmix.own_data.classes import names_from_values, safe_name
+from monai_supmix.own_data.patients import guess_patients
+
+_REMEDY = "give imagesTr and labelsTr (nnU-Net's layout), or images and labels with files of the same names"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds, told by names and label values alone.
+
+    Args:
+        root: the folder of the data.
+        layout: its layout in words.
+        datalist: all labelled training cases, all unlabelled ones, and the test.
+        channel: what dataset.json calls the image's channel, such as ``"CT"``; empty if it does not.
+        choices: classes, patients and split.
+    """
+
+    root: Path
+    layout: str
+    datalist: Datalist
+    channel: str
+    choices: list[Choice]
+
+
+def find_cases(
+    data: str | Path,
+    class_names: Sequence[str] | None = None,
+    group_pattern: str | None = None,
+    test_list: str | None = None,
+) -> Found:
+    """Make a datalist of a folder in nnU-Net's layout, or of one with ``images/`` and ``labels/``.
+
+    Args:
+        data: the folder, or one that holds it as its only such sub-folder.
+        class_names: names of the classes, over those of dataset.json.
+        group_pattern: regular expression that finds the patient in a case name, over any guess.
+        test_list: text file with the names of the test cases, over the layout's own test side.
+
+    Raises:
+        InputError: the layout is not known, something in it contradicts itself, or there are too few labels.
+    """
+    given = check_folder(data)
+    root = find_data_folder(given, lambda folder: _is_nnunet(folder) or holds_pairs(folder))
+    if root is None:
+        raise InputError(given, "is not laid out as a data set", _REMEDY)
+    root = root.resolve()
+    if _is_nnunet(root) and holds_pairs(root):
+        raise InputError(root, "holds both imagesTr and images", "keep one of the layouts")
+    record = read_json(root / "dataset.json") if (root / "dataset.json").exists() else {}
+    names, why = _classes(root, record, class_names)
+    make = _from_nnunet if _is_nnunet(root) else _from_pairs
+
+    given_test = _given_test(root, test_list)
+    guess: tuple[str, str] | None = None
+    notes: list[str] = []
+    if group_pattern is None and "patients" not in record:
+        guess, notes = _guess(make(root, record, names, None, test_list, []), fixed=given_test is not None)
+    datalist = make(root, record, names, guess[0] if guess else group_pattern, test_list, notes)
+
+    patients = "each image its own"
+    told = "nothing tells them apart: if one patient has several images, give --group_pattern"
+    if guess is not None:
+        patients, told = f"group_pattern {guess[0]}", guess[1]
+    elif group_pattern is not None:
+        patients, told = f"group_pattern {group_pattern}", "as asked for"
+    elif "patients" in record:
+        patients, told = "as listed", "dataset.json has a table of them"
+    choices = [
+        Choice("classes", ", ".join(f"{value} {name}" for value, name in enumerate(names)), why),
+        Choice("patients", patients, told),
+        _split(datalist, given_test),
+    ]
+    channels = record.get("channel_names") or record.get("modality") or {}
+    channel = str(channels.get("0", "")) if isinstance(channels, dict) else ""
+    return Found(root, "nnU-Net layout" if _is_nnunet(root) else "images/ and labels/", datalist, channel, choices)
+
+
+def _is_nnunet(folder: Path) -> bool:
+    return (folder / "imagesTr").is_dir()
+
+
+def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None) -> tuple[list[str], str]:
+    """Class names by the first that knows them: the user, dataset.json, the label files."""
+    listed = None
+    if record and ("labels" in record or _is_nnunet(root)):
+        listed = [safe_name(name) for name in read_class_names(record, root / "dataset.json")]
+    if given is not None:
+        if listed is not None and len(listed) != len(given):
+            problem = f"names {len(given)} classes, and {root / 'dataset.json'} has {len(listed)}"
+            raise InputError("--class_names", problem, "give as many, or leave it out")
+        return list(given), "as asked for"
+    if listed is not None:
+        return listed, "dataset.json names them"
+    folders = ("labelsTr", "labelsTs") if _is_nnunet(root) else ("labels",)
+    files = [path for name in folders for path in list_files(root / name, SUFFIXES).values()]
+    if not files:
+        raise InputError(root / folders[0], "holds no label file", "label some of the images")
+    names, why = names_from_values(files)
+    return names, f"{why}; --class_names gives them other names"
+
+
+def _from_nnunet(
+    root: Path,
+    record: dict[str, Any],
+    names: list[str],
+    group_pattern: str | None,
+    test_list: str | None,
+    notes: list[str],
+) -> Datalist:
+    return replace(nnunet_datalist(root, names, test_list, group_pattern, notes=notes), class_names=names)
+
+
+def _from_pairs(
+    root: Path,
+    record: dict[str, Any],
+    names: list[str],
+    group_pattern: str | None,
+    test_list: str | None,
+    notes: list[str],
+) -> Datalist:
+    items = pair_files(root)
+    notes = notes + group_by_pattern(items, group_pattern, record.get("patients"))
+    train, test, more = split_pairs(items, root, test_list)
+    return build_datalist(train, test, names, root, notes=[*notes, *more])
+
+
+def _guess(datalist: Datalist, fixed: bool) -> tuple[tuple[str, str] | None, list[str]]:
+    """Patients by the names of cases, with a note; a guess never stands over a split that somebody made."""
+    guess = guess_patients([item["case"] for side in SIDES for item in getattr(datalist, side)])
+    if guess is None:
+        return None, []
+    pattern, found = guess
+    train, test = (
+        {match.group(1) for item in items if (match := re.search(pattern, item["case"]))}
+        for items in ([*datalist.labeled, *datalist.unlabeled], datalist.test)
+    )
+    if fixed and (both := sorted(train & test)):
+        told = f"{found}, as if {len(both)} patients were on both sides of the split: {shorten(both)}"
+        return None, [f"{told}; if they are, the figures of the test are too good"]
+    return guess, [f"patients are taken from the names: {found}"]
+
+
+def _given_test(root: Path, test_list: str | None) -> str | None:
+    """What says which cases are the test; ``None`` if nothing does and they are drawn."""
+    if test_list is not None:
+        return f"{test_list} names the test cases"
+    if _is_nnunet(root):
+        return "labelsTs is the test" if list_files(root / "labelsTs", SUFFIXES) else None
+    lists = [*root.glob("train*.txt"), *root.glob("test*.txt")]
+    return f"as {' and '.join(path.name for path in lists)} say" if lists else None
+
+
+def _split(datalist: Datalist, given_test: str | None) -> Choice:
+    sides = {"labelled": datalist.labeled, "unlabelled": datalist.unlabeled, "test": datalist.test}
+    value = ", ".join(f"{len(items)} {side}" for side, items in sides.items())
+    drawn = "no test set is there: a fifth of the labelled patients is drawn for it, always the same"
+    return Choice("split", value, given_test or drawn)

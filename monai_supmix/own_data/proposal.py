@@ -1,0 +1,228 @@
+"""All settings of a bundle for somebody's own data, each with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from monai_supmix.bundle.find import find_bundle
+from monai_supmix.data.check import Problem, check_cases, first_problem
+from monai_supmix.data.datalist import Datalist
+from monai_supmix.data.listing import read_json
+from monai_supmix.data.planes import Axis
+from monai_supmix.errors import InputError
+from monai_supmix.own_data.choice import Choice
+from monai_supmix.own_data.facts import Facts, look_closer
+from monai_supmix.own_data.grid import grid_3d, memory_needed, propose_crop, propose_grid
+from monai_supmix.own_data.intensity import check_wanted, rule_for_pictures, rule_for_volumes
+from monai_supmix.own_data.layout import find_cases
+
+_TEMPLATES = {3: "chase_supmix", 1: "covid19_ct_supmix"}
+_ITERATIONS = 600  # what the shipped bundles train: 550 and 600, minutes on two cores
+_MUCH_MEMORY = 4.0  # gigabytes
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Settings for a data set.
+
+    Args:
+        name: name of the bundle.
+        root: folder of the data.
+        datalist: all labelled training cases, all unlabelled ones, and the test.
+        template: folder of the shipped bundle whose configuration is the base.
+        channels: channels of an image.
+        channel: what dataset.json calls the channel, or nothing.
+        pictures: whether images are pictures, not volumes.
+        intensity_settings: the intensity rule by what the input is.
+        intensity: what the input is, where the type of file does not tell.
+        working: the grid that the network works on.
+        working_3d: the grid for 3D networks; ``None`` where images are no volumes or have no axial planes.
+        axis: direction of the planes of volumes.
+        crop_size: of the training crops.
+        max_epochs: passes over the unlabelled images.
+        unlabeled_pool: ``"all"`` where there are too few images without a label.
+        choices: the same in words, with reasons.
+        lines: what the data set holds.
+        warnings: what to look at before training.
+    """
+
+    name: str
+    root: Path
+    datalist: Datalist
+    template: Path
+    channels: int
+    channel: str
+    pictures: bool
+    intensity_settings: dict[str, dict[str, Any]]
+    intensity: str | None
+    working: dict[str, Any]
+    working_3d: dict[str, Any] | None
+    axis: Axis
+    crop_size: list[int]
+    max_epochs: int
+    unlabeled_pool: str
+    choices: list[Choice]
+    lines: list[str]
+    warnings: list[str]
+
+
+class BrokenCasesError(InputError):
+    """Some cases cannot be used; the message is about the first.
+
+    Args:
+        problems: all that is wrong.
+    """
+
+    def __init__(self, problems: list[Problem]) -> None:
+        first = first_problem(problems)
+        super().__init__(first.subject, first.problem, first.remedy)
+        self.problems = problems
+
+
+def propose(
+    data: str | Path,
+    name: str,
+    class_names: Sequence[str] | None = None,
+    group_pattern: str | None = None,
+    test_list: str | None = None,
+    intensity: str | None = None,
+) -> Proposal:
+    """Look at a folder, check every file, and propose settings for a bundle.
+
+    Args:
+        data: folder in nnU-Net's layout, or with ``images/`` and ``labels/``; cases without a label are the
+            unlabelled pool.
+        name: name of the bundle.
+        class_names: names of the classes, background first, over those of dataset.json.
+        group_pattern: regular expression that finds the patient in a case name.
+        test_list: text file with the names of the test cases.
+        intensity: ``"hu"`` or ``"picture"`` to say what the values of volumes are.
+
+    Raises:
+        BrokenCasesError: files that cannot be used, or labels that do not fit their image.
+        InputError: the layout, the classes or the split cannot be made out.
+    """
+    check_wanted(intensity, pictures=False)
+    found = find_cases(data, class_names, group_pattern, test_list)
+    datalist = found.datalist
+    facts = Facts(datalist)
+    items = [*datalist.test, *datalist.labeled, *datalist.unlabeled]
+    bar = tqdm(items, "reading", leave=False, disable=None)  # on a terminal only
+    if problems := check_cases(bar, len(datalist.class_names), look=facts.look):
+        raise BrokenCasesError(problems)
+    channels, pictures = _one_kind(facts, found.root)
+    check_wanted(intensity, pictures)
+    if not facts.surveyor.counts["labeled"][1:].any():
+        problem = f"no labelled training image shows any of {', '.join(datalist.class_names[1:])}"
+        raise InputError(found.root, problem, "label some, or name other test cases with --test_list")
+
+    template = find_bundle(_TEMPLATES[channels])
+    settings = read_json(template / "configs" / "train.json")
+    axis = facts.axis()
+    views = facts.views(axis)
+    closer = look_closer(facts.telling_cases(datalist.labeled), len(datalist.class_names), axis)
+    if pictures:
+        rule = rule_for_pictures(facts.dark_surround)
+    else:
+        rule = rule_for_volumes(facts.lowest, closer.values, datalist.class_names, found.channel, intensity)
+    working, grid = propose_grid(views, closer.labels, len(datalist.class_names))
+    crop_size, crop = propose_crop(views, working, settings["crop_size"][0])
+    pool, pool_choice = _pool(datalist)
+    batches = settings["labeled_batch_size"], settings["unlabeled_batch_size"]
+    max_epochs, length = _length(datalist, pool, *batches)
+    whole = replace(datalist, unlabeled=[*datalist.unlabeled, *(datalist.labeled if pool == "all" else ())])
+    survey = facts.surveyor.report(whole)
+    memory = memory_needed(views, working, channels)
+    if memory > _MUCH_MEMORY:
+        survey.warnings.append(f"training keeps all images in memory, about {memory:.0f} GB: mind what there is")
+    return Proposal(
+        name=name,
+        root=found.root,
+        datalist=datalist,
+        template=template,
+        channels=channels,
+        channel=found.channel,
+        pictures=pictures,
+        intensity_settings=rule.settings,
+        intensity=rule.intensity,
+        working=working,
+        working_3d=grid_3d(facts.views("axial")) if facts.all_have("axial") else None,
+        axis=axis,
+        crop_size=crop_size,
+        max_epochs=max_epochs,
+        unlabeled_pool=pool,
+        choices=[
+            *found.choices,
+            _background(facts, datalist),
+            pool_choice,
+            _template_choice(template.name, channels),
+            *([] if pictures else [_axis_choice(axis)]),
+            rule.choice,
+            grid,
+            crop,
+            length,
+        ],
+        lines=[f"{found.root}: {found.layout}", *datalist.describe(), *survey.lines],
+        warnings=survey.warnings,
+    )
+
+
+def _one_kind(facts: Facts, root: Path) -> tuple[int, bool]:
+    """Channels of all images, and whether they are pictures."""
+    total = sum(facts.channels.values())
+    if 0 < facts.pictures < total:
+        problem = f"holds {facts.pictures} pictures and {total - facts.pictures} volumes"
+        raise InputError(root, problem, "keep one kind in one data set")
+    if len(facts.channels) > 1:
+        told = " and ".join(f"{count} images of {channels} channels" for channels, count in facts.channels.items())
+        raise InputError(root, f"holds {told.replace('1 channels', '1 channel')}", "save all in grey or all in colour")
+    (channels,) = facts.channels
+    if channels not in _TEMPLATES:
+        raise InputError(root, f"holds images of {channels} channels", "give grey or colour images")
+    return channels, facts.pictures == total
+
+
+def _background(facts: Facts, datalist: Datalist) -> Choice:
+    counts = facts.surveyor.counts["labeled"]
+    why = f"value 0, {100 * counts[0] / counts.sum():.3g} % of the labelled pixels; SupMix never pastes it"
+    return Choice("background", datalist.class_names[0], why)
+
+
+def _pool(datalist: Datalist) -> tuple[str, Choice]:
+    unlabeled, labeled = len(datalist.unlabeled), len(datalist.labeled)
+    if unlabeled >= labeled:
+        value, why = f"the {unlabeled} images without a label", "they are as many as the labelled ones, or more"
+        return "rest", Choice("unlabelled", value, why)
+    value = f"all {unlabeled + labeled} training images, the labelled ones once more without their labels"
+    why = f"{unlabeled or 'no'} images are without a label, fewer than the labelled ones"
+    return "all", Choice("unlabelled", value, why)
+
+
+def _length(datalist: Datalist, pool: str, labeled_batch: int, unlabeled_batch: int) -> tuple[int, Choice]:
+    """Epochs that make up the usual number of iterations."""
+    size = len(datalist.unlabeled) + (len(datalist.labeled) if pool == "all" else 0)
+    per_epoch = math.ceil(size / unlabeled_batch)
+    epochs = max(1, round(_ITERATIONS / per_epoch))
+    batches = f"batches of {labeled_batch} labelled and {unlabeled_batch} unlabelled images"
+    value = f"{epochs} epochs of {per_epoch} iterations, {batches}"
+    return epochs, Choice("training", value, f"about {_ITERATIONS} iterations: minutes on a CPU")
+
+
+def _template_choice(name: str, channels: int) -> Choice:
+    if channels == 3:
+        why = "in colour: strong views change brightness, contrast, hue, saturation and focus; crops are turned any way"
+    else:
+        why = "grey: strong views change brightness, contrast, gamma, noise and focus; crops are turned a little"
+    return Choice("template", name, f"images are {why}")
+
+
+def _axis_choice(axis: Axis) -> Choice:
+    if axis == "axial":
+        return Choice("planes", axis, "as usual: voxels of most volumes are not much thicker in another direction")
+    return Choice("planes", axis, "voxels of most volumes are thickest this way: they were acquired as such slices")

@@ -1,0 +1,121 @@
+"""The command that writes a bundle for a user's own data."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_supmix.own_data.template import DATALIST_NAME
+from tests.own_data.folders import write_pair
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Four labelled grey pictures of two classes, and one without a label."""
+    rng = np.random.default_rng(0)
+    for name in "abcd":
+        write_pair(tmp_path / "data", name, rng.integers(0, 255, (40, 40)), np.eye(40))
+    write_pair(tmp_path / "data", "e", rng.integers(0, 255, (40, 40)))
+    return tmp_path / "data"
+
+
+def test_it_tells_what_it_proposes_and_the_front_takes_the_bundle(front, pairs):
+    ended = front("new", pairs, "--output-dir", "mine", "--class-names", "none, thin line", "--name", "lines")
+    assert ended.status == 0, ended.err
+    for text in ("0 none, 1 thin_line", "because: as asked for", "labelled 3", "working grid", "crop", "written: "):
+        assert text in ended.out, text
+    assert "predict mine IMAGES" in ended.out
+    checked = front("check", "mine")
+    assert checked.status == 0, checked.err
+    assert "cases are fit for use" in checked.out
+    assert front("audit", "mine").status == 0
+    assert "lines" in json.loads(Path("mine/configs/metadata.json").read_text())["task"]
+    quick = ["--max_iterations", 1, "--network_def#features", "[4, 4, 4, 4, 4, 4]", "--device", "cpu"]
+    assert front("run", "mine", "train", "--method", "supervised", "--output_dir", "out", *quick).status == 0
+    tiny = quick[2:]
+    assert front("run", "mine", "evaluate", "--output_dir", "out", *tiny).status == 0
+    masks = front("predict", "mine", pairs / "images" / "e.png", "--output_dir", "out", *tiny)
+    assert masks.status == 0, masks.err
+    assert set(np.unique(Image.open("out/e_seg.png"))) <= {0, 1}
+
+
+def bare(data):
+    for path in (data / "labels").iterdir():
+        path.unlink()
+
+
+def orphan(data):
+    (data / "labels" / "a.png").rename(data / "labels" / "z.png")
+
+
+def one_label(data):
+    for name in "bcd":
+        (data / "labels" / f"{name}.png").unlink()
+
+
+def other_size(data):
+    Image.fromarray(np.eye(41, dtype=np.uint8)).save(data / "labels" / "b.png")
+
+
+def far_value(data):
+    Image.fromarray(7 * np.eye(40, dtype=np.uint8)).save(data / "labels" / "b.png")
+
+
+def unknown_value(data):
+    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "line": 1}}))
+    Image.fromarray(2 * np.eye(40, dtype=np.uint8)).save(data / "labels" / "b.png")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (bare, "labels: holds no label file: label some"),
+        (orphan, "1 label files have no image: z"),
+        (one_label, "has no test set, and 1 groups (patients) with labels"),
+        (other_size, "b.png: has the shape 41 x 41, its image"),
+        (far_value, "b.png: holds the label value 7, and all label files hold 0, 1 and 7"),
+        (unknown_value, "b.png: holds label values that are no class: 2: use 0 to 1"),
+    ],
+)
+def test_mistakes_in_the_data(refused, pairs, damage, says):
+    damage(pairs)
+    refused("new", pairs, "--output_dir", "mine", says=says)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "the following arguments are required: --output_dir"),
+        (["--output_dir", "."], ".: exists: choose another output_dir"),
+        (["--output_dir", "mine", "--class_names", "one"], "give two or more different names"),
+        (["--output_dir", "mine", "--intensity", "hu"], "and the images are pictures"),
+        (["--output_dir", "mine", "--intensity", "mr"], "--intensity: is 'mr'"),
+        (["--output_dir", "mine", "--group_pattern", "("], "is no regular expression"),
+        (["--output_dir", "mine", "--test_list", "none.txt"], "none.txt: does not exist"),
+        (["--output_dir", "mine", "--max_epochs", "3"], "--max_epochs: is no option here"),
+    ],
+)
+def test_mistakes_on_the_command_line(refused, pairs, options, says):
+    refused("new", pairs, *options, says=says)
+
+
+def test_a_folder_that_is_not_there(refused, tmp_path):
+    refused("new", tmp_path / "none", "--output_dir", "mine", says="none: does not exist")
+
+
+def test_folders_may_have_names_that_mean_something_to_monai(front, pairs, tmp_path):
+    data = pairs.rename(tmp_path / "my#data $1 @seed %x")
+    assert front("new", data, "--output_dir", "run#2").status == 0
+    assert front("check", "run#2").status == 0
+
+
+def test_a_bundle_can_move_and_its_data_too(front, pairs, tmp_path):
+    assert front("new", pairs, "--output_dir", "mine").status == 0
+    moved = pairs.rename(tmp_path / "moved")
+    refused = front("check", "mine")
+    assert refused.status == 2 and "set dataset_dir" in refused.err
+    assert DATALIST_NAME in [path.name for path in (tmp_path / "here" / "mine").iterdir()]
+    (tmp_path / "here" / "mine").rename(tmp_path / "yours")
+    assert front("check", tmp_path / "yours", "--dataset_dir", moved).status == 0

@@ -1,0 +1,83 @@
+"""Written bundles are complete: they train, evaluate, predict and pass MONAI's verification as they are."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from monai.bundle import verify_metadata, verify_net_in_out
+
+from monai_supmix.bundle.audit import audit_bundle
+from monai_supmix.data.datalist import Datalist
+from monai_supmix.errors import InputError
+from monai_supmix.own_data import write_bundle
+from monai_supmix.weights import load_weights
+from tests.bundles.workflows import DATA, TINY, workflow
+
+KINDS = ("volumes", "grey", "colour")
+SMALL = {key: value for key, value in TINY.items() if key != "discriminator_widths"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_trains_evaluates_and_predicts_unchanged(kind, bundles, proposals, tmp_path):
+    """But for what makes a test quick: a tiny network and two iterations."""
+    flows = {}
+    for name in ("train", "evaluate", "inference"):
+        quick = {**TINY, "max_iterations": 2} if name == "train" else SMALL
+        flow = flows[name] = workflow(bundles[kind], name, output_dir=str(tmp_path / "out"), **quick)
+        flow.initialize()
+        assert flow.check_properties() == []
+        flow.run()
+    _, record = load_weights(tmp_path / "out" / "model.pt")
+    names = proposals[kind].datalist.class_names
+    assert record["class_names"] == names
+    assert record["intensity"] == proposals[kind].intensity_settings
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(metrics["classes"]) == names
+    assert metrics["num_images"] == len(proposals[kind].datalist.test)
+    assert metrics["notes"] == proposals[kind].datalist.notes
+    masks = list((tmp_path / "out").glob("*_seg.nii.gz" if kind == "volumes" else "*_seg.png"))
+    assert len(masks) == {"volumes": 1, "grey": 12, "colour": 8}[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_passes_verification(kind, bundles, tmp_path):
+    configs = bundles[kind] / "configs"
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(configs / "metadata.json"),
+        config_file=str(configs / "inference.json"),
+    )
+    if DATA is None:
+        pytest.skip("SUPMIX_DATA is unset: MONAI's schema is beside the real data")
+    schema = next((Path(DATA).parent / "schema").glob("meta_schema_*.json"))
+    copy = shutil.copy(schema, tmp_path)
+    verify_metadata(meta_file=str(configs / "metadata.json"), filepath=str(copy))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_complete_and_holds_no_code(kind, bundles, proposals):
+    bundle = bundles[kind]
+    for name in ("LICENSE", "docs/README.md", "docs/data_license.txt", "configs/logging.conf"):
+        assert (bundle / name).stat().st_size
+    findings = audit_bundle(bundle)
+    assert len(findings) > 100 and not [finding for finding in findings if finding.problem]
+    assert Datalist.from_json(bundle / "datalist.json", proposals[kind].root) == proposals[kind].datalist
+    card = (bundle / "docs" / "README.md").read_text()
+    assert not re.search(r"\{\w*\}", card)
+    for choice in proposals[kind].choices:
+        assert choice.why.replace("|", "\\|") in card
+
+
+def test_it_appears_whole_or_not_at_all(proposals, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        write_bundle(proposals["colour"], tmp_path / "a" / "b" / "bundle")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(InputError, match="exists: choose another output_dir"):
+        write_bundle(proposals["colour"], tmp_path / "bundle")

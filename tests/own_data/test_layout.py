@@ -1,0 +1,119 @@
+"""What is read off a folder's names and label values: classes, patients, split."""
+
+import json
+
+import numpy as np
+import pytest
+
+from monai_supmix.errors import InputError
+from monai_supmix.own_data.layout import find_cases
+from monai_supmix.own_data.patients import guess_patients
+from tests.own_data.folders import write_pair
+
+BLANK = np.arange(64).reshape(8, 8)
+
+
+def write_pairs(folder, labels, bare=()):
+    for number, (name, values) in enumerate(labels.items()):
+        label = np.zeros((8, 8))
+        label.flat[: len(values)] = values
+        write_pair(folder, name, BLANK + number, label)
+    for number, name in enumerate(bare):
+        write_pair(folder, name, BLANK + 100 + number)
+    return folder
+
+
+def test_nnunet_layout(data):
+    found = find_cases(data["volumes"])
+    assert (len(found.datalist.labeled), len(found.datalist.unlabeled), len(found.datalist.test)) == (2, 2, 1)
+    assert found.datalist.class_names == ["background", "ground_glass", "consolidation", "pleural_effusion"]
+    assert {item["group"] for item in found.datalist.test} == {"patient_005"}
+    assert found.channel == "CT"
+    assert find_cases(data["volumes"], class_names=list("abcd")).datalist.class_names == list("abcd")
+
+
+def test_slices_of_a_volume_stay_on_one_side(data):
+    """The test is drawn over volumes, not over slices, although nothing but names tells them apart."""
+    datalist = find_cases(data["grey"]).datalist
+    assert datalist.class_names[1] == "ground_glass"
+    assert len(datalist.test) == len(datalist.labeled) == 3
+    test, train = ({item["case"][:9] for item in side} for side in (datalist.test, datalist.labeled))
+    assert len(test) == 1 and not test & train
+    assert any("taken from the names" in note for note in datalist.notes)
+    alone = find_cases(data["grey"], group_pattern=".+").datalist
+    assert len({item["group"] for item in (*alone.test, *alone.labeled, *alone.unlabeled)}) == 12
+
+
+def test_pairs_with_a_list_and_with_a_table_of_patients(data, tmp_path):
+    root = write_pairs(tmp_path / "here" / "data", {"a": [1], "b": [2], "c": [1, 2]}, bare=["d"])
+    drawn = find_cases(tmp_path / "here").datalist
+    assert (len(drawn.labeled), len(drawn.unlabeled), len(drawn.test)) == (2, 1, 1)
+    (root / "names.txt").write_text("b\nc\n")
+    named = find_cases(root, test_list=str(root / "names.txt"))
+    assert [item["case"] for item in named.datalist.test] == ["b", "c"]
+    (root / "dataset.json").write_text(json.dumps({"patients": {"a": "1", "b": "2", "c": "2", "d": "3"}}))
+    listed = find_cases(root).datalist
+    assert [item["group"] for item in listed.labeled + listed.unlabeled + listed.test].count("2") in (0, 2)
+    (root / "test.txt").write_text("a\n")
+    assert [item["case"] for item in find_cases(root).datalist.test] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([[0, 1], [1]], ["background", "label_1"]),
+        ([[0, 255], [255]], ["background", "label_1"]),
+        ([[0, 1], [255]], ["background", "label_1"]),
+        ([[1], [2]], ["background", "label_1", "label_2"]),
+    ],
+)
+def test_classes_from_label_values(values, names, tmp_path):
+    root = write_pairs(tmp_path / "data", dict(zip("ab", values, strict=True)))
+    assert find_cases(root).datalist.class_names == names
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([[1], [3]], r"b.png: holds the label value 3, and all label files hold 0, 1 and 3: number the classes"),
+        ([[1, 255], [2]], "holds the label value 255"),
+        ([[0], [0]], "holds label files that are 0 everywhere"),
+    ],
+)
+def test_values_that_are_no_classes(values, says, tmp_path):
+    root = write_pairs(tmp_path / "data", dict(zip("ab", values, strict=True)))
+    with pytest.raises(InputError, match=says):
+        find_cases(root)
+
+
+def test_class_names_make_gaps_plain(tmp_path):
+    root = write_pairs(tmp_path / "data", {"a": [1], "b": [3]})
+    assert find_cases(root, class_names=list("wxyz")).datalist.class_names == list("wxyz")
+
+
+def test_folders_of_no_known_or_of_two_layouts(data, tmp_path):
+    with pytest.raises(InputError, match="is not laid out as a data set: give imagesTr and labelsTr"):
+        find_cases(tmp_path)
+    root = write_pairs(tmp_path / "data", {"a": [1], "b": [1]})
+    (root / "imagesTr").mkdir()
+    with pytest.raises(InputError, match="holds both imagesTr and images"):
+        find_cases(root)
+
+
+def test_a_guess_does_not_stand_over_a_split_that_is_given(tmp_path):
+    root = write_pairs(tmp_path / "data", {name: [1] for name in ("a_left", "a_right", "b_left", "b_right")})
+    drawn = find_cases(root).datalist
+    assert {item["group"] for item in drawn.test} in ({"a"}, {"b"})
+    (root / "test.txt").write_text("a_left\n")
+    datalist = find_cases(root).datalist
+    assert [item["case"] for item in datalist.test] == ["a_left"]
+    assert any("as if 1 patients were on both sides of the split: a" in note for note in datalist.notes)
+    with pytest.raises(InputError, match="on two sides of the split"):
+        find_cases(root, group_pattern="^(.)_")
+
+
+def test_names_that_tell_nothing_are_left_alone():
+    for names in (["a", "b"], ["case_001", "case_002"], ["sub-l", "sub-r"], ["eye_l", "eye_r"]):
+        assert guess_patients(names) is None
+    pattern, _ = guess_patients(["Image_01L", "Image_01R", "Image_02L"])
+    assert pattern

@@ -1,0 +1,133 @@
+"""Settings that are read off the images."""
+
+import json
+import math
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_supmix.errors import InputError
+from monai_supmix.own_data import BrokenCasesError, propose
+from monai_supmix.own_data.facts import View
+from monai_supmix.own_data.grid import grid_of_side, kept_dice, memory_needed, propose_crop, propose_grid
+from monai_supmix.own_data.intensity import rule_for_volumes
+from tests.own_data.folders import write_pair
+
+
+def why(proposal, subject):
+    (choice,) = (choice for choice in proposal.choices if choice.subject == subject)
+    return choice
+
+
+def test_each_kind_gets_the_template_and_rule_that_suit_it(proposals):
+    volumes, grey, colour = (proposals[kind] for kind in ("volumes", "grey", "colour"))
+    assert volumes.template == grey.template and volumes.template.name == "covid19_ct_supmix"
+    assert colour.template.name == "chase_supmix"
+    assert (volumes.channels, grey.channels, colour.channels) == (1, 1, 3)
+    assert set(volumes.intensity_settings) == {"hu"} and set(grey.intensity_settings) == {"picture"}
+    assert colour.intensity_settings == {"picture": {"rule": "field_of_view_scale"}}
+    assert volumes.intensity_settings["hu"]["low"] == -1250, "ground glass lies in the lung window"
+    assert volumes.working == {"spacing": [5.0, 5.0]}
+    assert volumes.working_3d == {"spacing": [20.0, 5.0, 5.0]}, "planes, rows, columns"
+    assert grey.working_3d is colour.working_3d is None
+    assert grey.working == colour.working == {}, "pictures this small stay as they are"
+
+
+def test_labelled_images_join_a_pool_that_is_smaller_than_they_are(proposals):
+    assert proposals["volumes"].unlabeled_pool == "rest"
+    colour = proposals["colour"]
+    assert len(colour.datalist.unlabeled) == 2 and len(colour.datalist.labeled) == 4
+    assert colour.unlabeled_pool == "all"
+    assert not any("only supervised" in warning for warning in colour.warnings)
+    batch = json.loads((colour.template / "configs" / "train.json").read_text())["unlabeled_batch_size"]
+    assert colour.max_epochs == 600 / math.ceil(6 / batch)
+
+
+def test_a_class_that_no_labelled_image_shows_is_told(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "abcd":
+        write_pair(tmp_path / "data", name, rng.integers(0, 255, (40, 40)), np.eye(40))
+    proposal = propose(tmp_path / "data", "x", class_names=["none", "line", "never"])
+    assert "no labelled image shows never" in proposal.warnings
+    with pytest.raises(InputError, match="no labelled training image shows any of"):
+        for name in "abcd":
+            write_pair(tmp_path / "data", name, rng.integers(0, 255, (40, 40)), np.zeros((40, 40)))
+        propose(tmp_path / "data", "x", class_names=["none", "line", "never"])
+
+
+def test_all_broken_cases_are_told_at_once(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "abcd":
+        write_pair(tmp_path, name, rng.integers(0, 255, (8, 8)), np.eye(8))
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / "labels" / "b.png")
+    (tmp_path / "images" / "c.png").write_bytes(b"")
+    (tmp_path / "images" / "d.png").write_bytes((tmp_path / "images" / "a.png").read_bytes())
+    with pytest.raises(BrokenCasesError, match="the first of 3 problems") as caught:
+        propose(tmp_path, "x")
+    assert {problem.case for problem in caught.value.problems} <= set("abcd")
+
+
+def test_kinds_and_channels_are_not_mixed(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        write_pair(tmp_path, name, rng.integers(0, 255, (8, 8)), np.eye(8))
+    write_pair(tmp_path, "c", rng.integers(0, 255, (8, 8, 3)))
+    with pytest.raises(InputError, match=r"images of 1 channel.*: save all in grey or all in colour"):
+        propose(tmp_path, "x")
+    (tmp_path / "images" / "c.png").unlink()
+    for kind in ("images", "labels"):
+        volume = rng.integers(0, 2, (8, 8, 2)).astype(np.int16)
+        nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / kind / "d.nii.gz")
+    (tmp_path / "labels" / "c.png").unlink()
+    with pytest.raises(InputError, match="holds 2 pictures and 1 volumes: keep one kind"):
+        propose(tmp_path, "x")
+
+
+def test_volumes_without_hounsfield_units_and_with_thick_sagittal_slices(tmp_path):
+    rng = np.random.default_rng(0)
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    for name in "abc":
+        values = rng.integers(0, 900, (5, 40, 48)).astype(np.int16)
+        for kind, array in (("images", values), ("labels", (values > 800).astype(np.int16))):
+            nib.save(nib.Nifti1Image(array, np.diag([4.0, 1.0, 1.0, 1.0])), tmp_path / kind / f"{name}.nii.gz")
+    proposal = propose(tmp_path, "x")
+    assert (proposal.intensity, proposal.axis) == ("picture", "sagittal")
+    assert set(proposal.intensity_settings) == {"picture"}
+    assert proposal.working == {"spacing": [1.0, 1.0]}
+    assert proposal.crop_size == [32, 32]
+    assert "48 x 40" in why(proposal, "working grid").value, "rows run from head to feet"
+    assert propose(tmp_path, "x", intensity="hu").intensity_settings["hu"]["rule"] == "hu_window"
+
+
+def test_windows_hold_the_foreground():
+    names = ["background", "organ"]
+    for centre, low, high in ((60, -160, 240), (-600, -1250, 250), (500, -500, 1300), (2000, -1024, 3071)):
+        values = {0: np.array([-1000.0]), 1: np.linspace(centre - 60, centre + 60, 100)}
+        rule = rule_for_volumes([-1024.0], values, names)
+        assert rule.settings == {"hu": {"rule": "hu_window", "low": low, "high": high}}
+    assert rule_for_volumes([-200.0], values, names).intensity == "picture"
+    assert rule_for_volumes([-200.0], values, names, channel="CT").intensity is None
+
+
+def test_fine_structures_ask_for_a_finer_grid():
+    views = [View(1, (1000, 800))]
+    blob, line = np.zeros((2, 1000, 800), np.uint8)
+    blob[300:700, 200:600] = 1
+    line[:] = np.arange(800) % 40 < 14
+    coarse, fine = (propose_grid(views, [(label, None)], 2)[0]["scale"] for label in (blob, line))
+    assert coarse == 0.256 < fine < 1
+    assert kept_dice([(line, None)], {"scale": fine}, 2) >= 0.97 > kept_dice([(line, None)], {"scale": coarse}, 2)
+
+
+def test_grids_of_volumes_and_of_pictures_of_many_sizes():
+    assert grid_of_side([View(9, (512, 512), (0.5, 0.5)), View(9, (512, 512), (1.0, 1.0))], 192) == {
+        "spacing": [2.0, 2.0]
+    }
+    assert grid_of_side([View(9, (100, 100), (3.0, 3.0))], 192) == {"spacing": [3.0, 3.0]}, "never enlarged"
+    assert grid_of_side([View(1, (100, 90))], 192) == {}
+    assert propose_crop([View(1, (20, 20))], {}, 160)[0] == [32, 32]
+    assert propose_crop([View(1, (700, 700))], {"scale": 0.5}, 160)[0] == [160, 160]
+    assert memory_needed([View(1000, (1000, 1000))], {"scale": 0.5}, 3) == pytest.approx(1.75)
