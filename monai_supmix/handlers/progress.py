@@ -20,15 +20,15 @@ from monai_supmix.handlers.history import TrainingHistory
 
 logger = logging.getLogger(__name__)
 
-_BAR = "{desc} {percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_BAR = "{desc} {percentage:3.0f}%|{bar:8}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class TrainingProgress:
     """Shows epoch, iteration, loss and its terms, confidence coverage, validation IoU and the time left.
 
-    On a terminal this is one bar; log lines appear above it. Elsewhere it is a line in the log for each row
-    of the history. Figures are those of the history's newest row, so following a training does not make a GPU
-    wait. Under several processes the first one shows it.
+    On a terminal this is a bar and, below it, the terms of the loss; log lines appear above. Elsewhere it is a line in
+    the log for each row of the history. Figures are those of the history's newest row, so following a training does
+    not make a GPU wait. Under several processes the first one shows it.
 
     Args:
         history: collects the figures; attach it to the engine before this.
@@ -45,12 +45,13 @@ class TrainingProgress:
         >>> TrainingProgress(history, total_iterations=4, stream=screen).attach(engine)
         >>> _ = engine.run(range(2), max_epochs=2)
         >>> screen.getvalue().splitlines()[-1].split("[")[0]
-        'epoch 2/2 100%|############| 4/4 '
+        'epoch 2/2 100%|########| 4/4 '
     """
 
     def __init__(self, history: TrainingHistory, total_iterations: int, stream: TextIO | None = None) -> None:
         self.history, self.total_iterations, self.stream = history, total_iterations, stream
         self._bar: tqdm | None = None
+        self._terms: tqdm | None = None
         self._open = contextlib.ExitStack()
         self._shown = self._first = 0
         self._started = 0.0
@@ -71,16 +72,15 @@ class TrainingProgress:
         if not _can_draw(stream):
             return
         self._open.enter_context(logging_redirect_tqdm())
-        self._bar = self._open.enter_context(
-            tqdm(
-                total=self.total_iterations,
-                initial=self._first,
-                desc=self._epoch(engine),
-                file=stream,
-                dynamic_ncols=True,
-                bar_format=_BAR,
-                ascii=None if (getattr(stream, "encoding", None) or "").lower().startswith("utf") else " #",
-            )
+        self._bar = tqdm(
+            total=self.total_iterations,
+            initial=self._first,
+            desc=self._epoch(engine),
+            file=stream,
+            dynamic_ncols=True,
+            position=0,
+            bar_format=_BAR,
+            ascii=None if (getattr(stream, "encoding", None) or "").lower().startswith("utf") else " #",
         )
 
     def _step(self, engine: Engine) -> None:
@@ -93,10 +93,17 @@ class TrainingProgress:
     def _show(self, engine: Engine) -> None:
         self._shown = len(self.history.rows)
         validations = self.history.validation_rows
-        text = progress_text(self.history.rows[-1], validations[-1] if validations else None)
+        row, validation = self.history.rows[-1], validations[-1] if validations else None
         if self._bar is not None:
-            self._bar.set_postfix_str(text)
+            self._bar.set_postfix_str(progress_figures(row, validation))
+            if terms := progress_terms(row):
+                if self._terms is None:
+                    self._terms = tqdm(
+                        total=0, file=self._bar.fp, dynamic_ncols=True, position=1, bar_format="{desc}", leave=True
+                    )
+                self._terms.set_description_str(f"  {terms}")
             return
+        text = "; ".join(part for part in (progress_figures(row, validation), progress_terms(row)) if part)
         iteration = engine.state.iteration
         seconds = (time.monotonic() - self._started) / max(1, iteration - self._first)
         left = tqdm.format_interval(math.ceil(seconds * max(0, self.total_iterations - iteration)))
@@ -111,12 +118,17 @@ class TrainingProgress:
     def _finish(self, engine: Engine) -> None:
         if len(self.history.rows) > self._shown:
             self._show(engine)
+        self._close()
+
+    def _close(self) -> None:
+        for bar in (self._bar, self._terms):  # in this order they stay on the screen in this order
+            if bar is not None:
+                bar.close()
+        self._bar = self._terms = None
         self._open.close()
-        self._bar = None
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
-        self._open.close()
-        self._bar = None
+        self._close()
         # Ignite takes an error for handled once its handlers return: the last of them raises it again.
         if engine._event_handlers[Events.EXCEPTION_RAISED][-1][0] == self._fail:
             raise error
@@ -132,30 +144,34 @@ def _can_draw(stream: TextIO) -> bool:
         return True
 
 
-def progress_text(row: Mapping[str, Any], validation: Mapping[str, Any] | None = None) -> str:
-    """The figures of a row of the history in one line.
+def progress_figures(row: Mapping[str, Any], validation: Mapping[str, Any] | None = None) -> str:
+    """The figures of a row of the history in a few words.
 
     Args:
         row: a row of :class:`monai_supmix.handlers.TrainingHistory`.
         validation: the newest of its validation rows.
 
     Returns:
-        loss, share of confident pixels, validation IoU and the terms of the loss, as far as there are; what
-        matters most comes first, for a narrow terminal cuts the end off.
+        loss, share of confident pixels and validation IoU, as far as there are.
 
     Example:
-        >>> row = {"iteration": 10, "loss": 0.5, "loss_supervised": 0.75, "confidence_coverage": 0.834}
-        >>> progress_text(row, {"mean_iou": 0.6123})
-        'loss 0.500, confident 83 %, validation IoU 0.612; supervised 0.750'
+        >>> progress_figures({"iteration": 10, "loss": 0.5, "confidence_coverage": 0.834}, {"mean_iou": 0.6123})
+        'loss 0.500, confident 83 %, validation IoU 0.612'
     """
     figures = [f"loss {row['loss']:.3f}"] if "loss" in row else []
     if "confidence_coverage" in row:
         figures.append(f"confident {100 * row['confidence_coverage']:.0f} %")
     if validation and "mean_iou" in validation:
         figures.append(f"validation IoU {validation['mean_iou']:.3f}")
-    terms = [
-        f"{name.removeprefix('loss_').replace('_', ' ')} {value:.3f}"
-        for name, value in row.items()
-        if name.startswith("loss_")
-    ]
-    return "; ".join(", ".join(part) for part in (figures, terms) if part)
+    return ", ".join(figures)
+
+
+def progress_terms(row: Mapping[str, Any]) -> str:
+    """The terms of the loss in a row of the history.
+
+    Example:
+        >>> progress_terms({"iteration": 10, "loss": 0.5, "loss_supervised": 0.75, "loss_strong_1": 0.1})
+        'supervised 0.750, strong 1 0.100'
+    """
+    terms = {name.removeprefix("loss_"): value for name, value in row.items() if name.startswith("loss_")}
+    return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in terms.items())

@@ -90,7 +90,8 @@ class PseudoLabelMonitor:
         engine.state.metrics.update({f"hidden_truth_{name}": value for name, value in row.items()})
         right = f", {100 * row['precision']:.1f} % of them right" if "precision" in row else ""
         told = f"{100 * row['coverage']:.1f} % of the pixels are confident{right}"
-        logger.info("pseudo-labels of %d unlabelled cases with hidden truth: %s", len(self._samples), told)
+        cases = f"{len(self._samples)} unlabelled case{'s' * (len(self._samples) != 1)}"
+        logger.info("pseudo-labels of %s with hidden truth: %s", cases, told)
 
     def _load(self) -> list[tuple[Tensor, Tensor]]:
         """Images and truth; a case that cannot be read is left out, for training does not need its truth."""

@@ -11,7 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_supmix.handlers import Preemption, TrainingHistory, TrainingProgress
-from monai_supmix.handlers.progress import progress_text
+from monai_supmix.handlers.progress import progress_figures, progress_terms
 
 
 class Terminal(io.StringIO):
@@ -68,15 +68,50 @@ def test_time_left_follows_from_the_iterations_of_this_session(caplog, monkeypat
     assert [line.rsplit(", ", 1)[1] for line in lines(caplog)] == ["00:04 left", "00:00 left"]
 
 
-def test_one_bar_on_a_terminal(caplog):
+def seen(text, height=40):
+    """What a terminal shows of a text with carriage returns and steps up: its lines, without empty ones."""
+    rows, row, column = [""] * height, 0, 0
+    for part in re.findall(r"\x1b\[A|\r|\n|[^\x1b\r\n]+", text):
+        if part == "\x1b[A":
+            row -= 1
+        elif part == "\n":
+            row, column = row + 1, 0
+        elif part == "\r":
+            column = 0
+        else:
+            rows[row] = rows[row][:column].ljust(column) + part + rows[row][column + len(part) :]
+            column += len(part)
+    return [line.rstrip() for line in rows if line.strip()]
+
+
+def test_one_bar_on_a_terminal_with_the_terms_below(caplog):
     screen = Terminal()
     follow(screen)[1]()
-    last = re.split(r"[\r\n]", screen.getvalue().strip())[-1]
-    assert last.startswith("epoch 3/3 100%|")
-    assert "12/12" in last
-    assert "loss 2.000, confident 25 %; strong 1 1.000" in last
+    bar, terms = seen(screen.getvalue())
+    assert bar.startswith("epoch 3/3 100%|########| 12/12 [")
+    assert bar.endswith(", loss 2.000, confident 25 %]")
+    assert terms == "  strong 1 1.000"
     assert screen.getvalue().endswith("\n")
     assert lines(caplog) == []
+
+
+def test_log_lines_stand_above_the_bar():
+    def process(engine, batch):
+        if engine.state.iteration in (4, 9):
+            logging.getLogger("somebody").warning("a word at %d", engine.state.iteration)
+        return step(engine, batch)
+
+    screen = Terminal()
+    handler = logging.StreamHandler(screen)
+    logging.getLogger().addHandler(handler)
+    try:
+        with contextlib.redirect_stderr(screen):
+            follow(None, process)[1]()
+    finally:
+        logging.getLogger().removeHandler(handler)
+    shown = [line for line in seen(screen.getvalue()) if not line.startswith(("Engine", "Epoch["))]
+    assert shown[:2] == ["a word at 4", "a word at 9"]
+    assert [line.split()[0] for line in shown[2:]] == ["epoch", "strong"]
 
 
 def read_all(terminal):
@@ -183,6 +218,10 @@ def test_no_value_is_read_from_the_device_between_rows(monkeypatch):
     run()
 
 
-def test_a_row_without_a_loss_makes_a_line_too():
-    assert progress_text({"iteration": 1}) == ""
-    assert progress_text({"loss": 1.0}) == "loss 1.000"
+def test_a_row_without_a_loss_is_no_trouble(caplog):
+    assert progress_figures({"iteration": 1}) == progress_terms({"iteration": 1}) == ""
+    assert progress_figures({"loss": 1.0}) == "loss 1.000"
+    screen = Terminal()
+    follow(screen, lambda engine, batch: {"other": torch.tensor(1.0)})[1]()
+    assert len(seen(screen.getvalue())) == 1
+    assert lines(caplog) == []
