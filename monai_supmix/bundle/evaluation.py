@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ignite.handlers import ProgressBar
+
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.data.datalist import Datalist
@@ -70,6 +72,7 @@ class EvaluationRun:
         self.output_dir, self.settings = Path(output_dir), dict(settings)
         self.gallery = CaseGallery(datalist.class_names, evaluator.intensity)
         self.gallery.attach(evaluator)
+        ProgressBar(desc="cases", disable=None).attach(evaluator)  # None: where the output is a terminal
 
     def run(self) -> dict[str, Any]:
         """Evaluate all cases.

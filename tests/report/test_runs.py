@@ -1,5 +1,7 @@
 """A training and an evaluation leave their reports, and say where everything is."""
 
+import contextlib
+import io
 import json
 import logging
 
@@ -125,6 +127,18 @@ def test_an_evaluation_adds_itself_to_the_training(tmp_path, pictures, caplog):
     assert "mean IoU" in (folder / "report.html").read_text("utf-8")
     train(folder, iterations=4, resume="force")
     assert "mean IoU" in (folder / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_an_evaluation_counts_its_cases_where_somebody_looks(tmp_path, pictures, is_terminal):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return is_terminal
+
+    train(tmp_path)
+    with contextlib.redirect_stderr(Screen()) as screen:
+        evaluate(tmp_path, pictures)
+    assert ("[5/5]" in screen.getvalue()) == is_terminal
 
 
 def test_weights_from_elsewhere_bring_their_own_training_or_none(tmp_path, pictures):
