@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+_DEEPEST = 12  # a transform in a composition in a component of a configuration is eight deep
+
 
 def describe(value: Any) -> Any:
     """Turn a configuration into plain values.
@@ -27,7 +29,7 @@ def describe(value: Any) -> Any:
         >>> describe({"mixing": CutMix(prob=0.25), "crop": (64, 64)})["mixing"]["prob"]
         0.25
     """
-    return _describe(value, depth=6)
+    return _describe(value, depth=_DEEPEST)
 
 
 def _describe(value: Any, depth: int) -> Any:

@@ -28,7 +28,8 @@ _REFERENCE = re.compile(r"@([A-Za-z_]\w*(?:(?:#|::)\w+)*)")
 WITHOUT_INFLUENCE = frozenset(
     (
         *("bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device", "num_workers", "resume", "on_error"),
-        *("save_interval", "log_interval", "val_interval", "history", "watch", "progress", "training", "validate"),
+        *("save_interval", "log_interval", "val_interval", "history", "watch", "progress", "monitor"),
+        *("training", "validate"),
     )
 )
 """Configuration entries that cannot change what is trained or measured."""

@@ -91,6 +91,11 @@ def test_other_settings_are_refused_and_named(data, tmp_path):
         run("chase_supmix", "train", **override(data, tmp_path, sufd_weight=0.5))
     assert isinstance(caught.value.__cause__, InputError)
     assert "sufd_weight was 0.01, is 0.5" in str(caught.value.__cause__)
+    deep = {"strong_augmentation#transforms#0#brightness": 0.25, "crop_size": [32, 32]}
+    with pytest.raises(RuntimeError) as caught:
+        run("chase_supmix", "train", **override(data, tmp_path) | deep)
+    assert "brightness" in str(caught.value.__cause__)
+    assert "crop_size" in str(caught.value.__cause__)
     run("chase_supmix", "train", **override(data, tmp_path, sufd_weight=0.5) | {"resume": "force"})
 
 
