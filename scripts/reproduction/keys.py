@@ -37,6 +37,8 @@ WITHOUT_INFLUENCE = frozenset(
 MODULES_WITHOUT_INFLUENCE = (
     # What surrounds a training or an evaluation.
     *("bundle", "cli", "handlers", "report", "errors", "files", "tensor_files", "version", "weights", "weights_record"),
+    # Truth of unlabelled images, which training does not see.
+    "data.hidden_truth",
     # Checks before it, tables after it, inference, measures that no table here shows.
     *("data.check", "data.listing", "data.file_kinds", "data.masks", "data.survey", "data.images_in", "data.phantoms"),
     *("inferers.inputs", "inferers.predict", "inferers.suitability", "metrics.report_tables", "metrics.surface"),
