@@ -1,4 +1,4 @@
-"""The command line front: ``python -m monai_supmix run|check|predict|new|install|audit``.
+"""The command line front: ``python -m monai_supmix run|check|predict|new|export|install|audit``.
 
 A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
 Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
@@ -42,7 +42,7 @@ def _build() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar="run|check|predict|new|install|audit")
+    commands = parser.add_subparsers(dest="command", metavar="run|check|predict|new|export|install|audit")
     bundle = "folder of a bundle, or the name of one that comes with the package (chase_supmix)"
 
     def add(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -77,6 +77,19 @@ def _build() -> argparse.ArgumentParser:
         spellings = dict.fromkeys((f"--{option}", f"--{option.replace('_', '-')}"))
         new.add_argument(*spellings, dest=option, required=option == "output_dir", help=text)
 
+    export = add("export", "Hand a trained model on, compared with its weights on a case.", _OVERRIDES)
+    export.add_argument("bundle", help=bundle)
+    export.add_argument(
+        "--format",
+        nargs="+",
+        choices=("torchscript", "onnx", "zip"),
+        default=["torchscript"],
+        help="torchscript (default), onnx, or zip: the bundle with these weights, as MONAI's model zoo has it",
+    )
+    export.add_argument("--output_dir", "--output-dir", required=True, help="folder for the files")
+    export.add_argument("--case", help="image to compare on; made up by default")
+    export.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
+
     install = add("install", "Copy the weights of a finished training run into a bundle.")
     install.add_argument("source", metavar="output_dir", help="folder of the training run, or a file of weights")
     install.add_argument("bundle", help=bundle)
@@ -88,8 +101,11 @@ def _build() -> argparse.ArgumentParser:
 
 def _dispatch(argv: Sequence[str]) -> int:
     own = ["help", "h", "version", "method", "preset", "bundle"]
-    own += ["output_dir"] if argv[:1] == ["predict"] else []
-    own += _NEW_OPTIONS if argv[:1] == ["new"] else []
+    own += {
+        "predict": ["output_dir"],
+        "new": [*_NEW_OPTIONS],
+        "export": ["output_dir", "format", "case"],
+    }.get(next(iter(argv), ""), [])
     pairs, rest = split_flags(argv, own)
     arguments = _build().parse_args(rest)
     if arguments.command in (None, "new", "install", "audit") and pairs:
@@ -112,6 +128,13 @@ def _dispatch(argv: Sequence[str]) -> int:
             from monai_supmix.cli.new import new  # noqa: PLC0415
 
             return new(arguments)
+        case "export":
+            from monai_supmix.cli.export import export  # noqa: PLC0415
+            from monai_supmix.cli.workflow import configure  # noqa: PLC0415
+
+            configured = configure(arguments.bundle, ["inference"], pairs, preset=arguments.preset)
+            for path in export(configured, arguments.format, arguments.output_dir, arguments.case):
+                print(f"written: {path}")
         case "install":
             from monai_supmix.weights import install_weights  # noqa: PLC0415
 
@@ -123,7 +146,7 @@ def _dispatch(argv: Sequence[str]) -> int:
             return audit(find_bundle(arguments.bundle))
         case _:
             raise InputError(
-                "command line", "names no command", "use run, check, predict, new, install or audit, or --help"
+                "command line", "names no command", "use run, check, predict, new, export, install or audit, or --help"
             )
     return 0
 

@@ -24,3 +24,15 @@ class InputError(ValueError):
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         return type(self), (self.subject, self.problem, self.remedy)
+
+
+def first_line(error: Exception) -> str:
+    r"""Another library's error in the few words that fit into a message of ours.
+
+    Example:
+        >>> first_line(RuntimeError("\nno such operator.\nSee the manual."))
+        'no such operator'
+    """
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    lines = text.strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".:")

@@ -30,6 +30,7 @@ __all__ = [
     "load_into",
     "load_weights",
     "record_problem",
+    "require_classes",
     "save_weights",
     "unwrap",
 ]
@@ -264,15 +265,28 @@ def install_weights(source: str | os.PathLike[str], bundle_root: str | os.PathLi
     """
     source = Path(source) if Path(source).is_file() else Path(source) / "model.pt"
     tensors, record = load_weights(source)
+    require_classes(source, record, bundle_root)
+    return _write_both(make_directory(Path(bundle_root) / "models") / "model.pt", tensors, record)
+
+
+def require_classes(
+    path: str | os.PathLike[str], record: Mapping[str, Any], bundle_root: str | os.PathLike[str]
+) -> None:
+    """Raise `InputError` unless weights are for the classes of a bundle.
+
+    Args:
+        path: the file of the weights, for the message.
+        record: their record.
+        bundle_root: folder of the bundle, whose ``configs/metadata.json`` names its classes.
+    """
     classes = _bundle_classes(Path(bundle_root) / "configs" / "metadata.json")
-    if record["class_names"] != classes:
+    if list(record["class_names"]) != classes:
         raise InputError(
-            source,
+            path,
             f"was trained for the classes {', '.join(record['class_names'])}, "
             f"the bundle {bundle_root} is for {', '.join(classes)}",
-            "install it into the bundle that it was trained with",
+            "use it with the bundle that it was trained for",
         )
-    return _write_both(make_directory(Path(bundle_root) / "models") / "model.pt", tensors, record)
 
 
 def _bundle_classes(metadata_file: Path) -> list[str]:

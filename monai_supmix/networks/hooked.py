@@ -127,7 +127,7 @@ class HookedNetwork(nn.Module):
                 f"{type(self.network).__name__} returns a {type(output).__name__}, not one map: "
                 "switch deep supervision and auxiliary outputs off."
             )
-        if not torch.jit.is_tracing() and (len(output), *output.shape[2:]) != (len(x), *x.shape[2:]):
+        if not torch.jit.is_tracing() and (output.shape[0], *output.shape[2:]) != (x.shape[0], *x.shape[2:]):
             raise ValueError(
                 f"{type(self.network).__name__} returns shape {tuple(output.shape)} for images of shape "
                 f"{tuple(x.shape)}: one map of the images' size is needed, without deep supervision."

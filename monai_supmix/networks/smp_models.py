@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from monai_supmix.errors import InputError
+from monai_supmix.errors import InputError, first_line
 from monai_supmix.networks.names import require_known
 
 # Arguments of the models that would break "bare logits of num_classes channels", and what to do instead.
@@ -125,7 +125,7 @@ def decoder_levels(model: Any, in_channels: int, size: tuple[int, int]) -> list[
         features = [feature.detach().requires_grad_() for feature in _on_meta(model.encoder, image)]
         logits = _on_meta(model.segmentation_head, _on_meta(model.decoder, features))
     except (RuntimeError, ValueError, AssertionError) as error:
-        problem = f"cannot take images of {size[0]}x{size[1]} ({_first_line(error)})"
+        problem = f"cannot take images of {size[0]}x{size[1]} ({first_line(error)})"
         raise InputError("encoder_name", problem, "choose another encoder, or give the img_size it is for") from error
     if logits.shape[2:] != image.shape[2:]:
         problem = f"logits have {tuple(logits.shape[2:])} pixels where images have {tuple(image.shape[2:])}"
@@ -162,7 +162,7 @@ def _check_options(model_class: type[nn.Module], encoder_name: str, options: Map
 
 
 def _weights_error(encoder_name: str, encoder_weights: str, error: Exception) -> InputError:
-    problem = f"{encoder_weights!r} could not be loaded for {encoder_name} ({_first_line(error)})"
+    problem = f"{encoder_weights!r} could not be loaded for {encoder_name} ({first_line(error)})"
     remedy = (
         "go online once so that they reach the Hugging Face cache (folder HF_HOME), copy that cache here, "
         "or set encoder_weights to null"
@@ -170,9 +170,3 @@ def _weights_error(encoder_name: str, encoder_weights: str, error: Exception) ->
     if isinstance(error, KeyError):
         remedy = "choose one of these, or null for random weights"
     return InputError("encoder_weights", problem, remedy)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    lines = text.strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")

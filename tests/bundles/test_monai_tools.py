@@ -1,19 +1,21 @@
-"""What MONAI's own tools find in the shipped bundles, called as its model zoo calls them."""
+"""What MONAI's own tools find in the shipped bundles and their archives, called as its model zoo calls them."""
 
 import logging
+import shutil
 
 import pytest
 import torch
-from monai.bundle import ckpt_export, load, verify_net_in_out
+from monai.bundle import ConfigWorkflow, ckpt_export, load, verify_net_in_out
 from monai.data import load_net_with_metadata
 
+from monai_supmix.export import write_archive
 from monai_supmix.weights import load_weights
-from tests.bundles.workflows import BUNDLES, NAMES, read_config
+from tests.bundles.workflows import BUNDLES, NAMES, read_config, run
 
 
-def parts(bundle):
+def parts(bundle, home=BUNDLES):
     """The arguments that MONAI's tools share."""
-    configs = BUNDLES / bundle / "configs"
+    configs = home / bundle / "configs"
     return {
         "net_id": "network_def",
         "meta_file": str(configs / "metadata.json"),
@@ -58,3 +60,32 @@ def test_monai_loads_a_bundle_with_its_weights(bundle, monkeypatch):
     network = load(bundle, bundle_dir=str(BUNDLES), workflow_type="inference", device="cpu")
     state = load_weights(BUNDLES / bundle / "models" / "model.pt")[0]
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_an_archive_unpacked_elsewhere_is_the_bundle(bundle, phantoms, tmp_path, monkeypatch):
+    (tmp_path / "zip").mkdir()
+    archive = tmp_path / "zip" / f"{bundle}_v0.1.0.zip"
+    write_archive(archive, BUNDLES / bundle, BUNDLES / bundle / "models" / "model.pt")
+    home = tmp_path / "elsewhere"
+    shutil.unpack_archive(archive, home)
+    shutil.rmtree(tmp_path / "zip")
+    monkeypatch.chdir(home / bundle)
+    verify_net_in_out(**parts(bundle, home), device="cpu")
+    ckpt_export(config_file="configs/inference.json")  # everything else as MONAI expects to find it
+    assert torch.jit.load("models/model.ts")
+    case = sorted([*phantoms[bundle].glob("*.jpg"), *phantoms[bundle].glob("imagesTs/*.nii.gz")])[0]
+    there = ConfigWorkflow(
+        config_file="configs/inference.json",
+        meta_file="configs/metadata.json",
+        logging_file=False,
+        workflow_type="infer",
+        dataset_dir=str(case),
+        output_dir=str(tmp_path / "there"),
+        device="cpu",
+    )
+    there.initialize()
+    there.run()
+    run(bundle, "inference", dataset_dir=str(case), output_dir=str(tmp_path / "here"), device="cpu")
+    masks = [next((tmp_path / place).glob("*_seg.[np][in]*")) for place in ("there", "here")]
+    assert masks[0].read_bytes() == masks[1].read_bytes()

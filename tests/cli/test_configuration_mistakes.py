@@ -86,7 +86,7 @@ MISTAKES = [
     ("install out", "command line: the following arguments are required: bundle"),
     ("audit chase_supmix --seed 1", "--seed: is no option here: leave it out"),
     ("check", "command line: names no bundle: give its folder or name"),
-    ("", "command line: names no command: use run, check, predict, install or audit"),
+    ("", "command line: names no command: use run, check, predict, new, export, install or audit"),
     ("trian chase_supmix", "command line: argument"),
     ("run chase_supmix train -o out", "--o: is no key of train.json"),
 ]

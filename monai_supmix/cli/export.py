@@ -1,0 +1,126 @@
+"""Handing a trained model on: TorchScript, ONNX, or the bundle as an archive, checked before anything is written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_supmix.bundle.overrides import for_monai
+from monai_supmix.cli.workflow import Configured
+from monai_supmix.data.listing import read_json
+from monai_supmix.errors import InputError
+from monai_supmix.files import atomic_write, make_directory
+
+if TYPE_CHECKING:
+    from monai_supmix.bundle import Trained
+    from monai_supmix.export import Subject
+
+FORMATS = ("torchscript", "onnx", "zip")
+_ENCODER_WEIGHTS = "network_def::encoder_weights"
+
+
+def export(configured: Configured, formats: Sequence[str], output_dir: str, case: str | None = None) -> list[Path]:
+    """Write ``model.ts``, ``model.onnx``, ``<bundle>_v<version>.zip``: all that was asked for, or nothing.
+
+    Beside each model lies ``<file>.json`` with the record of the weights, their SHA-256, and how near the export is.
+    An archive also holds the models that were asked for with it.
+
+    Args:
+        configured: the bundle's inference configuration.
+        formats: of `FORMATS`.
+        output_dir: made if missing. Its ``model.pt`` is exported if there is one, else the bundle's; the override
+            ``ckpt_path`` stands over both.
+        case: an image on which exports are compared with the weights; ``None`` makes one up.
+
+    Returns:
+        the files.
+
+    Raises:
+        InputError: whatever is wrong with weights, case or configuration, a missing package, or an export that does
+            not give what its weights give.
+    """
+    from monai_supmix.data.masks import write_json  # noqa: PLC0415  # slow: these import torch
+    from monai_supmix.export import export_model, require_onnx, write_archive  # noqa: PLC0415
+
+    if "onnx" in formats:
+        require_onnx()
+    subject = _subject(configured, output_dir, case)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        models = [export_model(form, subject, folder) for form in FORMATS[:2] if form in formats]
+        for model in models:
+            print(f"{model.path.name}: {model.parity}; takes other sizes of {', '.join(model.free) or 'nothing'}")
+        made = [model.path for model in models]
+        if "zip" in formats:
+            archive = folder / f"{configured.bundle.name}_v{subject.metadata['version']}.zip"
+            write_archive(archive, configured.bundle, subject.weights, made)
+            made.append(archive)
+        output = make_directory(output_dir)
+        for model in models:
+            record = output / f"{model.path.name}.json"
+            # The model last: wherever this is interrupted, none stands beside the record of another.
+            (output / model.path.name).unlink(missing_ok=True)
+            write_json(model.record, record)
+        return [_copy(file, output / file.name) for file in made]
+
+
+def _copy(source: Path, target: Path) -> Path:
+    with source.open("rb") as there, atomic_write(target) as here:
+        shutil.copyfileobj(there, here)
+    return target
+
+
+def _subject(configured: Configured, output_dir: str, case: str | None) -> Subject:
+    """Make the parts of the configuration that an export needs, in float32 on the CPU."""
+    from monai_supmix.data.images import read_image  # noqa: PLC0415  # slow: these import torch
+    from monai_supmix.export import Subject, network_inputs  # noqa: PLC0415
+    from monai_supmix.export.subject import phantom_case  # noqa: PLC0415
+    from monai_supmix.weights import require_classes  # noqa: PLC0415
+
+    for key in ("device", "amp"):
+        if key in configured.overrides:
+            raise InputError(f"--{key}", "has no meaning here: exports are made in float32 on the CPU", "leave it out")
+    overrides = {**configured.overrides, "output_dir": output_dir, "device": "cpu", "amp": False}
+    parser = replace(configured, overrides=overrides).parser()
+    if parser.get(_ENCODER_WEIGHTS):
+        parser.update({_ENCODER_WEIGHTS: None})  # the trained weights hold them, too
+    metadata, channels, dims = _metadata(configured.bundle / "configs" / "metadata.json")
+    trained: Trained = parser.get_parsed_content("trained")
+    record = trained.record
+    require_classes(trained.path, record, configured.bundle)
+    print(f"weights: {trained.path} (SHA-256 {trained.sha256})")
+    image = read_image(case) if case else phantom_case(record, channels, dims)
+    inferer = parser.get_parsed_content("inferer")
+    inputs = network_inputs(image, trained.network, record, inferer, parser.get("intensity"))
+    print(f"case: {image.path}, {len(inputs)} x {tuple(inputs[0].shape[1:])} as the network sees it")
+    metadata["weights"] = {"file": trained.path.name, "sha256": trained.sha256, "record": record}
+    config = _portable(configured)
+    return Subject(trained.network, trained.path, record, config, metadata, image.path.name, inputs)
+
+
+def _metadata(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The metadata, and how many channels and spatial dimensions the network takes."""
+    metadata = read_json(path)
+    try:
+        image = metadata["network_data_format"]["inputs"]["image"]
+        metadata["version"]
+        return metadata, image["num_channels"], len(image["spatial_shape"])
+    except (KeyError, TypeError) as error:
+        raise InputError(path, f"lacks {error}", "complete it as MONAI's bundle specification asks") from error
+
+
+def _portable(configured: Configured) -> dict[str, Any]:
+    """The merged configuration with those overrides that describe the model and not this machine."""
+    from monai.bundle import ConfigParser  # noqa: PLC0415  # slow
+
+    parser = ConfigParser()
+    parser.read_config([str(file) for file in configured.files])
+    here = ("bundle_root", "dataset_dir", "output_dir", "ckpt_path")
+    parser.update({key: for_monai(value) for key, value in configured.overrides.items() if key not in here})
+    if parser.get(_ENCODER_WEIGHTS):
+        parser.update({_ENCODER_WEIGHTS: None})
+    return {key: value for key, value in parser.get().items() if key != "_meta_"}

@@ -1,0 +1,74 @@
+"""A bundle with its weights as an archive in the layout of MONAI's model zoo."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai.bundle import ConfigParser, verify_net_in_out
+
+from monai_supmix.data.listing import read_json
+from monai_supmix.errors import InputError
+from monai_supmix.export.quiet import quiet
+from monai_supmix.weights import install_weights, load_into, load_weights
+
+_LAYOUT = ("LICENSE", "configs", "docs")  # and models; whatever else lies in the folder stays at home
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
+
+
+def write_archive(path: Path, bundle: Path, weights: Path, models: Sequence[Path] = ()) -> None:
+    """Write ``NAME/{LICENSE,configs,docs,models}`` of a bundle as a zip, after MONAI has verified it.
+
+    Args:
+        path: the zip; its folder must exist, and is used to lay out the bundle.
+        bundle: folder of the bundle.
+        weights: file of the weights that take the place of the bundle's own.
+        models: further files for ``models/``, such as a ``model.ts``.
+
+    Raises:
+        InputError: the weights are not those of the bundle's network, or its metadata do not describe it.
+    """
+    laid_out = path.with_name(bundle.name)
+    for source in (file for name in _LAYOUT for file in _files(bundle / name)):
+        if not source.resolve().is_relative_to(bundle.resolve()):
+            raise InputError(source, "is a link that leads out of the bundle", "put the file itself there")
+        target = laid_out / source.relative_to(bundle)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    install_weights(weights, laid_out)
+    for model in models:
+        shutil.copyfile(model, laid_out / "models" / model.name)
+    _verify(laid_out, bundle, weights)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in _files(laid_out):
+            info = zipfile.ZipInfo(file.relative_to(path.parent).as_posix(), _EPOCH)
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(info, file.read_bytes())
+
+
+def _files(place: Path) -> list[Path]:
+    """A file, or all files of a folder without hidden ones, in order."""
+    if place.is_file():
+        return [place]
+    found = ((file, file.relative_to(place).parts) for file in place.rglob("*") if file.is_file())
+    return sorted(file for file, parts in found if not any(part[0] == "." or part == "__pycache__" for part in parts))
+
+
+def _verify(laid_out: Path, bundle: Path, weights: Path) -> None:
+    """What MONAI's tools will ask: does the network fit its weights, and give what the metadata say?"""
+    configs = laid_out / "configs"
+    network = ConfigParser(read_json(configs / "inference.json")).get_parsed_content("network_def")
+    load_into(network, load_weights(weights)[0], weights)
+    try:
+        with quiet():
+            verify_net_in_out(
+                net_id="network_def",
+                meta_file=str(configs / "metadata.json"),
+                config_file=str(configs / "inference.json"),
+                device="cpu",
+            )
+    except (ValueError, KeyError) as error:
+        problem = f"do not describe the network ({error})"
+        raise InputError(bundle / "configs" / "metadata.json", problem, "mend its network_data_format") from error

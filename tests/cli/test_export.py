@@ -1,0 +1,124 @@
+"""What ``export`` writes, and what it refuses."""
+
+import json
+import shutil
+import zipfile
+
+import pytest
+import torch
+from monai.bundle import ckpt_export
+from monai.data import load_net_with_metadata
+from PIL import Image
+
+from monai_supmix.bundle.find import find_bundle
+from monai_supmix.files import sha256
+from monai_supmix.networks import CompactUNet
+from monai_supmix.weights import load_weights
+from tests.cli.conftest import make_weights
+
+BUNDLE = "covid19_ct_supmix"
+
+
+@pytest.fixture
+def scan(chest):
+    return chest / "imagesTs" / "chest_006_0000.nii.gz"
+
+
+def test_all_forms_carry_the_record_of_the_weights_and_give_what_they_give(front, weights, scan, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    out = tmp_path / "out"
+    forms = ("--format", "onnx", "torchscript", "zip")
+    ended = front("export", BUNDLE, *forms, "--output_dir", out, "--ckpt_path", weights, "--case", scan)
+    assert ended.status == 0, ended.err
+    names = ["model.ts", "model.onnx", f"{BUNDLE}_v0.1.0.zip"]
+    assert ended.out.splitlines()[-3:] == [f"written: {out / name}" for name in names]
+    assert {path.name for path in out.iterdir()} == {*names, "model.ts.json", "model.onnx.json"}
+    known = {"file": "model.pt", "sha256": sha256(weights), "record": load_weights(weights)[1]}
+    for name in names[:2]:
+        record = json.loads((out / f"{name}.json").read_text())
+        assert record["weights"] == known
+        assert record["sha256"] == sha256(out / name)
+        assert record["input"]["free"] == ["batch", "height", "width"]
+        assert record["parity"]["case"] == scan.name
+        # 4 planes on the working grid, and one twice as high as two images
+        assert record["parity"]["num_pixels"] == (4 + 2 * 2) * 32 * 32
+        assert record["parity"]["max_difference"] <= record["parity"]["tolerance"]
+        assert "logits differ by at most" in ended.out and f"{name}: " in ended.out
+    network, metadata, files = load_net_with_metadata(str(out / "model.ts"), more_extra_files=["inference.json"])
+    assert metadata["weights"] == known
+    assert str(tmp_path) not in files["inference.json"].decode()
+    state = load_weights(weights)[0]
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    properties = {entry.key: entry.value for entry in onnx.load(out / "model.onnx").metadata_props}
+    assert json.loads(properties["metadata"]) == metadata
+    with zipfile.ZipFile(out / names[2]) as archive:
+        assert archive.read(f"{BUNDLE}/models/model.ts") == (out / "model.ts").read_bytes()
+        assert archive.read(f"{BUNDLE}/models/model.onnx") == (out / "model.onnx").read_bytes()
+
+
+def test_the_networks_settings_are_exported_with_it_and_a_case_is_made_up(front, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    small = CompactUNet(in_channels=1, num_classes=4, features=[4, 4, 4, 4, 4, 4], upsample="nontrainable")
+    make_weights(out / "model.pt", network=small)  # as training leaves it
+    ended = front("export", BUNDLE, "--output_dir", out, "--network_def#features", "[4,4,4,4,4,4]")
+    assert ended.status == 0, ended.err
+    assert "case: made-up chest CT" in ended.out and str(out / "model.pt") in ended.out
+    _, metadata, files = load_net_with_metadata(str(out / "model.ts"), more_extra_files=["inference.json"])
+    config = json.loads(files["inference.json"])
+    assert config["network_def"]["features"] == [4, 4, 4, 4, 4, 4]
+    assert config["bundle_root"] == "." and config["ckpt_path"] is None
+    assert metadata["weights"]["sha256"] == sha256(out / "model.pt")
+
+
+def test_an_export_that_gives_something_else_is_refused_and_the_old_one_stays(
+    refused, weights, scan, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("model.ts", "model.ts.json"):
+        (out / name).write_text("an older export")
+
+    def spoil_and_export(net_id, filepath, ckpt_file, *rest):
+        state = torch.load(ckpt_file, weights_only=True)
+        state["unet.final_conv.weight"][1, 0] += 0.5
+        torch.save(state, ckpt_file)
+        ckpt_export(net_id, filepath, ckpt_file, *rest)
+
+    monkeypatch.setattr("monai_supmix.export.torchscript.ckpt_export", spoil_and_export)
+    command = ("export", BUNDLE, "--ckpt_path", weights, "--case", scan, "--format", "torchscript", "zip")
+    refused(*command, "--output_dir", out, says="model.ts: does not give what model.pt gives on chest_006_0000.nii.gz")
+    assert (out / "model.ts").read_text() == (out / "model.ts.json").read_text() == "an older export"
+    refused(*command, "--output_dir", tmp_path / "new", says="does not give what")
+
+
+def test_mistakes_end_in_one_line(refused, weights, scan, tmp_path, monkeypatch):
+    command = ("export", BUNDLE, "--ckpt_path", weights, "--output_dir", tmp_path / "out")
+    refused(*command, "--format", "tensorrt", says="invalid choice: 'tensorrt'")
+    refused("export", BUNDLE, says="the following arguments are required: --output_dir")
+    refused(*command, "--device", "cpu", says="--device: has no meaning here")
+    refused(*command, "--amp", "bf16", says="--amp: has no meaning here")
+    refused(*command, "--seeds", "1", says="--seeds: is no key of inference.json: did you mean seed?")
+    refused(*command, "--case", tmp_path / "none.nii.gz", says="none.nii.gz: does not exist")
+    picture = tmp_path / "eye.png"
+    Image.new("RGB", (64, 64), "red").save(picture)
+    refused(*command, "--case", picture, says="eye.png: the network takes 1 channel, the image has 3")
+    other = make_weights(tmp_path / "other.pt", num_classes=2)
+    refused(*command[:2], "--ckpt_path", other, *command[4:], says="was trained with 2 classes, this network has 4")
+    monkeypatch.setattr("monai_supmix.export.onnx_graph.find_spec", lambda _: None)
+    refused(*command, "--format", "onnx", says='pip install "monai-supmix[onnx]"')
+
+
+def test_damaged_metadata_are_told(refused, weights, tmp_path):
+    bundle = tmp_path / "bundle"
+    (bundle / "configs").mkdir(parents=True)
+    for name in ("inference.json", "metadata.json"):
+        shutil.copy(find_bundle(BUNDLE) / "configs" / name, bundle / "configs" / name)
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    command = ("export", bundle, "--ckpt_path", weights, "--output_dir", tmp_path / "out")
+    metadata["network_data_format"]["outputs"]["pred"]["channel_def"]["1"] = "nodule"
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    refused(*command, says="is for background, nodule, consolidation")
+    del metadata["network_data_format"]["inputs"]
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    refused(*command, says="metadata.json: lacks 'inputs'")
