@@ -189,13 +189,15 @@ def load_into(network: nn.Module, state_dict: Mapping[str, torch.Tensor], path: 
             network.
     """
     network = unwrap(network)
-    problem = _misfit(state_dict, network.state_dict())
+    # A network that works on blocks of pixels has the classes and channels of a whole block in its tensors.
+    block = int(getattr(network, "patch_size", 1)) ** int(getattr(network, "spatial_dims", 2))
+    problem = _misfit(state_dict, network.state_dict(), block)
     if problem:
         raise InputError(path, problem, "use weights that were trained with this network")
     network.load_state_dict(dict(state_dict))
 
 
-def _misfit(theirs: Mapping[str, torch.Tensor], ours: Mapping[str, torch.Tensor]) -> str | None:
+def _misfit(theirs: Mapping[str, torch.Tensor], ours: Mapping[str, torch.Tensor], block: int) -> str | None:
     unknown, missing = sorted(theirs.keys() - ours.keys()), sorted(ours.keys() - theirs.keys())
     shapes = [(n, tuple(theirs[n].shape), tuple(ours[n].shape)) for n in ours if n in theirs]
     other = [(name, their, our) for name, their, our in shapes if their != our]
@@ -209,7 +211,7 @@ def _misfit(theirs: Mapping[str, torch.Tensor], ours: Mapping[str, torch.Tensor]
             rests_agree = all(t[:axis] + t[axis + 1 :] == o[:axis] + o[axis + 1 :] for _, t, o in other)
             if len(sizes) == 1 and rests_agree:
                 ((their_size,), (our_size,)) = sizes.pop()
-                return message.format(their_size, our_size)
+                return message.format(their_size // block, our_size // block)
     groups = ((unknown, "unknown here"), (missing, "missing"), ([n for n, *_ in other], "of another shape"))
     parts = [f"{len(names)} {what} (such as '{names[0]}')" for names, what in groups if names]
     return f"holds the weights of another network, tensors: {', '.join(parts)}" if parts else None

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from monai_supmix.errors import InputError
+from monai_supmix.networks import CompactUNet
 from monai_supmix.tensor_files import write_state_dict, write_tensors
 from monai_supmix.weights import (
     current_versions,
@@ -210,6 +211,16 @@ def test_weights_of_another_network_say_in_what_they_differ(network, message):
         load_into(network, make_network().state_dict(), "O/model.pt")
     assert caught.value.subject == "O/model.pt"
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_classes_and_channels_are_those_of_a_pixel_where_networks_take_blocks():
+    def network(classes, channels):
+        return CompactUNet(2, channels, classes, features=(4,) * 6, patch_size=2)
+
+    with pytest.raises(InputError, match="was trained with 3 classes, this network has 4"):
+        load_into(network(4, 1), network(3, 1).state_dict(), "model.pt")
+    with pytest.raises(InputError, match="was trained on images of 1 channels, this network takes 3"):
+        load_into(network(4, 3), network(4, 1).state_dict(), "model.pt")
 
 
 def test_default_weights(tmp_path):
