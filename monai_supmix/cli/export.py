@@ -97,6 +97,7 @@ def _subject(configured: Configured, output_dir: str, case: str | None) -> Subje
     inferer = parser.get_parsed_content("inferer")
     inputs = network_inputs(image, trained.network, record, inferer, parser.get("intensity"))
     print(f"case: {image.path}, {len(inputs)} x {tuple(inputs[0].shape[1:])} as the network sees it")
+    _describe_sizes(metadata["network_data_format"], inputs[0].ndim - 2, getattr(trained.network, "divisor", 1))
     metadata["weights"] = {"file": trained.path.name, "sha256": trained.sha256, "record": record}
     config = _portable(configured)
     return Subject(trained.network, trained.path, record, config, metadata, image.path.name, inputs)
@@ -111,6 +112,13 @@ def _metadata(path: Path) -> tuple[dict[str, Any], int, int]:
         return metadata, image["num_channels"], len(image["spatial_shape"])
     except (KeyError, TypeError) as error:
         raise InputError(path, f"lacks {error}", "complete it as MONAI's bundle specification asks") from error
+
+
+def _describe_sizes(network_data: dict[str, Any], dims: int, divisor: int) -> None:
+    """Let the metadata speak of volumes where a preset puts a 3D network in place of the bundle's, or the reverse."""
+    for described in (network_data["inputs"]["image"], network_data["outputs"]["pred"]):
+        if len(described["spatial_shape"]) != dims:
+            described["spatial_shape"] = [f"{divisor}*n"] * dims
 
 
 def _portable(configured: Configured) -> dict[str, Any]:

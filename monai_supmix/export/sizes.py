@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from monai_supmix.inferers.slice_volume import evaluating
 
-_SIDES = {2: ("height", "width"), 3: ("x", "y", "z")}
+_SIDES = {2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
 def doubled(images: Tensor, dims: tuple[int, ...]) -> Tensor:

@@ -17,6 +17,7 @@ from monai_supmix.data.phantoms.fundus import draw_fundus
 from monai_supmix.errors import InputError
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer
 from monai_supmix.inferers.suitability import choose_intensity
+from monai_supmix.inferers.volume import VolumeInferer
 
 _VOLUME, _PICTURE = (128, 128, 16), (240, 250)
 
@@ -75,7 +76,7 @@ def network_inputs(
     image: CaseImage,
     network: nn.Module,
     record: Mapping[str, Any],
-    inferer: SliceVolumeInferer,
+    inferer: SliceVolumeInferer | VolumeInferer,
     intensity: str | None = None,
     most: int = 32,
 ) -> list[Tensor]:
@@ -87,7 +88,7 @@ def network_inputs(
         record: the record of its weights.
         inferer: that of the bundle.
         intensity: what the image's values are, see `choose_intensity`.
-        most: of more planes than this evenly spaced ones are taken.
+        most: of more planes (or windows of a volume) than this evenly spaced ones are taken.
 
     Returns:
         batches of one, ``(1, C, *spatial)``.

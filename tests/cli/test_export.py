@@ -6,17 +6,25 @@ import zipfile
 
 import pytest
 import torch
-from monai.bundle import ckpt_export
+from monai.bundle import ConfigParser, ckpt_export
 from monai.data import load_net_with_metadata
 from PIL import Image
 
-from monai_supmix.bundle.find import find_bundle
+from monai_supmix.bundle.find import config_files, find_bundle
 from monai_supmix.files import sha256
-from monai_supmix.networks import CompactUNet
 from monai_supmix.weights import load_weights
 from tests.cli.conftest import make_weights
 
 BUNDLE = "covid19_ct_supmix"
+
+
+def network(preset=None, **changes):
+    """An untrained network of the bundle."""
+    parser = ConfigParser()
+    parser.read_config([str(file) for file in config_files(find_bundle(BUNDLE), ["inference"], preset=preset)])
+    parser.update(changes)
+    torch.manual_seed(0)
+    return parser.get_parsed_content("network_def")
 
 
 @pytest.fixture
@@ -44,11 +52,11 @@ def test_all_forms_carry_the_record_of_the_weights_and_give_what_they_give(front
         assert record["parity"]["num_pixels"] == (4 + 2 * 2) * 32 * 32
         assert record["parity"]["max_difference"] <= record["parity"]["tolerance"]
         assert "logits differ by at most" in ended.out and f"{name}: " in ended.out
-    network, metadata, files = load_net_with_metadata(str(out / "model.ts"), more_extra_files=["inference.json"])
+    exported, metadata, files = load_net_with_metadata(str(out / "model.ts"), more_extra_files=["inference.json"])
     assert metadata["weights"] == known
     assert str(tmp_path) not in files["inference.json"].decode()
     state = load_weights(weights)[0]
-    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    assert all(torch.equal(tensor, state[name]) for name, tensor in exported.state_dict().items())
     properties = {entry.key: entry.value for entry in onnx.load(out / "model.onnx").metadata_props}
     assert json.loads(properties["metadata"]) == metadata
     with zipfile.ZipFile(out / names[2]) as archive:
@@ -59,7 +67,7 @@ def test_all_forms_carry_the_record_of_the_weights_and_give_what_they_give(front
 def test_the_networks_settings_are_exported_with_it_and_a_case_is_made_up(front, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    small = CompactUNet(in_channels=1, num_classes=4, features=[4, 4, 4, 4, 4, 4], upsample="nontrainable")
+    small = network(**{"network_def#features": [4, 4, 4, 4, 4, 4]})
     make_weights(out / "model.pt", network=small)  # as training leaves it
     ended = front("export", BUNDLE, "--output_dir", out, "--network_def#features", "[4,4,4,4,4,4]")
     assert ended.status == 0, ended.err
@@ -69,6 +77,21 @@ def test_the_networks_settings_are_exported_with_it_and_a_case_is_made_up(front,
     assert config["network_def"]["features"] == [4, 4, 4, 4, 4, 4]
     assert config["bundle_root"] == "." and config["ckpt_path"] is None
     assert metadata["weights"]["sha256"] == sha256(out / "model.pt")
+
+
+def test_a_network_of_volumes_is_exported_with_metadata_of_volumes(front, scan, tmp_path):
+    unet = network("volume3d", **{"network_def#network#channels": [4, 4, 4, 4]})
+    path = make_weights(tmp_path / "volumes.pt", network=unet)
+    command = ("export", BUNDLE, "--preset", "volume3d", "--ckpt_path", path, "--output_dir", tmp_path / "out")
+    small = ("--network_def#network#channels", "[4,4,4,4]", "--crop_size", "[8,32,16]")
+    ended = front(*command, *small, "--case", scan)
+    assert ended.status == 0, ended.err
+    _, metadata, _ = load_net_with_metadata(str(tmp_path / "out" / "model.ts"))
+    shapes = [part["spatial_shape"] for side in metadata["network_data_format"].values() for part in side.values()]
+    assert shapes == [["8*n", "8*n", "8*n"]] * 2
+    record = json.loads((tmp_path / "out" / "model.ts.json").read_text())
+    assert record["input"]["shape"] == [1, 1, 8, 32, 16]
+    assert record["input"]["free"] == ["batch", "depth", "height", "width"]
 
 
 def test_an_export_that_gives_something_else_is_refused_and_the_old_one_stays(

@@ -32,14 +32,14 @@ def wrapped_unet():
         (wrapped_unet, ALL, [(1, 2, 2), (3, 14, 8)]),
         (OneSize, ("batch",), [(3, 8, 12)]),
         (OneByOne, (), []),
-        (lambda: Plain(volumes=True), ("batch", "x", "y", "z"), [(1, 4, 4, 8), (3, 12, 4, 4)]),
+        (lambda: Plain(volumes=True), ("batch", "depth", "height", "width"), [(1, 4, 4, 8), (3, 12, 4, 4)]),
     ],
     ids=["plain", "wrapped_unet", "one_size", "one_by_one", "volumes"],
 )
 def test_free_dimensions_are_free(make, free, sizes, tmp_path):
     torch.manual_seed(0)
     network = make()
-    images = torch.rand(1, 1, 8, 12, 4) if "z" in free else torch.rand(1, 1, 8, 12)
+    images = torch.rand(1, 1, 8, 12, 4) if "depth" in free else torch.rand(1, 1, 8, 12)
     path = tmp_path / "model.onnx"
     assert write_onnx(path, network, images, {}) == free
     assert network.training
