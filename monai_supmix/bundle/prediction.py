@@ -7,7 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import torch
 from monai.engines import Evaluator
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.inferers import PredictionSummary, SliceVolumeInferer, predict_cases
@@ -55,7 +57,10 @@ class PredictionRun(Evaluator):
     ) -> None:
         device = next(trained.network.parameters()).device
         super().__init__(device, [inputs], epoch_length=1, decollate=False, val_handlers=val_handlers)
-        self.network, self.trained, self.case_inferer = trained.network, trained, inferer
+        # The weights' layout that convolutions are fastest with (by a quarter on a processor). Labels of single pixels
+        # may differ from those of evaluation, which keeps to the arithmetic that its figures were made with.
+        self.network = convert_conv2d_weight_memory_format(trained.network, torch.channels_last)
+        self.trained, self.case_inferer = trained, inferer
         self.arguments: dict[str, Any] = {
             "output_dir": str(output_dir),
             "intensity": intensity,

@@ -67,6 +67,7 @@ SETTINGS: dict[str, Expected] = {
     "on_error": _one_of("raise", "skip"),
     "tta": _BOOL,
     "dicom_seg": _one_of(True, False, "auto"),
+    "runtime": _one_of("torch", "openvino"),
     "intensity": _one_of(None, "hu", "picture"),
 }
 

@@ -14,7 +14,9 @@ from torch import nn
 
 from monai_supmix.data.case_image import CaseImage
 from monai_supmix.files import sha256
+from monai_supmix.inferers.runtime import Runtime, in_runtime
 from monai_supmix.inferers.suitability import choose_intensity
+from monai_supmix.precision import Amp
 from monai_supmix.weights import default_weights, load_into, load_weights
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ def load_trained(
     bundle_root: str | os.PathLike[str],
     ckpt_path: str | os.PathLike[str] | None = None,
     device: torch.device | str = "cpu",
+    runtime: Runtime = "torch",
+    amp: Amp = "auto",
 ) -> Trained:
     """Load the weights that a bundle's evaluation and inference use by default, or those asked for.
 
@@ -78,13 +82,15 @@ def load_trained(
         bundle_root: ... else the bundle's ``models/model.pt``.
         ckpt_path: weights to use instead.
         device: where the network shall be.
+        runtime: what runs it, see :func:`monai_supmix.inferers.in_runtime`.
+        amp: number format of a runtime other than PyTorch, where the inferer sets it.
 
     Raises:
-        InputError: no weights, damaged ones, or those of another network.
+        InputError: no weights, damaged ones, those of another network, or a runtime that cannot run it.
     """
     path = default_weights(output_dir, bundle_root, ckpt_path)
     state_dict, record = load_weights(path)
     load_into(network, state_dict, path)
-    trained = Trained(network.to(device), record, path, sha256(path))
+    trained = Trained(in_runtime(network, runtime, amp, device), record, path, sha256(path))
     logger.info("weights: %s (SHA-256 %s)", path, trained.sha256)
     return trained

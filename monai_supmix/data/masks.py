@@ -57,7 +57,7 @@ def write_mask(mask: np.ndarray, image: CaseImage, path: str | Path, slope: floa
             return
         header = _mask_header(image)
         header["scl_slope"] = slope
-        with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=5, mtime=0) as packed:
+        with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as packed:
             packed.write(header.binaryblock)
             packed.write(b"\0" * (int(header["vox_offset"]) - len(header.binaryblock)))
             for index in range(mask.shape[2]):  # slice by slice: no copy of the whole

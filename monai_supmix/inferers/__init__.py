@@ -2,6 +2,7 @@
 
 from monai_supmix.inferers.flips import class_probabilities
 from monai_supmix.inferers.predict import PredictionSummary, predict_cases
+from monai_supmix.inferers.runtime import OpenVINONetwork, in_runtime
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer, predict_planes
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.inferers.volume import VolumeInferer
@@ -10,6 +11,8 @@ __all__ = [
     "SliceVolumeInferer",
     "VolumeInferer",
     "predict_planes",
+    "in_runtime",
+    "OpenVINONetwork",
     "class_probabilities",
     "predict_cases",
     "PredictionSummary",

@@ -7,8 +7,8 @@ import glob
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +20,13 @@ from tqdm import tqdm
 
 from monai_supmix.data.case_image import CaseImage
 from monai_supmix.data.dicom_seg import DicomSegmentations, write_segmentation
-from monai_supmix.data.images import read_image
 from monai_supmix.data.masks import mask_suffix, write_json, write_mask
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from monai_supmix.inferers.outputs import check_outputs, is_there, remove_old
+from monai_supmix.inferers.reading import read_cases
+from monai_supmix.inferers.runtime import OpenVINONetwork
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer, fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.precision import autocast_dtype
@@ -75,8 +76,8 @@ def predict_cases(
     """Predict every case that `inputs` names and write ``<output_dir>/<relative folder>/<stem>_seg.nii.gz``.
 
     Pictures give ``_seg.png``, DICOM series also ``_seg.dcm`` if that is wanted. Beside each mask lies
-    ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. At most one image is in
-    memory at a time.
+    ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. At most two images are in
+    memory: the one being predicted and, where there is plenty of memory, the next one, which is read meanwhile.
 
     Args:
         inputs: file, folder, pattern, datalist or several of these, see `find_inputs`.
@@ -132,15 +133,15 @@ def predict_cases(
             else:
                 summary.skipped.append(case.output(output_dir))
     hidden = None if inferer.progress else True  # None: hidden unless on a terminal
-    if on_error == "raise":
-        for _, image in tqdm(read_cases(todo), "checking", len(todo), disable=hidden):
-            if isinstance(image, Exception):
-                raise image
-            inferer.check(image, network)
-            fit_intensity(image, choose_intensity(record, image, intensity)[1])
-            segmentations.check(image)
-            del image  # before the next is read: never two images in memory
-    for case, image in tqdm(read_cases(todo), "cases", len(todo), disable=hidden):
+
+    def check(image: CaseImage) -> None:
+        inferer.check(image, network)
+        fit_intensity(image, choose_intensity(record, image, intensity)[1])
+        segmentations.check(image)
+
+    only = _check_all(todo, check, hidden) if on_error == "raise" else None
+    found: Iterable = read_cases(todo, ahead=True) if only is None else zip(todo, [only], strict=True)
+    for case, image in tqdm(found, "cases", len(todo), disable=hidden):
         with _reporting(case, summary, on_error):
             if isinstance(image, Exception):
                 raise image
@@ -157,6 +158,7 @@ def predict_cases(
                 **made_with(case),
                 "intensity": {"name": name, "rule": record["intensity"][name]},
                 "precision": _precision(inferer, network),
+                "runtime": network.runtime if isinstance(network, OpenVINONetwork) else "torch",
                 "settings": dict(settings or {}),
                 "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
                 "shape": list(mask.shape),
@@ -178,21 +180,16 @@ def predict_cases(
     return summary
 
 
-def read_cases(cases: Sequence[InputCase]) -> Iterator[tuple[InputCase, CaseImage | Exception]]:
-    """Read cases one after the other; what cannot be read comes as its error.
-
-    The generator keeps no image, so that the caller decides how many are in memory.
-    """
-    for case in cases:
-        yield case, _read(case)
-
-
-def _read(case: InputCase) -> CaseImage | Exception:
-    try:
-        image = read_image(case.path)
-    except Exception as error:  # the caller decides whether to raise it
-        return error
-    return replace(image, turns=case.turns, mirror=case.mirror) if image.is_picture else image
+def _check_all(cases: Sequence[InputCase], check: Callable[[CaseImage], None], hidden: bool | None) -> CaseImage | None:
+    """Read and check every case, raising the first error; a single image is returned, to be read no second time."""
+    for _, image in tqdm(read_cases(cases), "checking", len(cases), disable=hidden):
+        if isinstance(image, Exception):
+            raise image
+        check(image)
+        if len(cases) == 1:
+            return image
+        del image  # before the next is read: never two images in memory
+    return None
 
 
 @contextlib.contextmanager
@@ -233,5 +230,7 @@ def _probability_maps(
 
 def _precision(inferer: SliceVolumeInferer, network: nn.Module) -> str:
     """Number format of the forward pass, which may differ between machines and change single pixels."""
+    if isinstance(network, OpenVINONetwork):
+        return str(network.precision).removeprefix("torch.")
     device = inferer.device or next((parameter.device for parameter in network.parameters()), "cpu")
     return str(autocast_dtype(inferer.amp, device) or torch.float32).removeprefix("torch.")

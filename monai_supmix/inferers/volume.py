@@ -17,6 +17,7 @@ from monai_supmix.data.volume_loading import volume_grid, working_volume
 from monai_supmix.data.working_grid import resize_across, resize_planes
 from monai_supmix.errors import InputError
 from monai_supmix.inferers.flips import Flips, class_probabilities
+from monai_supmix.inferers.most_probable import most_probable
 from monai_supmix.inferers.slice_volume import check_channels, evaluating, fit_intensity, store_probabilities
 from monai_supmix.precision import Amp, autocast
 
@@ -170,15 +171,13 @@ class VolumeInferer:
         if not bool(predicted.isfinite().all()):
             remedy = "check weights and intensity rule, or set amp to false"
             raise InputError(image.path, "the network gives NaN or infinite values", remedy)
-        if len(predicted) > 256:
-            raise ValueError(f"{len(predicted)} classes do not fit into uint8.")
         mask = np.zeros(image.label_shape, np.uint8, order="F")
         target = planes.view(mask)
         across = resize_across(predicted, len(planes)).movedim(1, 0)
         for start in range(0, len(planes), _PLANES_AT_ONCE):
             part = slice(start, start + _PLANES_AT_ONCE)
             native = resize_planes(across[part], planes.shape)
-            target[part] = native.argmax(dim=1).to(torch.uint8).numpy()
+            target[part] = most_probable(native).numpy()
             if probabilities is not None:
                 store_probabilities(probabilities, native, planes.view, part)
         return mask

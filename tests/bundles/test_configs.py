@@ -14,7 +14,7 @@ TRAIN = {
     "max_epochs", "max_iterations", "num_labeled", "labeled_seed", "labeled_list", "num_val_patients", "resume",
     "save_interval",
 }  # fmt: skip
-INFERENCE = {"overwrite", "on_error", "tta"}
+INFERENCE = {"overwrite", "on_error", "tta", "runtime"}
 PIECES = {  # mixing, strong views, feature dropout, discriminator: METHOD.md's table
     "supervised": (None, 0, False, False),
     "fixmatch": ("CutMix", 1, False, False),
@@ -36,7 +36,7 @@ def parser(bundle, method=None, preset=None):
 @pytest.mark.parametrize("bundle", NAMES)
 def test_the_contracts_ids_exist(bundle):
     assert set(read_config(bundle, "train")) >= COMMON | TRAIN
-    assert set(read_config(bundle, "evaluate")) >= COMMON
+    assert set(read_config(bundle, "evaluate")) >= COMMON | {"runtime"}
     assert set(read_config(bundle, "inference")) >= COMMON | INFERENCE
     if bundle == "covid19_ct_supmix":
         assert all("intensity" in read_config(bundle, kind) for kind in ("train", "evaluate", "inference"))

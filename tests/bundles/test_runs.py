@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from PIL import Image
 
+from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
 from monai_supmix.weights import load_weights
 from tests.bundles.workflows import NAMES, TINY, run
@@ -94,6 +95,24 @@ def test_a_dicom_series_gets_a_dicom_segmentation_too(trained, phantoms, tmp_pat
         "Pleural effusion",
     ]
     assert all(code.CodingSchemeDesignator == "SCT" for code in types)
+
+
+def test_openvino_gives_the_figures_and_the_masks_of_pytorch(trained, phantoms, tmp_path):
+    pytest.importorskip("openvino")
+    bundle = "covid19_ct_supmix"
+    settings = {"ckpt_path": str(trained[bundle] / "model.pt"), "dataset_dir": str(phantoms[bundle]), **SMALL}
+    figures, masks = [], []
+    for runtime in ("torch", "openvino"):
+        output = tmp_path / runtime
+        for kind in ("evaluate", "inference"):
+            run(bundle, kind, output_dir=str(output), runtime=runtime, **settings)
+        metrics = json.loads((output / "metrics.json").read_text())
+        assert metrics["settings"]["runtime"] == runtime
+        figures.append(metrics["mean_iou"])
+        masks.append([read_image(path).array for path in sorted(output.glob("*_seg.nii.gz"))])
+    assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+    assert len(masks[0]) == len(masks[1]) > 0
+    assert all((ours == theirs).mean() >= 0.999 for theirs, ours in zip(*masks, strict=True))
 
 
 def test_a_picture_gets_a_mask_of_its_size(trained, phantoms, tmp_path):
