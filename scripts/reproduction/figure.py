@@ -6,7 +6,6 @@ wrong region outlined. Colours are those of Okabe and Ito, which the colour-blin
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,10 +248,7 @@ def save(figure: Figure, out: Path) -> None:
     Raises:
         InputError: the system refuses to write.
     """
-    with atomic_write(out / "figure.pdf") as file:
-        figure.savefig(file, format="pdf", dpi=_DPI, metadata={"CreationDate": None})  # the same each time
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=_DPI)
-    with atomic_write(out / "figure.png") as file:  # a palette makes it a third as large
-        picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        picture.save(file, format="PNG", optimize=True)
+    # The same bytes each time, so that version control sees a change only where there is one.
+    for ending, about in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+        with atomic_write(out / f"figure.{ending}") as file:
+            figure.savefig(file, format=ending, dpi=_DPI, metadata=about)

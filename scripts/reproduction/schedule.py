@@ -247,6 +247,7 @@ def _ending(status: int) -> str:
 
 
 def _told_mistake(log: Path) -> InputError:
-    """The mistake whose error line is the last one of a worker's log."""
-    line = log.read_text(encoding="utf-8", errors="replace").rstrip().rsplit("\n", 1)[-1].removeprefix("error: ")
-    return InputError(*[*line.split(": ", 2), "", ""][:3])
+    """The mistake that the last error line of a worker's log tells."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    told = next((line for line in reversed(lines) if line.startswith("error: ")), f"error: {log}: tells of no mistake")
+    return InputError(*[*told.removeprefix("error: ").split(": ", 2), "", ""][:3])

@@ -16,8 +16,9 @@ def test_time_left_is_by_method_and_by_jobs():
     assert pace.left(["supervised"], begun=1000.0) == 0.0
 
 
-@pytest.mark.parametrize("above", ["", "Traceback: long\nRuntimeError: something\n"])
-def test_a_mistake_is_read_from_the_end_of_a_log(tmp_path, above):
+@pytest.mark.parametrize("above", ["", "error: an earlier one: x: y\nRuntimeError: something\n"])
+@pytest.mark.parametrize("below", ["", "leaked 1 semaphore\n"])
+def test_a_mistake_is_the_last_error_line_of_a_log(tmp_path, above, below):
     log = tmp_path / "log.txt"
-    log.write_text(above + "error: scan.png: is empty: copy it again: twice\n")
+    log.write_text(above + "error: scan.png: is empty: copy it again: twice\n" + below)
     assert str(_told_mistake(log)) == "scan.png: is empty: copy it again: twice"
