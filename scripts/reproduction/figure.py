@@ -166,11 +166,10 @@ def draw(cases: Sequence[ShownCase], class_names: Sequence[str], caption: str) -
     """
     methods = list(cases[0].predictions)
     columns = ["Input", "Truth", *methods]
-    ratio = max(case.truth.shape[0] / case.truth.shape[1] for case in cases)
-    size = (_TILE * len(columns), _TILE * len(cases) * (ratio + 1) + 0.9)
+    heights = [height for case in cases for height in (case.truth.shape[0] / case.truth.shape[1], 1.0)]
+    size = (_TILE * len(columns), _TILE * sum(heights) + 1.1)
     figure = Figure(figsize=size, layout="compressed")
     FigureCanvasAgg(figure)
-    heights = [ratio, 1.0] * len(cases)
     axes = figure.subplots(2 * len(cases), len(columns), squeeze=False, height_ratios=heights)
     for column, name in enumerate(columns):
         axes[0, column].set_title(name, fontsize=9)
@@ -202,7 +201,13 @@ def draw(cases: Sequence[ShownCase], class_names: Sequence[str], caption: str) -
     ]
     outlines = list(_OUTLINES.items())[: 3 if len(class_names) > 2 else 2]
     handles += [Line2D([], [], color=colour, linewidth=2, label=f"outlined: {name}") for name, colour in outlines]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(columns) - 1, len(handles)),
+        fontsize=9,
+        frameon=False,
+    )
     figure.suptitle(caption, fontsize=10)
     return figure
 

@@ -18,7 +18,7 @@ BASELINES = ("supervised", "unimatch")
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference of IoU with its interval, fractions; NaN where the class is absent from the data."""
+    """A mean difference of IoU with its interval, fractions; NaN where the truth does not have the class."""
 
     mean: float
     low: float
@@ -44,7 +44,8 @@ def paired_bootstrap(
         ours: TP, FP, FN of one method, ``(num_seeds, num_cases, C, 3)``.
         theirs: of the other method, same seeds and cases.
         groups: the patient of each case.
-        classes: the IoU is the mean over these classes, as far as they are present.
+        classes: the IoU is the mean over these classes, as far as the drawn patients' truth has them: what is
+            predicted of others must not decide over how many classes one method's mean is taken.
         resamples: number of draws.
         confidence: share of the draws inside the interval.
         seed: of the draws.
@@ -74,7 +75,8 @@ def paired_bootstrap(
 
     def difference(times: np.ndarray) -> np.ndarray:
         """Per draw and seed, for the number of times that each group was drawn, ``(R, G)``."""
-        values = [_mean_present(iou(np.einsum("rg,sgck->rsck", times, counts))) for counts in summed]
+        drawn = (np.einsum("rg,sgck->rsck", times, counts) for counts in summed)
+        values = [_mean_present(np.where(_is_in_truth(counts), iou(counts), np.nan)) for counts in drawn]
         return values[0] - values[1]
 
     mean = float(difference(np.ones((1, num_groups))).mean())
@@ -84,6 +86,11 @@ def paired_bootstrap(
         return Difference(mean, float("nan"), float("nan"))
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Difference(mean, float(low), float(high))
+
+
+def _is_in_truth(counts: np.ndarray) -> np.ndarray:
+    """Whether the truth has a class at all: TP + FN > 0."""
+    return counts[..., 0] + counts[..., 2] > 0
 
 
 def _mean_present(values: np.ndarray) -> np.ndarray:

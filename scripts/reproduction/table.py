@@ -58,7 +58,7 @@ def make_table(experiment: Experiment, finished: Sequence[Finished]) -> str:
         _about(experiment, finished),
         "\n".join(results.main_table()),
         "\n".join(results.ablation()),
-        "\n".join(_comparisons(list(compare(finished)))),
+        "\n".join(_comparisons(list(compare(finished)), _patients(finished[0]))),
         "## How it was made\n\n```bash\n" + "\n".join(commands(experiment, finished)) + "\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -152,9 +152,11 @@ def mean_sd(values: Sequence[float]) -> str:
 def _about(experiment: Experiment, finished: Sequence[Finished]) -> str:
     """On what protocol."""
     first = finished[0]
-    groups = len(set(first.groups))
     tested = f"{len(first.cases)} test images"
-    tested += " (each its own group: patients are unknown)" if groups == len(first.cases) else f" of {groups} patients"
+    if _patients(first) == "patients":
+        tested += f" of {len(set(first.groups))} patients"
+    else:
+        tested += " (each its own group: patients are unknown)"
     lines = [
         f"* {tested}; counts summed over all of them, native grid, last checkpoint, "
         f"{'test-time flips' if experiment.tta else 'no test-time flips'}.",
@@ -185,7 +187,12 @@ def _paper_note(bundle: str) -> str:
     return note
 
 
-def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[str]:
+def _patients(one: Finished) -> str:
+    """What stands for patients: images where nobody knows whose they are."""
+    return "images" if len(set(one.groups)) == len(one.cases) else "patients"
+
+
+def _comparisons(comparisons: Sequence[Comparison], patients: str) -> Iterator[str]:
     """Differences of IoU in percentage points with their intervals; in bold where the interval excludes 0."""
     if not comparisons:
         return
@@ -193,9 +200,9 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[str]:
     seeds = max(len(one.seeds) for one in comparisons)
     yield (
         f"Method minus baseline in percentage points of IoU, mean over seeds, with the {CONFIDENCE:.0%} percentile "
-        "interval of a bootstrap that draws seeds and test patients, and sums counts anew for each draw. Bold: the "
-        f"interval does not hold 0. With {seeds} seed{'s' * (seeds > 1)} and {comparisons[0].num_groups} patients such "
-        "intervals are rough, and rather too narrow than too wide."
+        f"interval of a bootstrap that draws seeds and test {patients}, and sums counts anew for each draw. Bold: the "
+        f"interval does not hold 0. With {seeds} seed{'s' * (seeds > 1)} and {comparisons[0].num_groups} {patients} "
+        "such intervals are rough, and rather too narrow than too wide."
     )
     yield ""
     names = list(comparisons[0].differences)

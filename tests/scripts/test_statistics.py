@@ -84,6 +84,13 @@ def test_a_class_absent_from_some_patients_is_judged_by_the_others():
     assert (found.mean, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
+def test_a_class_that_the_truth_lacks_counts_for_neither():
+    """Of two classes the second is predicted by one method alone, and nowhere true."""
+    ours, theirs = np.array([[[[6, 2, 2], [0, 9, 0]]]]), np.array([[[[5, 2, 3], [0, 0, 0]]]])
+    assert paired_bootstrap(ours, theirs, ["a"], [0, 1]).mean == pytest.approx(0.1)
+    assert np.isnan(paired_bootstrap(ours, theirs, ["a"], [1]).mean)
+
+
 GOOD, POOR = counts(*[(8, 1, 1)] * 4), counts(*[(5, 2, 3)] * 4)
 
 
