@@ -58,6 +58,7 @@ def _build() -> argparse.ArgumentParser:
         "config", nargs="+", help="train, evaluate, inference, or files; later ones stand over earlier ones"
     )
     add_choice(run)
+    run.add_argument("--tracking", help="mlflow, or a file of MONAI's tracking settings: keep the run in MLflow, too")
 
     check = add("check", "Read all data that a configuration would use and list what is wrong.", _OVERRIDES)
     check.add_argument("bundle", nargs="?", help=bundle)
@@ -102,6 +103,7 @@ def _build() -> argparse.ArgumentParser:
 def _dispatch(argv: Sequence[str]) -> int:
     own = ["help", "h", "version", "method", "preset", "bundle"]
     own += {
+        "run": ["tracking"],
         "predict": ["output_dir"],
         "new": [*_NEW_OPTIONS],
         "export": ["output_dir", "format", "case"],
@@ -114,7 +116,8 @@ def _dispatch(argv: Sequence[str]) -> int:
         case "run":
             from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # commands load only what they need
 
-            configure(arguments.bundle, arguments.config, pairs, arguments.method, arguments.preset).run()
+            chosen = (arguments.method, arguments.preset, arguments.tracking)
+            configure(arguments.bundle, arguments.config, pairs, *chosen).run()
         case "check":
             return _check(arguments, pairs)
         case "predict":

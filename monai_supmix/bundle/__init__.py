@@ -7,6 +7,7 @@ from monai_supmix.bundle.errors import error_line, show_error_line_last
 from monai_supmix.bundle.evaluation import EvaluationRun
 from monai_supmix.bundle.overrides import check_overrides
 from monai_supmix.bundle.prediction import PredictionRun
+from monai_supmix.bundle.tracking import tracking_store
 from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained
 from monai_supmix.bundle.training import TrainingRun
 
@@ -25,6 +26,7 @@ __all__ = [
     "rank",
     "world_size",
     "shard",
+    "tracking_store",
     "TrainingRun",
     "EvaluationRun",
     "PredictionRun",

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ignite.handlers import ProgressBar
 
 from monai_supmix.bundle.closing import closing_lines
+from monai_supmix.bundle.tracking import finish_mlflow
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.data.datalist import Datalist
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
+from monai_supmix.handlers.follow import figure_curves
+from monai_supmix.handlers.mlflow_run import MLflowRun
 from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
 from monai_supmix.report import (
     HISTORY_NAME,
@@ -42,6 +45,8 @@ class EvaluationRun:
         datalist: the list whose test side is evaluated; its notes go into the file.
         output_dir: folder for the results.
         settings: plain values to record, such as test-time flips.
+        handlers: handlers of the evaluator; where MONAI's ``MLFlowHandler`` is among them its run gets the figures
+            and the report.
 
     Raises:
         InputError: there is no test image, or the weights were trained for other classes.
@@ -54,6 +59,7 @@ class EvaluationRun:
         datalist: Datalist,
         output_dir: str | os.PathLike[str],
         settings: Mapping[str, Any],
+        handlers: Sequence[Any] = (),
     ) -> None:
         if not datalist.test:
             raise InputError(
@@ -73,6 +79,9 @@ class EvaluationRun:
         self.gallery = CaseGallery(datalist.class_names, evaluator.intensity)
         self.gallery.attach(evaluator)
         ProgressBar(desc="cases", disable=None).attach(evaluator)  # None: where the output is a terminal
+        self.mlflow = MLflowRun(handlers)
+        used = {"checkpoint": str(trained.path), "checkpoint_sha256": trained.sha256}
+        self.mlflow.attach(evaluator, {**used, **self.settings, "versions": current_versions()})
 
     def run(self) -> dict[str, Any]:
         """Evaluate all cases.
@@ -98,7 +107,9 @@ class EvaluationRun:
         write_cases_csv(files[1], cases, self.datalist.class_names)
         write_evaluation_report(files[2], summary, cases, self.gallery, command_line(), self._training())
         files += self.gallery.save_overviews(self.output_dir / "overlays")
-        for line in (*describe(summary), *closing_lines(self.output_dir, files)):
+        self.mlflow.log(figure_curves("test", self.evaluator.state.metrics), step=0)
+        tracked = finish_mlflow(self.mlflow, files[:3])
+        for line in (*describe(summary), *closing_lines(self.output_dir, files), *tracked):
             logger.info(line)
         return summary
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import importlib.util
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -202,7 +203,7 @@ def check_overrides(argv: Sequence[str] | None = None) -> None:
 
     Raises:
         InputError: an unknown key, a value of the wrong kind, or one that MONAI would silently drop or
-            misunderstand (``None``, ``true``, ``false``).
+            misunderstand (``None``, ``true``, ``false``); tracking without what it takes.
     """
     argv = sys.argv if argv is None else argv
     if Path(argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py"):
@@ -218,6 +219,7 @@ def check_overrides(argv: Sequence[str] | None = None) -> None:
     files = given.get("config_file")
     if not files:
         return
+    check_tracking(given.get("tracking"))
     config = ConfigParser.load_config_files(files)
     names = [Path(file) for file in ([files] if isinstance(files, str) else files)]
     overrides = {key: value for key, value in given.items() if key not in (*_OWN, *_OWN_TOO)}
@@ -237,6 +239,23 @@ def check_overrides(argv: Sequence[str] | None = None) -> None:
         if isinstance(value, str) and value in JSON_WORDS:
             raise InputError(f"--{key}", f"is the word {value!r} to monai.bundle", f"write {JSON_WORDS[value]}")
     check_keys(config, overrides, names)
+
+
+def check_tracking(tracking: Any) -> None:
+    """Check MONAI's argument ``tracking`` before anything is made.
+
+    Args:
+        tracking: ``"mlflow"``, a file of settings, settings, or ``None``.
+
+    Raises:
+        InputError: MLflow is not installed, or there is no such file.
+    """
+    if tracking == "mlflow":
+        if importlib.util.find_spec("mlflow") is None:
+            problem = "takes mlflow, which is not installed"
+            raise InputError("--tracking", problem, "pip install 'monai-supmix[mlflow]', or leave it out")
+    elif isinstance(tracking, str) and not Path(tracking).is_file():
+        raise InputError("--tracking", f"is {tracking!r}, which is no file", "give mlflow, or a file of settings")
 
 
 def _read_as_monai(pairs: Mapping[str, str | None]) -> dict[str, Any]:

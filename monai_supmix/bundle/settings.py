@@ -61,6 +61,10 @@ SETTINGS: dict[str, Expected] = {
     "val_interval": _whole(1),
     "num_monitored": _whole(0),
     "log_interval": _whole(1),
+    "tensorboard": _BOOL,
+    "save_execute_config": Expected(
+        lambda v: isinstance(v, bool) or (isinstance(v, str) and v != ""), "true, false or a path"
+    ),
     "labeled_batch_size": _whole(1),
     "unlabeled_batch_size": _whole(1),
     "overwrite": _BOOL,

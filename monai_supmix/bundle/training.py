@@ -14,6 +14,7 @@ from ignite.engine import Engine
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.describe import describe
 from monai_supmix.bundle.lock import exclusive
+from monai_supmix.bundle.tracking import Tracking, run_parameters
 from monai_supmix.data.check import Problem
 from monai_supmix.engines import SemiSupervisedTrainer
 from monai_supmix.errors import InputError
@@ -38,7 +39,8 @@ class TrainingRun:
     """Runs a trainer in an output folder so that it can be stopped anywhere and resumed exactly.
 
     Leaves ``checkpoints/*.pt`` (full state), ``model.pt`` and ``model.safetensors`` (final weights),
-    ``history.json`` (what was run and how it went) and ``report.html`` (the same to look at) in the folder.
+    ``history.json`` (what was run and how it went), ``report.html`` (the same to look at) and
+    ``tensorboard/`` (curves for TensorBoard, while it trains) in the folder.
 
     Args:
         trainer: the trainer.
@@ -53,6 +55,9 @@ class TrainingRun:
             one and starts anew where there is none; ``"force"`` continues although settings differ.
         save_interval: iterations between checkpoints.
         total_iterations: when the run is finished.
+        tensorboard: whether to write TensorBoard's files.
+        handlers: handlers of the trainer and its validator, for a run in MLflow, see
+            :class:`monai_supmix.bundle.tracking.Tracking`.
 
     Raises:
         InputError: for an unknown ``resume``.
@@ -69,6 +74,8 @@ class TrainingRun:
         problems: Sequence[Problem] = (),
         resume: Literal[False, "auto", "force"] = False,
         save_interval: int = 200,
+        tensorboard: bool = True,
+        handlers: Sequence[Any] = (),
     ) -> None:
         if resume not in (False, "auto", "force"):
             raise InputError("resume", f"is {resume!r}", "give false, 'auto' or 'force'")
@@ -79,6 +86,9 @@ class TrainingRun:
         self.settings = describe(settings)
         self.state = {name: part for name, part in state.items() if part is not None}
         self.state |= {"trainer": _Progress(trainer), "grad_scaler": trainer.grad_scaler}
+        self.history: TrainingHistory = self.state.get("history", TrainingHistory())
+        log_dir = self.output_dir / "tensorboard" if tensorboard else None
+        self.tracking = Tracking(self.history, self.record["class_names"], log_dir, handlers)
         self.checkpoint = TrainingCheckpoint(
             self.state, self.output_dir / "checkpoints", save_interval, config=self.settings
         )
@@ -107,31 +117,31 @@ class TrainingRun:
         if finished:
             logger.info("this run is finished: nothing to do.")
         else:
-            self.checkpoint.attach(self.trainer)
-            Preemption(self._save).attach(self.trainer)
-            self.trainer.run()
+            with self.tracking.following(self.trainer, run_parameters(self._what_was_run())):
+                self.checkpoint.attach(self.trainer)
+                Preemption(self._save).attach(self.trainer)
+                self.trainer.run()
         if idist.get_rank() == 0:
             files = list(save_weights(self.output_dir / "model.pt", self.state["network"], self.record))
             history, report = self.output_dir / HISTORY_NAME, self.output_dir / "report.html"
             if not (finished and history.exists() and report.exists()):  # an evaluation may have added to it
-                self._report(history, report)
-            files += [history, report, *existing_checkpoints(self.output_dir / "checkpoints")]
-            for line in closing_lines(self.output_dir, files):
+                record = self._what_was_run()
+                write_history(history, record)
+                write_training_report(report, record)
+            files += [history, report, *existing_checkpoints(self.output_dir / "checkpoints"), *self.tracking.files()]
+            for line in (*closing_lines(self.output_dir, files), *self.tracking.finish([report, history])):
                 logger.info(line)
 
-    def _report(self, history: Path, report: Path) -> None:
-        course = self.state.get("history", TrainingHistory())
-        record = training_record(
+    def _what_was_run(self) -> dict[str, Any]:
+        return training_record(
             self.settings,
             self.record["class_names"],
             self.record["versions"],
             self.total_iterations,
-            course.rows,
-            course.validation_rows,
-            course.pseudo_label_rows,
+            self.history.rows,
+            self.history.validation_rows,
+            self.history.pseudo_label_rows,
         )
-        write_history(history, record)
-        write_training_report(report, record)
 
     def _restore(self) -> None:
         folder = self.output_dir / "checkpoints"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.bundle.find import config_files, find_bundle
-from monai_supmix.bundle.overrides import for_monai, read_overrides
+from monai_supmix.bundle.overrides import check_tracking, for_monai, read_overrides
 from monai_supmix.data.listing import read_json
 from monai_supmix.errors import InputError
 
@@ -22,11 +22,13 @@ class Configured:
         bundle: folder of the bundle.
         files: the configuration files in the order in which they are merged.
         overrides: checked values by key.
+        tracking: MONAI's experiment tracking, ``"mlflow"`` or a file of settings for it.
     """
 
     bundle: Path
     files: list[Path]
     overrides: dict[str, Any]
+    tracking: str | None = None
 
     def run(self) -> None:
         """Run the workflow as ``python -m monai.bundle run`` does."""
@@ -46,6 +48,7 @@ class Configured:
             meta_file=str(configs / "metadata.json"),
             logging_file=str(logging_file) if logging_file.is_file() else False,
             workflow_type=None,
+            tracking=self.tracking,
             **for_monai(self.overrides),
         )
         for handler in logging.getLogger().handlers:
@@ -74,6 +77,7 @@ def configure(
     pairs: Mapping[str, str | None],
     method: str | None = None,
     preset: str | None = None,
+    tracking: str | None = None,
 ) -> Configured:
     """Find the files, read the overrides, and check all of it.
 
@@ -83,10 +87,12 @@ def configure(
         pairs: overrides as written on the command line.
         method: name or path of a method.
         preset: name or path of a preset.
+        tracking: see `Configured`.
 
     Raises:
         InputError: an unknown bundle, file, method, preset or key, or a value of the wrong kind.
     """
+    check_tracking(tracking)
     folder = find_bundle(bundle)
     files = config_files(folder, configs, method, preset)
     merged = merge(files)
@@ -96,7 +102,7 @@ def configure(
     device = overrides.get("device")
     if isinstance(device, str) and device.startswith("cuda"):
         _require_cuda(device)
-    return Configured(folder, files, overrides)
+    return Configured(folder, files, overrides, tracking)
 
 
 def merge(files: Sequence[Path]) -> dict[str, Any]:

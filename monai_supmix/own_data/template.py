@@ -44,6 +44,7 @@ def fill_template(proposal: Proposal) -> dict[str, dict[str, Any]]:
 def _train(config: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
     config = _own_source(config, "found", proposal)
     put(config, "class_names", proposal.datalist.class_names)
+    put(config, "experiment_name", for_monai(proposal.name))
     put(config, "num_labeled", None)
     put(config, "unlabeled_pool", proposal.unlabeled_pool)
     put(config, "max_epochs", proposal.max_epochs)
@@ -59,6 +60,7 @@ def _train(config: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
 def _evaluate(config: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
     config = _own_source(config, "datalist", proposal)
     put(config, "class_names", proposal.datalist.class_names)
+    put(config, "experiment_name", for_monai(proposal.name))
     if proposal.axis != "axial":
         put(config, "inferer#axis", proposal.axis, new=True)
     return _say_input(config, proposal)

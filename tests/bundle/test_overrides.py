@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.bundle import ConfigParser
 
+from monai_supmix.bundle import overrides
+from monai_supmix.bundle.find import find_bundle
 from monai_supmix.bundle.overrides import (
     check_overrides,
     for_monai,
@@ -85,6 +87,23 @@ def test_what_monai_would_swallow_is_told(config_file, line, says):
 )
 def test_what_monai_understands_passes(config_file, arguments):
     check(config_file, *arguments)
+
+
+def test_settings_of_tracking_are_keys_of_every_training_and_evaluation():
+    for bundle in ("chase_supmix", "covid19_ct_supmix"):
+        for kind in ("train", "evaluate"):
+            file = find_bundle(bundle) / "configs" / f"{kind}.json"
+            check(file, "--tracking", "mlflow", "--tracking_uri", "sqlite:////x/runs.db", "--experiment_name", "mine")
+            check(file, "--tracking", "mlflow", "--run_name", "first", "--save_execute_config", "True")
+
+
+def test_tracking_without_what_it_takes(config_file, monkeypatch):
+    with pytest.raises(InputError, match="--tracking: is 'other', which is no file: give mlflow"):
+        check(config_file, "--tracking", "other")
+    check(config_file, "--tracking", str(config_file))
+    monkeypatch.setattr(overrides.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"--tracking: takes mlflow, .*: pip install 'monai-supmix\[mlflow\]'"):
+        check(config_file, "--tracking", "mlflow")
 
 
 def test_overrides_in_an_arguments_file_are_checked_too(config_file, tmp_path):

@@ -32,7 +32,7 @@ MISTAKES = [
     ("run chase_supmix train --qqq", "--qqq: is no key of train.json: look up the keys in that file"),
     ("run chase_supmix train --optimzer#lr 0.1", "did you mean optimizer#lr?"),
     ("run chase_supmix train --optimizer#lr#x 0.1", "is no key of train.json"),
-    ("run chase_supmix train --working#scal 0.1", "did you mean working#scale?"),
+    ("run chase_supmix train --intensity_settings#pictur 1", "did you mean intensity_settings#picture?"),
     ("run chase_supmix train --train#dateset 1", "did you mean train#dataset?"),
     (
         "run chase_supmix train --method unimatch --sed 1",
@@ -71,6 +71,14 @@ MISTAKES = [
         "run chase_supmix train --dataset_dir nowhere --output_dir out",
         "nowhere: does not exist: set dataset_dir",
     ),
+    (
+        "run chase_supmix train --dataset_dir nowhere --output_dir out --tracking mlflow",
+        "nowhere: does not exist: set dataset_dir",
+    ),
+    ("run chase_supmix train --tracking tensorboard", "--tracking: is 'tensorboard', which is no file: give mlflow"),
+    ("run chase_supmix train --tracking", "command line: argument --tracking: expected one argument: see"),
+    ("check chase_supmix --tracking mlflow", "--tracking: is no key of train.json: did you mean tracking_uri?"),
+    ("run chase_supmix train --tensorboard maybe", "--tensorboard: is 'maybe': give true or false"),
     ("check chase_supmix --dataset_dir nowhere", "nowhere: does not exist: set dataset_dir"),
     ("check --bundle chase_supmix --dataset_dir nowhere", "nowhere: does not exist: set dataset_dir"),
     (

@@ -61,8 +61,11 @@ def start(data, output, tmp_path, **override):
     )
 
 
-def test_both_ranks_agree_and_the_loss_falls(data, tmp_path):
-    process = start(data, tmp_path / "out", tmp_path, num_val_patients=3, max_epochs=8, val_interval=8, log_interval=2)
+def test_both_ranks_agree_and_the_loss_falls_and_one_of_them_is_tracked(data, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    out, lengths = tmp_path / "out", {"max_epochs": 8, "val_interval": 8, "log_interval": 2, "optimizer#lr": 0.02}
+    process = start(data, out, tmp_path, num_val_patients=3, tracking="mlflow", **lengths)
     printed = process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed
     first, second = (json.loads((tmp_path / f"result.{rank}").read_text()) for rank in (0, 1))
@@ -71,6 +74,11 @@ def test_both_ranks_agree_and_the_loss_falls(data, tmp_path):
     assert first["losses"] != second["losses"]  # each rank has samples of its own
     for result in (first, second):
         assert result["losses"][-1] < 0.9 * result["losses"][0]
+    assert len(list((out / "tensorboard").iterdir())) == 1
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{out}/mlruns.db")
+    (tracked,) = client.search_runs([client.get_experiment_by_name("chase_supmix").experiment_id])
+    points = client.get_metric_history(tracked.info.run_id, "loss/supervised")
+    assert [point.value for point in points] == first["losses"] and tracked.info.status == "FINISHED"
 
 
 def test_sigterm_to_the_launcher_leaves_a_checkpoint_to_resume_from(data, tmp_path):

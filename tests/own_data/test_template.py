@@ -14,10 +14,11 @@ from monai_supmix.own_data.template import fill_template
 REPLACED = {
     "train.json": {
         "dataset_dir", "datalist_file", "found", "class_names", "num_labeled", "unlabeled_pool", "max_epochs",
-        "crop_size", "working", "intensity_settings", "network_def", "intensity",
+        "crop_size", "working", "intensity_settings", "network_def", "intensity", "experiment_name",
     },
     "evaluate.json": {
         "dataset_dir", "datalist_file", "datalist", "class_names", "network_def", "intensity", "evaluation",
+        "experiment_name",
     },
     "inference.json": {"dataset_dir", "num_classes", "network_def", "intensity", "view", "dicom_codes"},
     "presets/volume3d.json": {"working"},

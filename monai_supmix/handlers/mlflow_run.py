@@ -1,0 +1,158 @@
+"""What a run in MLflow holds beside what MONAI's ``MLFlowHandler`` puts there: parameters, curves, files, its end."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from monai_supmix.handlers.follow import HistoryFollower
+from monai_supmix.handlers.history import TrainingHistory
+
+_MOST = 100  # parameters or metrics that MLflow takes at once
+_LONGEST = 6000  # characters of a parameter
+
+
+class MLflowRun:
+    """The run that MONAI's handler opens, which ``--tracking mlflow`` of ``monai.bundle run`` adds to a bundle.
+
+    Without such a handler, or on another process than the first, nothing here has an effect. What is logged here takes
+    the place of the figures that MONAI's handlers log by default: these ask the device for the loss at every iteration,
+    expect another form of the trainer's output, and use names of classes that MLflow may refuse. Loggers that somebody
+    gave to a handler stay.
+
+    Args:
+        handlers: handlers of the engine, and of its validator; MONAI's are among them or not.
+    """
+
+    def __init__(self, handlers: Iterable[Any]) -> None:
+        from monai.handlers import MLFlowHandler  # noqa: PLC0415  # loads MLflow, where it is installed
+
+        found: list[Any] = [handler for handler in handlers if isinstance(handler, MLFlowHandler)]
+        for handler in found:
+            handler.iteration_logger = handler.iteration_logger or _nothing
+            handler.epoch_logger = handler.epoch_logger or _nothing
+        self._handler: Any = found[0] if found else None
+        self._run_id: str | None = None
+
+    def attach(self, engine: Engine, parameters: Mapping[str, Any]) -> None:
+        """Add parameters when an engine starts.
+
+        Args:
+            engine: the engine that MONAI's handler is attached to already.
+            parameters: plain values, perhaps nested, see `flat`.
+        """
+        if self._handler is not None:
+            engine.add_event_handler(Events.STARTED, self._start, parameters)
+
+    def _start(self, parameters: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param  # noqa: PLC0415  # an extra
+
+        run = self._handler.client.get_run(self._handler.cur_run.info.run_id)
+        self._run_id = run.info.run_id
+        self._handler.client.update_run(self._run_id, status="RUNNING")  # one that is resumed has ended before
+        # MLflow never changes a parameter; those of a resumed run are there.
+        new = [Param(key, value) for key, value in flat(parameters) if key not in run.data.params]
+        for batch in _batches(new):
+            self._handler.client.log_batch(self._run_id, params=batch)
+
+    def has_figures(self) -> bool:
+        """Whether the run holds figures already, because it is resumed."""
+        return self._run_id is not None and bool(self._handler.client.get_run(self._run_id).data.metrics)
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        """Add a point to each of some curves.
+
+        Args:
+            figures: values by name of the curve.
+            step: their place.
+        """
+        if self._run_id is not None:
+            from mlflow.entities import Metric  # noqa: PLC0415
+
+            now = int(time.time() * 1000)
+            for batch in _batches([Metric(name, float(value), now, step) for name, value in figures.items()]):
+                self._handler.client.log_batch(self._run_id, metrics=batch)
+
+    def add_files(self, files: Iterable[Path]) -> None:
+        """Copy files into the run, as its artifacts.
+
+        Args:
+            files: the files.
+        """
+        if self._run_id is not None:
+            for file in files:
+                self._handler.client.log_artifact(self._run_id, str(file))
+
+    def end(self, status: str) -> str | None:
+        """Say how the run ended; MONAI's handler tells of runs that reached their end alone.
+
+        Args:
+            status: ``"FINISHED"``; ``"KILLED"`` or ``"FAILED"`` for one that a resumed training continues.
+
+        Returns:
+            its name and how to look at it, ``None`` when there is no run.
+        """
+        if self._run_id is None:
+            return None
+        client, uri = self._handler.client, str(self._handler.client.tracking_uri)
+        client.set_terminated(self._run_id, status)
+        told = f"run {client.get_run(self._run_id).info.run_name!r} of experiment {self._handler.experiment.name!r}"
+        self._run_id = self._handler.cur_run = None
+        self._handler.close()
+        # The address of a server may hold a password.
+        return f"{told}, look at it with mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else told
+
+
+class MLflowCurves(HistoryFollower):
+    """Adds the curves of a training to its run in MLflow, over the iterations and with the names TensorBoard has.
+
+    Args:
+        history: collects the figures; attach it to the engine before this.
+        run: the run, attached to the engine before this.
+        class_names: names of the classes, for the curves of pseudo-label shares.
+    """
+
+    def __init__(self, history: TrainingHistory, run: MLflowRun, class_names: Sequence[str] = ()) -> None:
+        super().__init__(history, class_names)
+        self.run = run
+
+    def open(self, iteration: int) -> bool:
+        """Find out whether this continues a run."""
+        return self.run.has_figures()
+
+    def write(self, figures: Mapping[str, float], iteration: int) -> None:
+        """Add points to the run."""
+        self.run.log(figures, iteration)
+
+
+def _nothing(_engine: Engine) -> None:
+    """Log nothing."""
+
+
+def _batches(items: list[Any]) -> Iterator[list[Any]]:
+    return (items[first : first + _MOST] for first in range(0, len(items), _MOST))
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested plain values as pairs of texts that MLflow takes as parameters.
+
+    Names of inner ones are joined by dots; the class of an object stands for it by its own name. What is ``None`` is
+    left out, long texts are cut.
+
+    Example:
+        >>> list(flat({"seed": 0, "optimizer": {"class": "torch.optim.AdamW", "lr": 0.1}, "list": None, "n": [4, 4]}))
+        [('seed', '0'), ('optimizer', 'AdamW'), ('optimizer.lr', '0.1'), ('n', '[4, 4]')]
+    """
+    for key, value in values.items():
+        name = re.sub(r"[^\w.-]+", "_", f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            if "class" in value:
+                yield name, str(value["class"]).rpartition(".")[2]
+            yield from flat({inner: entry for inner, entry in value.items() if inner != "class"}, f"{name}.")
+        elif value is not None:
+            yield name, str(value)[:_LONGEST]
