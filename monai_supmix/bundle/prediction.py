@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from monai.engines import Evaluator
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.inferers import PredictionSummary, SliceVolumeInferer, predict_cases
 
@@ -97,9 +100,27 @@ class PredictionRun(Evaluator):
         for note in summary.notes:
             logger.info("note: %s", note)
         logger.info("%d masks written, %d were there already.", len(summary.written), len(summary.skipped))
-        for path in [*summary.written, *summary.dicom]:
-            logger.info("written: %s", path)
+        if summary.written:
+            files = [file for mask in summary.written for file in with_companions(mask)]
+            for line in closing_lines(self.arguments["output_dir"], [*files, *summary.dicom]):
+                logger.info(line)
         if summary.failed:
             for name, problem in summary.failed:
                 logger.error("skipped %s: %s", name, problem)
             raise SystemExit(1)
+
+
+def with_companions(mask: Path) -> list[Path]:
+    """A mask's file, its record and its probability maps, as far as they are there.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("a_seg.nii.gz", "a_seg.json", "a_seg_prob_vessel.nii.gz", "a_seg2.nii.gz"):
+        ...     (folder / name).touch()
+        >>> [path.name for path in with_companions(folder / "a_seg.nii.gz")]
+        ['a_seg.nii.gz', 'a_seg.json', 'a_seg_prob_vessel.nii.gz']
+    """
+    stem = mask.name.removesuffix(".nii.gz").removesuffix(".png")
+    maps = sorted(mask.parent.glob(f"{glob.escape(stem)}_prob_*"))
+    return [mask, *(path for path in (mask.with_name(f"{stem}.json"),) if path.exists()), *maps]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 
 import nibabel as nib
 import numpy as np
@@ -54,7 +55,8 @@ def test_evaluation_writes_figures_of_every_class_and_case(bundle, trained, phan
     assert metrics["classes"][names[1]]["iou"] == pytest.approx(totals[0] / sum(totals))
 
 
-def test_a_volume_gets_a_mask_on_its_own_grid(trained, phantoms, tmp_path):
+def test_a_volume_gets_a_mask_on_its_own_grid(trained, phantoms, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     volume = sorted((phantoms["covid19_ct_supmix"] / "imagesTs").glob("*.nii.gz"))[0]
     checkpoint = trained["covid19_ct_supmix"] / "model.pt"
     run(
@@ -66,6 +68,9 @@ def test_a_volume_gets_a_mask_on_its_own_grid(trained, phantoms, tmp_path):
         **SMALL,
     )
     mask = nib.load(tmp_path / f"{volume.name.removesuffix('.nii.gz')}_seg.nii.gz")
+    told = [record.getMessage().strip().split(" (")[0] for record in caplog.records]
+    place = told.index(f"written to {tmp_path.resolve()}:")
+    assert set(told[place + 1 :]) == {path.name for path in tmp_path.iterdir()}  # everything that was written
     assert mask.shape == nib.load(volume).shape
     assert mask.get_data_dtype() == np.uint8
     assert np.array_equal(mask.affine, nib.load(volume).affine)
