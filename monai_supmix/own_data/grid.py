@@ -42,17 +42,18 @@ def propose_grid(
         >>> propose_grid([View(1, (400, 400))], [(label, None)], 2)[0]
         {'scale': 0.64}
     """
-    working: dict[str, Any] = {}
-    kept = 0.0
+    finest = grid_of_side(views, 2**20)
     for side in _SIDES:
         working = grid_of_side(views, side)
         kept = kept_dice(labels, working, num_classes)
-        if kept >= _KEPT:
+        if kept >= _KEPT or working == finest:
             break
     shape = working_shape(*_typical(views), working)
     words = ", ".join(f"{key} {value}" for key, value in working.items()) or "the pictures' own"
     value = f"{words}, which makes a usual image {shape[0]} x {shape[1]} pixels"
-    if kept >= _KEPT:
+    if working == finest:
+        why = "as fine as the images: they are small, or what is labelled in them is"
+    elif kept >= _KEPT:
         why = f"the coarsest on which labels, taken there and back, keep a Dice of {_KEPT}: here {kept:.2f}"
     else:
         why = f"labels, taken there and back, keep a Dice of {kept:.2f} only, but finer ones take long without a GPU"
