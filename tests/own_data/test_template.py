@@ -80,6 +80,12 @@ def test_what_the_input_is_reaches_every_configuration(proposals):
     assert made["train.json"]["intensity_settings"] == rule
 
 
+def test_nothing_that_is_true_of_the_templates_data_alone_stays(proposals):
+    inference = fill_template(proposals["grey"])["inference.json"]
+    assert inference["view"] == "upright", "pictures are trained on as they lie"
+    assert inference["dicom_codes"] == {}, "a consolidation may be something else here"
+
+
 def test_the_metadata_names_the_method_and_not_the_templates_data(proposals):
     for proposal in proposals.values():
         metadata = fill_template(proposal)["metadata.json"]
