@@ -42,6 +42,8 @@ MODULES_WITHOUT_INFLUENCE = (
     # Checks before it, tables after it, inference, measures that no table here shows.
     *("data.check", "data.listing", "data.file_kinds", "data.masks", "data.survey", "data.images_in", "data.phantoms"),
     *("inferers.inputs", "inferers.predict", "inferers.suitability", "metrics.report_tables", "metrics.surface"),
+    # Other runtimes than PyTorch's: which one is an entry of the key.
+    "inferers.runtime",
     # Readers of formats that neither CHASE_DB1 nor COVID_MedSeg98 comes in.
     *("data.dicom", "data.itk_images", "data.nifti", "data.nnunet", "data.payload"),
 )
