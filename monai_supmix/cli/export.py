@@ -45,6 +45,7 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
     """
     from monai_supmix.data.masks import write_json  # noqa: PLC0415  # slow: these import torch
     from monai_supmix.export import export_model, require_onnx, write_archive  # noqa: PLC0415
+    from monai_supmix.export.archive import LAYOUT  # noqa: PLC0415
 
     if "onnx" in formats:
         require_onnx()
@@ -58,6 +59,9 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
         if "zip" in formats:
             archive = folder / f"{configured.bundle.name}_v{subject.metadata['version']}.zip"
             write_archive(archive, configured.bundle, subject.weights, made)
+            others = sorted(entry.name for entry in configured.bundle.iterdir() if entry.name not in LAYOUT)
+            if others:
+                print(f"not in {archive.name}: {', '.join(others)}")
             made.append(archive)
         output = make_directory(output_dir)
         for model in models:

@@ -14,7 +14,9 @@ from monai_supmix.errors import InputError
 from monai_supmix.export.quiet import quiet
 from monai_supmix.weights import install_weights, load_into, load_weights
 
-_LAYOUT = ("LICENSE", "configs", "docs")  # and models; whatever else lies in the folder stays at home
+LAYOUT = ("LICENSE", "configs", "docs", "models")
+"""What an archive holds of a bundle's folder; whatever else lies there, such as lists of cases, stays at home."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
 
 
@@ -31,7 +33,7 @@ def write_archive(path: Path, bundle: Path, weights: Path, models: Sequence[Path
         InputError: the weights are not those of the bundle's network, or its metadata do not describe it.
     """
     laid_out = path.with_name(bundle.name)
-    for source in (file for name in _LAYOUT for file in _files(bundle / name)):
+    for source in (file for name in LAYOUT[:-1] for file in _files(bundle / name)):
         if not source.resolve().is_relative_to(bundle.resolve()):
             raise InputError(source, "is a link that leads out of the bundle", "put the file itself there")
         target = laid_out / source.relative_to(bundle)
