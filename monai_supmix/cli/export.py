@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from monai_supmix.export import Subject
 
 FORMATS = ("torchscript", "onnx", "zip")
+_FIXED = {"device": "cpu", "amp": False, "runtime": "torch"}
 _ENCODER_WEIGHTS = "network_def::encoder_weights"
 
 
@@ -85,11 +86,11 @@ def _subject(configured: Configured, output_dir: str, case: str | None) -> Subje
     from monai_supmix.export.subject import phantom_case  # noqa: PLC0415
     from monai_supmix.weights import require_classes  # noqa: PLC0415
 
-    for key in ("device", "amp"):
+    for key in _FIXED:
         if key in configured.overrides:
-            raise InputError(f"--{key}", "has no meaning here: exports are made in float32 on the CPU", "leave it out")
-    overrides = {**configured.overrides, "output_dir": output_dir, "device": "cpu", "amp": False}
-    parser = replace(configured, overrides=overrides).parser()
+            problem = "has no meaning here, for exports are made by PyTorch in float32 on the CPU"
+            raise InputError(f"--{key}", problem, "leave it out")
+    parser = replace(configured, overrides={**configured.overrides, "output_dir": output_dir, **_FIXED}).parser()
     if parser.get(_ENCODER_WEIGHTS):
         parser.update({_ENCODER_WEIGHTS: None})  # the trained weights hold them, too
     metadata, channels, dims = _metadata(configured.bundle / "configs" / "metadata.json")
