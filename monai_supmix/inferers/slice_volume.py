@@ -20,6 +20,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.most_probable import most_probable
 from monai_supmix.precision import Amp, autocast
+from monai_supmix.weights import unwrap
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -305,7 +306,7 @@ def input_channels(network: nn.Module) -> int | None:
         >>> input_channels(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 8, 1)))
         3
     """
-    wanted = getattr(network, "in_channels", None)
+    wanted = getattr(unwrap(network), "in_channels", None)
     if isinstance(wanted, int):
         return wanted
     return next((m.in_channels for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d))), None)

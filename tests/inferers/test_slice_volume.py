@@ -19,6 +19,8 @@ from monai_supmix.data.case_image import CaseImage
 from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
 from monai_supmix.inferers import SliceVolumeInferer, predict_planes
+from monai_supmix.inferers.slice_volume import check_channels
+from monai_supmix.networks import CompactUNet
 from monai_supmix.transforms.intensity import FieldOfViewScale, PercentileScale, intensity_rule
 from tests.data.dicom_series import write_series
 from tests.data.test_planes import ORIENTATIONS, place, rotation
@@ -201,6 +203,14 @@ def test_frozen_networks_work_too():
     image = CaseImage.from_array(scan(), np.eye(4))
     scripted = torch.jit.trace(tiny_network().eval(), torch.zeros(1, 1, 16, 16))
     assert np.array_equal(infer(image, scripted), infer(image))
+
+
+def test_wrapped_networks_tell_their_channels():
+    """A network of blocks has more channels in its first convolution than an image has."""
+    network = nn.DataParallel(CompactUNet(in_channels=3, features=(4, 4, 4, 4, 4, 4), patch_size=2), device_ids=[])
+    check_channels(CaseImage.from_array(np.zeros((3, 32, 32), np.uint8)), network)
+    with pytest.raises(InputError, match="network takes 3 channels, the image has 1"):
+        check_channels(CaseImage.from_array(scan(), OBLIQUE), network)
 
 
 def test_images_that_do_not_fit_are_refused():
