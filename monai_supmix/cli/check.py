@@ -46,7 +46,8 @@ def _check_datalist(parser: Any) -> list[Problem]:
     if _TRAINING in parser:
         if any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator")):
             require_unlabeled(datalist)
-        problems += check_sides(datalist, num_classes, channels)
+        loading = _part(parser, "loading") if "loading" in parser else None
+        problems += check_sides(datalist, num_classes, channels, getattr(loading, "fits", None))
         count = sum(len(getattr(datalist, side)) for side in ("labeled", "unlabeled", "validation", "test"))
     else:
         problems += _check_weights(parser)

@@ -106,13 +106,19 @@ def _place(item: Mapping[str, Any]) -> str:
     return f"{item['image']} (slice {item['slice']})" if "slice" in item else str(item["image"])
 
 
-def check_sides(datalist: Datalist, num_classes: int, channels: int | None = None) -> list[Problem]:
+def check_sides(
+    datalist: Datalist,
+    num_classes: int,
+    channels: int | None = None,
+    fits: Callable[[CaseImage], Any] | None = None,
+) -> list[Problem]:
     """Check all cases of a datalist, those of the test first.
 
     Args:
         datalist: the list.
         num_classes: see `check_cases`.
         channels: see `check_cases`.
+        fits: see `check_cases`.
 
     Raises:
         InputError: the list is for another number of classes.
@@ -122,7 +128,7 @@ def check_sides(datalist: Datalist, num_classes: int, channels: int | None = Non
         raise InputError(
             "dataset_dir", f"{problem}, the configuration has {num_classes}", "set class_names to the same"
         )
-    return check_cases((i for side in _PRECEDENCE for i in getattr(datalist, side)), num_classes, channels)
+    return check_cases((i for side in _PRECEDENCE for i in getattr(datalist, side)), num_classes, channels, fits=fits)
 
 
 def usable_cases(

@@ -23,12 +23,13 @@ def volume_grid(image: CaseImage, axis: Axis, working: Mapping[str, Any] | None)
     """The planes of a volume and its shape ``(D, H, W)`` on the working grid.
 
     Raises:
-        InputError: the image is a picture, or the working grid does not suit it.
+        InputError: the image is a picture or a single slice, or the working grid does not suit it.
     """
-    if image.is_picture:
-        remedy = "give volumes, or use a configuration that works plane by plane"
-        raise InputError(image.path, "is a picture, and this network works on volumes", remedy)
     planes = image.planes(axis)
+    if image.is_picture or len(planes) == 1:
+        kind = "picture" if image.is_picture else "single slice"
+        remedy = "give volumes, or use a configuration that works plane by plane"
+        raise InputError(image.path, f"is a {kind}, and this network works on volumes", remedy)
     assert planes.spacing is not None and planes.step is not None
     return planes, working_volume_shape((len(planes), *planes.shape), (planes.step, *planes.spacing), working)
 
@@ -77,13 +78,14 @@ class LoadVolume(Transform):
     ) -> None:
         self.intensity, self.num_classes, self.working, self.axis = intensity, num_classes, working, axis
 
+    def fits(self, image: CaseImage) -> tuple[Planes, tuple[int, int, int]]:
+        """Check that an image can be loaded, see `volume_grid`."""
+        return volume_grid(image, self.axis, self.working)
+
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Load one item."""
         image, label = load_case(data, self.num_classes)
-        if "slice" in data:
-            problem = "is a stack of independent slices, and this network works on volumes"
-            raise InputError(image.path, problem, "use a configuration that works plane by plane")
-        planes, shape = volume_grid(image, self.axis, self.working)
+        planes, shape = self.fits(image)
         rule = self.intensity(image)
         volume = working_volume(planes, rule, rule.fit(image.values()), shape)
         result: dict[str, Any] = {

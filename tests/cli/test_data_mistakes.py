@@ -103,6 +103,16 @@ def test_files_without_permission_are_told(chest, refused):
     refused(*TRAIN, "--dataset_dir", chest, says="cannot be opened (Permission denied)")
 
 
+def test_single_slices_are_refused_where_volumes_are_expected(chest, refused, tmp_path):
+    """By the check as by the training."""
+    path = chest / "imagesTr" / "chest_004_0000.nii.gz"
+    nib.save(nib.load(path).slicer[:, :, :1], path)
+    says = "chest_004_0000.nii.gz: is a single slice, and this network works on volumes"
+    settings = ["--preset", "volume3d", "--dataset_dir", chest, "--num_labeled", "3"]
+    refused("check", "covid19_ct_supmix", "train", *settings, says=says)
+    refused("run", "covid19_ct_supmix", "train", *settings, "--output_dir", tmp_path / "out", says=says)
+
+
 def test_colour_pictures_are_refused_where_grey_is_expected(chest, refused, weights, tmp_path):
     picture = tmp_path / "pictures" / "colour.png"
     picture.parent.mkdir()

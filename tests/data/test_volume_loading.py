@@ -109,7 +109,7 @@ def test_pictures_and_stacks_of_slices_are_no_volumes(item, tmp_path):
     Image.new("L", (8, 8), 7).save(tmp_path / "p.png")
     with pytest.raises(InputError, match=r"p\.png: is a picture, and this network works on volumes"):
         load({"image": str(tmp_path / "p.png"), "case": "p", "group": "p"})
-    with pytest.raises(InputError, match="is a stack of independent slices"):
+    with pytest.raises(InputError, match="is a single slice, and this network works on volumes"):
         load({**item, "slice": 1})
 
 
