@@ -109,8 +109,11 @@ def test_pictures_and_stacks_of_slices_are_no_volumes(item, tmp_path):
     Image.new("L", (8, 8), 7).save(tmp_path / "p.png")
     with pytest.raises(InputError, match=r"p\.png: is a picture, and this network works on volumes"):
         load({"image": str(tmp_path / "p.png"), "case": "p", "group": "p"})
-    with pytest.raises(InputError, match="is a single slice, and this network works on volumes"):
+    with pytest.raises(InputError, match="a single slice in another direction"):
         load({**item, "slice": 1})
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 3), np.int16), np.diag([1.0, 1, 5, 1])), tmp_path / "stack.nii")
+    with pytest.raises(InputError, match="is a single slice, and this network works on volumes"):
+        load({"image": str(tmp_path / "stack.nii"), "slice": 1, "case": "s", "group": "s"})
 
 
 def numbered(shape, with_label=True):
