@@ -42,8 +42,12 @@ def write_card(proposal: Proposal) -> str:
 def _counts(proposal: Proposal) -> str:
     sides = {"labelled": proposal.datalist.labeled, "unlabelled": proposal.datalist.unlabeled}
     sides["for the test"] = proposal.datalist.test
-    groups = {side: len({item["group"] for item in items}) for side, items in sides.items()}
-    return ", ".join(f"{len(items)} {side} (of {groups[side]} patients)" for side, items in sides.items() if items)
+    told = []
+    for side, items in sides.items():
+        patients = len({item["group"] for item in items})
+        of = f" of {patients} patient{'s' * (patients > 1)}" if proposal.patients_known else ""
+        told += [f"{len(items)} {side}{of}"] if items else []
+    return ", ".join(told)
 
 
 def _cell(text: str) -> str:

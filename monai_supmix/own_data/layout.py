@@ -31,6 +31,7 @@ class Found:
         layout: its layout in words.
         datalist: all labelled training cases, all unlabelled ones, and the test.
         channel: what dataset.json calls the image's channel, such as ``"CT"``; empty if it does not.
+        patients_known: whether anything tells which images belong to one patient.
         choices: classes, patients and split.
     """
 
@@ -38,6 +39,7 @@ class Found:
     layout: str
     datalist: Datalist
     channel: str
+    patients_known: bool
     choices: list[Choice]
 
 
@@ -76,14 +78,16 @@ def find_cases(
         guess, notes = _guess(make(root, record, names, None, test_list, []), fixed=given_test is not None)
     datalist = make(root, record, names, guess[0] if guess else group_pattern, test_list, notes)
 
-    patients = "each image its own"
-    told = "nothing tells them apart: if one patient has several images, give --group_pattern"
+    known = True
     if guess is not None:
-        patients, told = f"group_pattern {guess[0]}", guess[1]
+        patients, told = f"group_pattern `{guess[0]}`", guess[1]
     elif group_pattern is not None:
-        patients, told = f"group_pattern {group_pattern}", "as asked for"
+        patients, told = f"group_pattern `{group_pattern}`", "as asked for"
     elif "patients" in record:
         patients, told = "as listed", "dataset.json has a table of them"
+    else:
+        known, patients = False, "each image its own"
+        told = "nothing tells them apart: if one patient has several images, give --group_pattern"
     choices = [
         Choice("classes", ", ".join(f"{value} {name}" for value, name in enumerate(names)), why),
         Choice("patients", patients, told),
@@ -91,7 +95,8 @@ def find_cases(
     ]
     channels = record.get("channel_names") or record.get("modality") or {}
     channel = str(channels.get("0", "")) if isinstance(channels, dict) else ""
-    return Found(root, "nnU-Net layout" if _is_nnunet(root) else "images/ and labels/", datalist, channel, choices)
+    layout = "nnU-Net layout" if _is_nnunet(root) else "images/ and labels/"
+    return Found(root, layout, datalist, channel, known, choices)
 
 
 def _is_nnunet(folder: Path) -> bool:

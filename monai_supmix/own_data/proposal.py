@@ -35,6 +35,7 @@ class Proposal:
         name: name of the bundle.
         root: folder of the data.
         datalist: all labelled training cases, all unlabelled ones, and the test.
+        patients_known: whether anything tells which images belong to one patient.
         template: folder of the shipped bundle whose configuration is the base.
         channels: channels of an image.
         channel: what dataset.json calls the channel, or nothing.
@@ -55,6 +56,7 @@ class Proposal:
     name: str
     root: Path
     datalist: Datalist
+    patients_known: bool
     template: Path
     channels: int
     channel: str
@@ -145,6 +147,7 @@ def propose(
         name=name,
         root=found.root,
         datalist=datalist,
+        patients_known=found.patients_known,
         template=template,
         channels=channels,
         channel=found.channel,

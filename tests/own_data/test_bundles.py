@@ -65,6 +65,7 @@ def test_it_is_complete_and_holds_no_code(kind, bundles, proposals):
     assert len(findings) > 100 and not [finding for finding in findings if finding.problem]
     assert Datalist.from_json(bundle / "datalist.json", proposals[kind].root) == proposals[kind].datalist
     card = (bundle / "docs" / "README.md").read_text()
+    assert {"volumes": "1 for the test of 1 patient.", "grey": "of 2 patients", "colour": "of 2 patients"}[kind] in card
     assert not re.search(r"\{\w*\}", card)
     for choice in proposals[kind].choices:
         assert choice.why.replace("|", "\\|") in card
