@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+_MARGIN = 1e-4  # far above what rounding adds to an interpolated probability
 
-def most_probable(probabilities: Tensor) -> Tensor:
+
+def most_probable(probabilities: Tensor, classes: Sequence[int] | None = None) -> Tensor:
     """Number of the most probable class of every pixel, the first of equals.
 
     It equals ``probabilities.argmax(dim=1)``, which on a processor takes some twenty times as long, because the
@@ -14,6 +18,7 @@ def most_probable(probabilities: Tensor) -> Tensor:
 
     Args:
         probabilities: ``(B, K, H, W)``, none of them NaN.
+        classes: the numbers of these classes, ascending from 0; ``None``: all from 0 to ``K - 1``.
 
     Returns:
         uint8 ``(B, H, W)``.
@@ -25,12 +30,35 @@ def most_probable(probabilities: Tensor) -> Tensor:
         >>> most_probable(torch.tensor([0.2, 0.4, 0.4]).view(1, 3, 1, 1)).item()
         1
     """
-    if probabilities.shape[1] > 256:
-        raise ValueError(f"{probabilities.shape[1]} classes do not fit into uint8.")
+    numbers = range(probabilities.shape[1]) if classes is None else classes
+    if numbers[-1] > 255:
+        raise ValueError(f"{numbers[-1] + 1} classes do not fit into uint8.")
     highest = probabilities[:, 0]
     labels = torch.zeros_like(highest, dtype=torch.uint8)
-    for index, values in enumerate(probabilities.unbind(1)[1:], start=1):
+    for number, values in zip(numbers[1:], probabilities.unbind(1)[1:], strict=True):
         # Later classes have higher numbers, so that the maximum replaces earlier ones where they are exceeded.
-        labels = torch.maximum(labels, (values > highest).to(torch.uint8) * index)
+        labels = torch.maximum(labels, (values > highest).to(torch.uint8) * number)
         highest = torch.maximum(highest, values)
     return labels
+
+
+def possible_classes(probabilities: Tensor) -> list[int]:
+    """Classes that can be the most probable one somewhere, now or after linear interpolation.
+
+    A class that is less probable than the background everywhere stays so between the pixels, for interpolated values
+    are means of their neighbours: it need not be interpolated.
+
+    Args:
+        probabilities: ``(B, K, H, W)`` on the host, none of them NaN.
+
+    Returns:
+        ascending numbers of classes; 0 is always among them.
+
+    Example:
+        >>> possible_classes(torch.tensor([[0.5, 0.6], [0.4, 0.1], [0.1, 0.3]]).view(1, 3, 1, 2))
+        [0]
+        >>> possible_classes(torch.tensor([[0.5, 0.2], [0.4, 0.2], [0.1, 0.6]]).view(1, 3, 1, 2))
+        [0, 1, 2]
+    """
+    rivals = (probabilities[:, 1:] - probabilities[:, :1]).amax(dim=(0, 2, 3)) > -_MARGIN
+    return [0, *(rivals.nonzero().flatten() + 1).tolist()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from monai_supmix.data.planes import Axis, Planes
 from monai_supmix.data.working_grid import resize_planes, working_shape
 from monai_supmix.errors import InputError
 from monai_supmix.inferers.flips import Flips, class_probabilities
-from monai_supmix.inferers.most_probable import most_probable
+from monai_supmix.inferers.most_probable import most_probable, possible_classes
 from monai_supmix.precision import Amp, autocast
 from monai_supmix.weights import unwrap
 
@@ -208,17 +208,20 @@ class SliceVolumeInferer:
         with evaluating(network), torch.inference_mode():
             for start in tqdm(starts, desc="slices", leave=False, disable=hidden):
                 stop = min(start + self.batch_size, len(planes))
-                batch = np.stack([intensity.apply(planes[index], params) for index in range(start, stop)])
-                images = torch.from_numpy(batch).to(device, torch.float32)
+                native = (torch.from_numpy(intensity.apply(planes[k], params)) for k in range(start, stop))
+                images = torch.cat([resize_planes(plane[None].to(device, torch.float32), shape) for plane in native])
                 passes = _passes(stop - start, getattr(network, "images_at_once", None) or at_once)
                 small = torch.cat([_on_working_grid(network, images[part], *settings) for part in passes])
                 if not bool(small.sum().isfinite()):  # of values in [0, 1]: NaN if any is
                     remedy = "check weights and intensity rule, or set amp to false"
                     raise InputError(image.path, "the network gives NaN or infinite values", remedy)
                 for part in _passes(stop - start, at_once):
-                    predicted = resize_planes(small[part], planes.shape)
+                    classes: Sequence[int] = range(small.shape[1])
+                    if probabilities is None and device.type == "cpu":
+                        classes = possible_classes(small[part])
+                    predicted = resize_planes(small[part][:, classes], planes.shape)
                     where = slice(start + part.start, start + part.stop)
-                    target[where] = most_probable(predicted).cpu().numpy()
+                    target[where] = most_probable(predicted, classes).cpu().numpy()
                     if probabilities is not None:
                         store_probabilities(probabilities, predicted, planes.view, where)
         return mask

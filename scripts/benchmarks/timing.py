@@ -7,6 +7,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
@@ -117,6 +119,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         **current_versions(),
+        **({"openvino": metadata.version("openvino")} if find_spec("openvino") else {}),
     }
 
 

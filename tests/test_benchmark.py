@@ -1,0 +1,59 @@
+"""Every measurement of ``scripts/benchmark.py`` runs and ends in one table and one JSON file; turns alternate."""
+
+import importlib
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+@pytest.fixture
+def load_script(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize(
+    ("subject", "ratio"),
+    [
+        ("augment", "MONAI / ours"),
+        ("load", "cached / from disk"),
+        ("infer", "default network, MONAI / ours in torch"),
+        pytest.param("train", "peak memory, ours / reference", marks=pytest.mark.slow),  # starts fresh processes
+    ],
+)
+def test_every_subject_runs(load_script, subject, ratio, tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    assert load_script("benchmark").main([subject, "--small", "--repetitions", "2", "--json", str(path)]) == 0
+    record, printed = json.loads(path.read_text()), capsys.readouterr().out
+    assert record["small"] and record["machine"]["threads"] >= 1
+    assert f"torch {record['machine']['torch']}" in printed and "| benchmark | measurement | result |" in printed
+    rows = {row["name"]: row for row in record["rows"]}
+    assert len(rows) == len(record["rows"]) and rows[ratio]["unit"] == "x"
+    for name, row in rows.items():
+        assert f"| {subject} | {name} |" in printed
+        assert math.isfinite(row["value"]) and row["value"] >= 0
+        assert len(row["samples"]) in (0, 2) and (row["met"] is None) == (row["target"] is None)
+    for name in (name for name in rows if name.endswith("masks agree")):
+        assert rows[name]["value"] >= 99.9
+
+
+def test_turns_alternate_after_a_warm_up(load_script):
+    timing = load_script("benchmarks.timing")
+    calls = []
+    sides = {name: lambda name=name: calls.append(name) for name in "ab"}
+    seconds = timing.alternate(sides, repetitions=3, warm_up=1)
+    assert calls == list("abbaabba")
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_the_table_tells_ratios_of_medians_and_targets(load_script):
+    timing = load_script("benchmarks.timing")
+    assert timing.ratio([4.0, 100.0, 4.0], [2.0, 2.0, 0.1]) == 2
+    rows = [timing.Row("infer", "a / b", 2.0, "x", ">= 4"), timing.Row("train", "b", 0.5, "x", "<= 0.7")]
+    lines = timing.table(rows, {"processor": "P", "gpu": None}).splitlines()
+    assert lines[0] == "processor P"
+    assert lines[-2:] == ["| infer | a / b | 2 x | >= 4 | no |", "| train | b | 0.5 x | <= 0.7 | yes |"]
