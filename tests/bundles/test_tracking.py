@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -21,6 +22,14 @@ mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed
 def _local(monkeypatch):
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """An empty store; a copy takes less time than a new one."""
+    path = tmp_path_factory.mktemp("store") / "mlruns.db"
+    mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
 
 
 def tracked(bundle, kind, **override):
@@ -140,7 +149,8 @@ def test_trackers_change_no_weights(finished, phantoms, tmp_path):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_stopped_run_is_continued_as_one(phantoms, tmp_path):
+def test_a_stopped_run_is_continued_as_one(phantoms, store, tmp_path):
+    shutil.copy(store, tmp_path)
     override = training("chase_supmix", phantoms, tmp_path, resume="auto")
     flow = tracked("chase_supmix", "train", **override)
     flow.initialize()
@@ -156,7 +166,8 @@ def test_a_stopped_run_is_continued_as_one(phantoms, tmp_path):
     assert only.info.status == "FINISHED" and logged(client, only) == expected(tmp_path)
 
 
-def test_an_evaluation_has_a_run_of_its_own(finished, phantoms, tmp_path):
+def test_an_evaluation_has_a_run_of_its_own(finished, phantoms, store, tmp_path):
+    shutil.copy(store, tmp_path)
     bundle, folder = finished
     override = {
         "dataset_dir": str(phantoms[bundle]),
