@@ -66,10 +66,7 @@ def distribute(module: nn.Module | None, device: torch.device | str) -> nn.Modul
     if device.type == "cuda":
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
     devices = [device] if device.type == "cuda" else None
-    wrapped = nn.parallel.DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
-    # Whoever feeds it images asks it, and a first layer that sees blocks of pixels would tell something else.
-    wrapped.in_channels = getattr(module, "in_channels", None)  # type: ignore[assignment]
-    return wrapped
+    return nn.parallel.DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
 
 
 def shard(items: Sequence[Item]) -> list[Item]:

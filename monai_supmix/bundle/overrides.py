@@ -97,7 +97,7 @@ def parse_value(text: str | None, words: Mapping[str, Any] | None = None) -> Any
     if isinstance(root.body, (ast.BinOp, ast.Name)) or (
         "#" in text and not isinstance(root.body, (ast.List, ast.Dict))
     ):
-        return text
+        return text.strip() if isinstance(root.body, ast.Name) else text
     try:
         return ast.literal_eval(_Words(words or {}).visit(root))
     except (ValueError, TypeError, SyntaxError, RecursionError):

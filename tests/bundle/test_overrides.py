@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from monai.bundle import ConfigParser
 
@@ -162,6 +162,7 @@ TEXTS = st.one_of(
 )
 
 
+@example("word ")
 @given(TEXTS)
 def test_values_are_what_fire_makes_of_them(text):
     parser = pytest.importorskip("fire.parser", reason="fire is not installed")
