@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from monai_supmix.data.streams import StreamLoader
@@ -25,30 +26,35 @@ class PairedLoader:
         3
         >>> next(iter(loader))["labeled"].tolist()
         [0, 0]
-        >>> loader.rewind(iteration=2, with_unlabeled=False)
-        >>> sorted(next(iter(loader)))
-        ['labeled']
+        >>> loader.rewind(iteration=2, unlabeled_from=3)
+        >>> batches = iter(loader)
+        >>> sorted(next(batches)), sorted(next(batches))
+        (['labeled'], ['labeled', 'unlabeled'])
     """
 
     def __init__(self, labeled: StreamLoader, unlabeled: StreamLoader) -> None:
         self.labeled, self.unlabeled = labeled, unlabeled
         self.rewind(0)
 
-    def rewind(self, iteration: int, with_unlabeled: bool = True) -> None:
+    def rewind(self, iteration: int, unlabeled_from: int | None = 0) -> None:
         """Set where the next pass begins.
 
         Args:
             iteration: number of iterations already done.
-            with_unlabeled: ``False`` leaves the unlabelled stream unread, for a method that has no use for it.
+            unlabeled_from: the unlabelled stream is left unread before this many are done, ``None``: always, for
+                a method that has no use for it.
         """
-        self.iteration, self.with_unlabeled = iteration, with_unlabeled
+        self.iteration, self.unlabeled_from = iteration, unlabeled_from
 
     def __len__(self) -> int:
         return self.unlabeled.batches_per_pass
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         labeled = self.labeled.batches(self.iteration)
-        if not self.with_unlabeled:
+        if self.unlabeled_from is None:
             yield from ({"labeled": batch} for batch in labeled)
-        unlabeled = self.unlabeled.batches(self.iteration)
+            return
+        alone = max(0, self.unlabeled_from - self.iteration)
+        yield from ({"labeled": batch} for batch in islice(labeled, alone))
+        unlabeled = self.unlabeled.batches(self.iteration + alone)
         yield from ({"labeled": a, "unlabeled": b} for a, b in zip(labeled, unlabeled, strict=False))

@@ -48,7 +48,7 @@ class TrainingHistory:
         self.validation_rows: list[Row] = []
         self.pseudo_label_rows: list[Row] = []
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer."""
@@ -63,22 +63,22 @@ class TrainingHistory:
         for name, value in output.items():
             latest = value.detach().float()
             self._sums[name] = latest + self._sums[name].to(latest.device) if name in self._sums else latest
-        self._count += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
         if engine.state.iteration % self.interval == 0:
             self._close_row(engine)
 
     def _close_row(self, engine: Engine) -> None:
-        if not self._count:
+        if not self._counts:
             return
         row: Row = {"iteration": engine.state.iteration, "epoch": engine.state.epoch}
         if self.optimizer is not None:
             row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         for name, total in self._sums.items():
-            mean = (total / self._count).tolist()
+            mean = (total / self._counts[name]).tolist()
             row |= {name: mean} if isinstance(mean, float) else {f"{name}_{i}": m for i, m in enumerate(mean)}
         self.rows.append(row)
         engine.state.metrics.update(row)
-        self._sums, self._count = {}, 0
+        self._sums, self._counts = {}, {}
 
     def _add_validation(self, validator: Engine, trainer: Engine) -> None:
         scalars = {name: value for name, value in validator.state.metrics.items() if isinstance(value, float)}
@@ -91,11 +91,11 @@ class TrainingHistory:
             "validation_rows": self.validation_rows,
             "pseudo_label_rows": self.pseudo_label_rows,
             "sums": self._sums,
-            "count": self._count,
+            "counts": self._counts,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken."""
         self.rows, self.validation_rows = list(state["rows"]), list(state["validation_rows"])
         self.pseudo_label_rows = list(state.get("pseudo_label_rows", []))  # checkpoints of 0.1.0 have none
-        self._sums, self._count = dict(state["sums"]), int(state["count"])
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])

@@ -103,7 +103,11 @@ def cases_of(engine: Any, iteration: int) -> list[str]:
         iteration: the iteration.
     """
     streams: PairedLoader = engine.streams
-    used = [streams.labeled, streams.unlabeled] if engine.uses_unlabeled else [streams.labeled]
+    used = (
+        [streams.labeled, streams.unlabeled]
+        if engine.uses_unlabeled and iteration > engine.burn_in
+        else [streams.labeled]
+    )
     names = []
     for stream in used:
         for _, index in stream.sampler.batch(iteration - 1):

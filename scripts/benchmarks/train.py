@@ -66,7 +66,7 @@ class PreparedBatch:
         while True:
             yield self.batch
 
-    def rewind(self, iteration: int, with_unlabeled: bool = True) -> None:
+    def rewind(self, iteration: int, unlabeled_from: int | None = 0) -> None:
         """Nothing to rewind."""
 
 

@@ -119,7 +119,7 @@ def _unread(train: Config) -> set[str]:
     if not train.get("num_strong_views"):
         unread |= {"strong_augmentation"}
         if not train.get("feature_dropout"):
-            unread |= {"consistency_loss"}
+            unread |= {"consistency_loss", "burn_in"}
     return unread
 
 

@@ -50,6 +50,7 @@ def training_settings(experiment: Experiment, cell: Cell) -> Settings:
         "batch, labelled + unlabelled": [made("labeled_batch_size"), made("unlabeled_batch_size")],
         "epochs": None if made("max_iterations") else made("max_epochs"),
         "iterations": made("max_iterations"),
+        "share on labelled images alone": made("burn_in") if uses_unlabeled else None,
         "optimizer": part("optimizer", "params"),
         "learning rate schedule": _without(
             part("lr_scheduler", "optimizer", "total_iters"), "total_iters", "last_epoch"

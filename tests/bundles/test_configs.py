@@ -133,7 +133,7 @@ def test_the_paper_preset_is_section_4_1(bundle, epochs, crop, lr):
     assert (config["labeled_batch_size"], config["unlabeled_batch_size"]) == (4, 4)
     assert config.get_parsed_content("consistency_loss").threshold == 0.95
     assert config.get_parsed_content("supervised_loss").dice_weight == 0
-    assert config["sufd_weight"] == 1.0
+    assert (config["burn_in"], config["sufd_weight"]) == (0.0, 1.0)
     assert config["lr_scheduler"]["power"] == 0.9
     crop_transform = config.get_parsed_content("weak_augmentation").transforms[-1]
     assert (crop_transform.scale, crop_transform.rotation, crop_transform.flip_prob) == ((0.5, 2.0), 0.0, 0.5)

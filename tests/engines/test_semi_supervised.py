@@ -168,11 +168,34 @@ def test_max_iterations_overrides_epochs(max_epochs):
     assert engine.state.iteration == 4
 
 
+def test_the_burn_in_is_supervised_training():
+    supervised, semi = run("supervised")[1], run("supmix_sufd", burn_in=0.5)[1]
+    assert losses(semi)[:3] == losses(supervised)[:3]
+    assert set(semi[2]) == {"loss", "loss_supervised"}
+    assert set(semi[3]) == set(run("supmix_sufd", max_iterations=1)[1][0])
+
+
+def test_the_burn_in_ends_at_its_share_of_the_iterations():
+    counts = [sum("loss_strong_1" in output for output in run("supmix", **length)[1]) for length in (
+        {"max_epochs": 2, "burn_in": 0.7}, {"max_iterations": 10, "burn_in": 0.7}, {"max_iterations": 10},
+    )]  # fmt: skip
+    assert counts == [2, 3, 10]
+
+
+@pytest.mark.parametrize("burn_in", [-0.1, 1, 700])
+def test_a_burn_in_that_leaves_nothing_is_refused(burn_in):
+    with pytest.raises(ValueError, match="burn_in is a share"):
+        trainer(burn_in=burn_in)
+
+
+@pytest.mark.parametrize("burn_in", [0.0, 0.34])
 @pytest.mark.parametrize("stop", [1, 3, 4])
-def test_resume_from_a_state_is_bit_identical(stop):
-    whole, expected = run()
-    first, _ = run(max_iterations=stop)
-    second = trainer()
+def test_resume_from_a_state_is_bit_identical(stop, burn_in):
+    whole, expected = run(burn_in=burn_in)
+    first = trainer(burn_in=burn_in)
+    first.add_event_handler(Events.ITERATION_COMPLETED(once=stop), first.terminate)
+    first.run()
+    second = trainer(burn_in=burn_in)
     parts = ("network", "optimizer", "discriminator", "discriminator_optimizer")
     for part in parts:
         getattr(second, part).load_state_dict(getattr(first, part).state_dict())
