@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from monai_supmix.transforms.mixing import inverse_frequency_weights
+
 
 def inverse_frequency(items: Iterable[Mapping[str, Any]], num_classes: int) -> list[float]:
     """Weights of classes, each one over its share of the labelled pixels.
@@ -35,5 +37,4 @@ def inverse_frequency(items: Iterable[Mapping[str, Any]], num_classes: int) -> l
         counts += torch.bincount(label[(label >= 0) & (label < num_classes)], minlength=num_classes)
     if not counts.any():
         raise ValueError("the labelled images hold no pixel of any class to count.")
-    weights = 1 / torch.where(counts > 0, counts, counts[counts > 0].min())
-    return (weights / weights.mean()).tolist()
+    return (num_classes * inverse_frequency_weights(counts.numpy())).tolist()

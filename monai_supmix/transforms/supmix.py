@@ -35,7 +35,7 @@ class SupMix(RegionMix):
             source.
         class_weights: ``C`` weights, not negative. Classes are drawn one after the other without replacement,
             with probabilities proportional to them; one of weight 0 is not pasted, like a background class.
-            None is uniform. See `monai_supmix.transforms.mixing.inverse_frequency_weights`.
+            None is uniform. :func:`monai_supmix.data.inverse_frequency` counts labelled images for them.
 
     Raises:
         ValueError: an argument is outside its range, or no class is left to paste.
