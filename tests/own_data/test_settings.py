@@ -42,7 +42,7 @@ def test_labelled_images_join_a_pool_that_is_smaller_than_they_are(proposals):
     assert colour.unlabeled_pool == "all"
     assert not any("only supervised" in warning for warning in colour.warnings)
     batch = json.loads((colour.template / "configs" / "train.json").read_text())["unlabeled_batch_size"]
-    assert colour.max_epochs == 600 / math.ceil(6 / batch)
+    assert colour.max_epochs == 1200 / math.ceil(6 / batch)
 
 
 def test_a_class_that_no_labelled_image_shows_is_told(tmp_path):
