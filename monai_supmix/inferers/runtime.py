@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from typing import Any, Literal
@@ -110,7 +111,7 @@ class OpenVINONetwork(nn.Module):
                 warnings.simplefilter("ignore")  # of tracing, about checks that are for training
                 model = openvino.convert_model(network, example_input=example)
                 model.reshape([-1, self.in_channels, *(-1 for _ in sides)])
-                compiled = openvino.Core().compile_model(model, "CPU", self._hints())
+                compiled = _core().compile_model(model, "CPU", self._hints())
         except Exception as error:  # of many kinds, after the tracer's and the converter's own
             raise _unfit(network, str(error).strip().splitlines()[0]) from error
         self._queue = openvino.AsyncInferQueue(compiled)
@@ -142,6 +143,16 @@ class OpenVINONetwork(nn.Module):
             self._queue.start_async([arrays[index : index + 1]], (logits, index))
         self._queue.wait_all()
         return torch.from_numpy(np.concatenate([logits[index] for index in range(len(arrays))]))
+
+
+@functools.cache
+def _core() -> Any:
+    """The one core of this process, kept until it ends.
+
+    A core replaces the thread's alternate signal stack as long as it lives. Of two that end in another order than they
+    began, the last leaves the stack of the first, unmapped: the next signal with a handler would kill the process.
+    """
+    return import_openvino().Core()
 
 
 def _spatial_dims(network: nn.Module) -> int:

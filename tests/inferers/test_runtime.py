@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,3 +178,21 @@ def test_a_network_that_cannot_be_converted_faithfully_is_refused(network, words
     ) as caught:
         in_runtime(network, "openvino", False)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals of POSIX")
+def test_signals_are_handled_after_networks_that_end_in_any_order():
+    script = """
+        import gc, os, signal, torch
+        from monai_supmix.inferers import OpenVINONetwork
+        signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+        first, second = (OpenVINONetwork(torch.nn.Conv2d(1, 2, 3, padding=1), amp=False) for _ in range(2))
+        del first
+        gc.collect()
+        del second
+        gc.collect()
+        os.kill(os.getpid(), signal.SIGUSR1)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert (run.returncode, run.stdout) == (0, "handled\n")
