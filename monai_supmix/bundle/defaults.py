@@ -24,13 +24,14 @@ def default_device() -> torch.device:
 
 
 def default_num_workers(device: torch.device | str) -> int:
-    """Loader workers: none on a CPU, whose cores are busy training; up to 4 beside a GPU.
+    """Loader workers of each stream: one on a CPU with several cores, which are busy training; up to 4 beside a GPU.
 
     Example:
-        >>> default_num_workers("cpu")
-        0
+        >>> default_num_workers("cpu") <= 1
+        True
     """
-    return 0 if torch.device(device).type == "cpu" else min(4, max(1, (os.cpu_count() or 2) - 1))
+    others = (os.cpu_count() or 1) - 1
+    return min(others, 1) if torch.device(device).type == "cpu" else min(4, max(1, others))
 
 
 def default_amp(device: torch.device | str) -> Amp:

@@ -137,7 +137,8 @@ class Experiment:
             InputError: there is no such method or preset, or an override is wrong.
         """
         steps = cell.method.steps or self.max_iterations
-        pairs = dict(self.overrides) | {
+        pairs = {"num_workers": "0", **self.overrides}  # a cell keeps to one core
+        pairs |= {
             "dataset_dir": data,
             "output_dir": output,
             "num_labeled": str(cell.num_labeled),
