@@ -58,7 +58,8 @@ class SemiSupervisedTrainer(Trainer):
         burn_in: share of all iterations, in [0, 1), that first train on labelled images alone (Liu et al., Unbiased
             Teacher, ICLR 2021): they cost a fraction of the others, and pseudo-labels begin better.
         sufd_weight: weight of the adversarial term.
-        sufd_ramp_up: iterations over which that weight rises linearly from 0.
+        sufd_ramp_up: iterations over which that weight rises linearly from 0, counted from the first one, a burn-in
+            included.
         sufd_input: what the discriminator sees: ``"softmax"`` or ``"logits"`` of the output map, or the dotted
             name of a module of ``network`` whose output, e.g. the decoder's, it sees instead.
         teacher: where given, pseudo-labels are this network's (evaluation mode) instead of the trained

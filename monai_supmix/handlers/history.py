@@ -98,4 +98,5 @@ class TrainingHistory:
         """Continue where :meth:`state_dict` was taken."""
         self.rows, self.validation_rows = list(state["rows"]), list(state["validation_rows"])
         self.pseudo_label_rows = list(state.get("pseudo_label_rows", []))  # checkpoints of 0.1.0 have none
-        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+        self._sums = dict(state["sums"])
+        self._counts = dict(state["counts"] if "counts" in state else dict.fromkeys(self._sums, state["count"]))

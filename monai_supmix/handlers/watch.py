@@ -103,11 +103,8 @@ def cases_of(engine: Any, iteration: int) -> list[str]:
         iteration: the iteration.
     """
     streams: PairedLoader = engine.streams
-    used = (
-        [streams.labeled, streams.unlabeled]
-        if engine.uses_unlabeled and iteration > engine.burn_in
-        else [streams.labeled]
-    )
+    semi = engine.uses_unlabeled and iteration > engine.burn_in
+    used = [streams.labeled, streams.unlabeled] if semi else [streams.labeled]
     names = []
     for stream in used:
         for _, index in stream.sampler.batch(iteration - 1):

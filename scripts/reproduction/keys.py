@@ -251,19 +251,34 @@ def _source_hash(module: str) -> str:
 
 
 def normalized(tree: ast.Module) -> str:
-    r"""The source of a module in one form, without comments and docstrings.
+    r"""What a module says, without comments, docstrings and formatting, in the same words for every version of Python.
+
+    Neither `ast.unparse` nor `ast.dump` is that: both change with the version.
 
     Example:
-        >>> normalized(ast.parse("def f( x ):\n  'Doc.'\n  return (x)  # why"))
-        'def f(x):\n    return x'
+        >>> normalized(ast.parse("def f( x ):\n  'Doc.'\n  return (x)  # why")) == normalized(
+        ...     ast.parse("def f(x): return x"))
+        True
+        >>> normalized(ast.parse("x = 1"))
+        "(Module body=[(Assign targets=[(Name id='x')] value=(Constant value=1))])"
     """
-    tree = ast.parse(ast.unparse(tree))
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            # A text that stands by itself is a docstring, or documents the constant above it.
-            body = [line for line in node.body if not (isinstance(line, ast.Expr) and _is_text(line.value))]
-            node.body = body or [ast.Pass()]
-    return ast.unparse(tree)
+    return _said(tree)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        # A text that stands by itself is a docstring, or documents the constant above it.
+        return f"[{' '.join(_said(one) for one in value if not (isinstance(one, ast.Expr) and _is_text(one.value)))}]"
+    if not isinstance(value, ast.AST):
+        return repr(value)
+    # Empty fields are left out, for later versions have more of them; the others say nothing of what code does.
+    unsaid = ("ctx", "kind", "type_comment")
+    fields = [(name, field) for name, field in ast.iter_fields(value) if name not in unsaid and field not in (None, [])]
+    if isinstance(value, ast.JoinedStr):  # some versions have empty texts in it
+        fields = [("values", [one for one in value.values if not (_is_text(one) and not one.value)])]
+    constant = isinstance(value, ast.Constant)
+    parts = [f" {name}={repr(field) if constant else _said(field)}" for name, field in fields]
+    return f"({type(value).__name__}{''.join(parts)})"
 
 
 def _is_text(node: ast.expr) -> bool:
