@@ -114,12 +114,26 @@ def merge(files: Sequence[Path]) -> dict[str, Any]:
         parts = [read_json(file) for file in files]
         if not any(key.startswith("+") or "#" in key or "::" in key for part in parts for key in part):
             return {key: value for part in parts for key, value in part.items()}
+        _require_entries(files, parts)
     from monai.bundle import ConfigParser  # noqa: PLC0415
 
     try:
         return ConfigParser.load_config_files([str(file) for file in files])
     except (ValueError, KeyError) as error:
         raise InputError(files[-1], f"cannot be read or merged ({error})", "mend the file") from error
+
+
+def _require_entries(files: Sequence[Path], parts: Sequence[Mapping[str, Any]]) -> None:
+    """See that nested keys change entries which earlier files have: a preset may be for training alone."""
+    known: set[str] = set()
+    for file, part in zip(files, parts, strict=True):
+        known |= {key for key in part if "#" not in key and "::" not in key}
+        for key in part:
+            entry = key.lstrip("+").replace("::", "#").partition("#")[0]
+            if entry not in known and f"+{entry}" not in known:
+                others = ", ".join(earlier.name for earlier in files if earlier != file)
+                remedy = "leave it out here, or give the configuration that it is for"
+                raise InputError(file, f"changes {key!r}, and there is no {entry!r} in {others}", remedy)
 
 
 def _require_cuda(device: str) -> None:

@@ -13,6 +13,7 @@ from monai_supmix.data.images_in import images_in
 from monai_supmix.data.listed import listed_datalist
 from monai_supmix.data.nnunet import nnunet_datalist
 from monai_supmix.data.paired import PairedLoader
+from monai_supmix.data.planes_by_class import PlanesByClass
 from monai_supmix.data.planes_loading import LoadPlanes, RandPlane, trained_on
 from monai_supmix.data.streams import StreamLoader
 from monai_supmix.data.volume_loading import LoadVolume, RandVolumeCrop
@@ -37,6 +38,7 @@ __all__ = [
     "PairedLoader",
     "LoadPlanes",
     "RandPlane",
+    "PlanesByClass",
     "LoadVolume",
     "RandVolumeCrop",
     "trained_on",

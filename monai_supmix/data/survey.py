@@ -14,6 +14,8 @@ from monai_supmix.data.datalist import SIDES, Datalist, Item
 from monai_supmix.data.listing import shorten
 from monai_supmix.errors import InputError
 
+_RARE = 0.002  # share of the labelled pixels
+
 
 @dataclass
 class Survey:
@@ -152,11 +154,21 @@ def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> li
     return lines
 
 
+def _rare_classes(names: Sequence[str], counts: np.ndarray) -> Iterable[str]:
+    """Say which of several foreground classes are so rare that equal drawing of planes may leave them unlearnt."""
+    shares = counts / max(counts.sum(), 1)
+    rare = [f"{name} ({100 * share:.2g} %)" for name, share in zip(names, shares, strict=True) if 0 < share < _RARE]
+    if rare and len(names) > 2:
+        remedy = "train with --preset rare_classes, which draws every class equally often"
+        yield f"few of the labelled pixels show {', '.join(rare)}: {remedy}"
+
+
 def _class_warnings(datalist: Datalist, counts: dict[str, np.ndarray]) -> Iterable[str]:
     """Say which classes no labelled image shows, and whether the unlabelled pool is empty."""
     for side, where in (("labeled", "labelled"), ("test", "test")):
         missing = [name for name, count in zip(datalist.class_names, counts[side], strict=True) if not count]
         if missing and getattr(datalist, side):
             yield f"no {where} image shows {', '.join(missing)}"
+    yield from _rare_classes(datalist.class_names, counts["labeled"])
     if not datalist.unlabeled:
         yield "there are no unlabelled images, so only supervised training is possible"

@@ -38,6 +38,10 @@ MISTAKES = [
         "run chase_supmix train --method unimatch --sed 1",
         "is no key of train.json, unimatch.json: did you mean seed?",
     ),
+    (
+        "run chase_supmix evaluate --preset rare_classes",
+        "rare_classes.json: changes 'train#labeled_stream#items', and there is no 'train' in evaluate.json: ",
+    ),
     ("run chase_supmix evaluate --max_epochs 3", "--max_epochs: is no key of evaluate.json"),
     ("run chase_supmix train --seed 1 --seed 2", "--seed: is given twice: give it once"),
     (

@@ -9,6 +9,7 @@ from PIL import Image
 
 from monai_supmix.data.chase import chase_datalist
 from monai_supmix.data.covid import COVID_CLASSES, covid_datalist
+from monai_supmix.data.images import read_label
 from monai_supmix.data.phantoms import write_chest_ct_phantom, write_fundus_phantom
 from monai_supmix.data.phantoms.chest_ct import draw_chest_ct
 from monai_supmix.data.phantoms.fundus import draw_fundus
@@ -92,7 +93,8 @@ def test_chest_phantom_is_a_data_set_in_nnunets_layout(chest):
     assert datalist.notes == []
     survey = survey_datalist(datalist)
     assert survey.errors == []
-    assert survey.warnings == []
+    (warning,) = survey.warnings
+    assert warning.startswith("few of the labelled pixels show pleural_effusion (")
     assert len({item["group"] for item in (*datalist.labeled, *datalist.unlabeled, *datalist.test)}) == 7
 
 
@@ -123,6 +125,13 @@ def test_chest_anatomy(seed):
     assert not lies_on_its_side(planes)
     right, left = image[30:64, 40:90, 2:5] < -700, image[64:98, 40:90, 2:5] < -700
     assert right.mean() < left.mean() + 0.1
+
+
+def test_few_volumes_may_show_the_rare_class(tmp_path):
+    write_chest_ct_phantom(tmp_path, num_labeled=3, num_unlabeled=1, size=(48, 48, 4), rare_fraction=0.01, rare_cases=1)
+    shown = [bool((read_label(path) == 3).any()) for path in sorted((tmp_path / "labelsTr").iterdir())]
+    assert shown == [True, False, False]
+    assert all((read_label(path) == 3).any() for path in (tmp_path / "labelsTs").iterdir())
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.001, 0.004])

@@ -13,6 +13,7 @@ from PIL import Image
 from monai_supmix.data.chase import chase_datalist
 from monai_supmix.data.covid import covid_datalist
 from monai_supmix.data.datalist import Datalist
+from monai_supmix.data.nnunet import nnunet_datalist
 from monai_supmix.data.phantoms import write_chest_ct_phantom, write_fundus_phantom
 from monai_supmix.data.survey import survey_datalist
 
@@ -112,3 +113,10 @@ def test_survey_warns_of_classes_nobody_shows(chest):
     survey = survey_datalist(covid_datalist(chest))
     assert "no labelled image shows fracture" in survey.warnings
     assert "no test image shows fracture" in survey.warnings
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.001, True), (0.01, False)])
+def test_survey_warns_of_a_rare_class_among_several(tmp_path, share, warned):
+    write_chest_ct_phantom(tmp_path, num_labeled=1, num_unlabeled=1, num_test=1, size=(64, 64, 6), rare_fraction=share)
+    warnings = survey_datalist(nnunet_datalist(tmp_path)).warnings
+    assert any("pleural_effusion (0.1" in warning and "rare_classes" in warning for warning in warnings) == warned

@@ -26,6 +26,7 @@ def write_chest_ct_phantom(
     size: tuple[int, int, int] = (128, 128, 16),
     slice_spacing: float = 8.0,
     rare_fraction: float = 0.001,
+    rare_cases: int | None = None,
     seed: int = 0,
 ) -> Path:
     """Write a small data set of made-up chest CT volumes in nnU-Net's layout, one volume a patient.
@@ -38,6 +39,7 @@ def write_chest_ct_phantom(
         size: voxels along x, y, z; a slice is 320 mm wide and high.
         slice_spacing: distance of slices in mm.
         rare_fraction: share of the voxels of a volume that is pleural effusion, the rare class; 0 for none.
+        rare_cases: number of labelled, and of unlabelled, volumes that show it; None: all. Test volumes always do.
         seed: the same seed writes the same files.
 
     Returns:
@@ -52,10 +54,12 @@ def write_chest_ct_phantom(
     affine[:3, 3] = [FIELD_OF_VIEW / 2, FIELD_OF_VIEW / 2, 0]
     sides = ["labeled"] * num_labeled + ["unlabeled"] * num_unlabeled + ["test"] * num_test
     patients = {}
+    last_showing = {"labeled": rare_cases, "unlabeled": num_labeled + rare_cases} if rare_cases is not None else {}
     for number, side in enumerate(sides, start=1):
         case = f"chest_{number:03d}"
         patients[case] = f"patient_{number:03d}"
-        image, label = draw_chest_ct(size, spacing, rare_fraction, derive_seed(seed, "chest", number))
+        fraction = rare_fraction if number <= last_showing.get(side, len(sides)) else 0.0
+        image, label = draw_chest_ct(size, spacing, fraction, derive_seed(seed, "chest", number))
         ending = "Ts" if side == "test" else "Tr"
         _save(image, affine, folder / f"images{ending}" / f"{case}_0000.nii.gz")
         if side != "unlabeled":
