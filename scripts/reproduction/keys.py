@@ -115,7 +115,8 @@ def _unread(train: Config) -> set[str]:
     if train.get("max_iterations") is not None:
         unread |= {"max_epochs"}
     if train.get("discriminator") is None:
-        unread |= {"discriminator_widths", "discriminator_optimizer", "sufd_weight"}
+        unread |= {"discriminator_widths", "discriminator_optimizer", "discriminator_lr_handler", "sufd_iteration"}
+        unread |= {"sufd_weight"}
     if not train.get("num_strong_views"):
         unread |= {"strong_augmentation"}
         if not train.get("feature_dropout"):

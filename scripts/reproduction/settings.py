@@ -36,6 +36,9 @@ def training_settings(experiment: Experiment, cell: Cell) -> Settings:
         raw = parser.get(name)
         return _resolved(parser, _without(raw, *left_out) if left_out else raw)
 
+    def schedule(name: str) -> Any:
+        return _without(part(name, *_OF_THE_RUN), *_OF_THE_RUN, *_OF_NO_INTEREST)
+
     def made(name: str) -> Any:
         return parser.get_parsed_content(name)
 
@@ -52,9 +55,7 @@ def training_settings(experiment: Experiment, cell: Cell) -> Settings:
         "iterations": made("max_iterations"),
         "share on labelled images alone": made("burn_in") if uses_unlabeled else None,
         "optimizer": part("optimizer", "params"),
-        "learning rate schedule": _without(
-            part("lr_scheduler", "optimizer", "total_iters"), "total_iters", "last_epoch"
-        ),
+        "learning rate schedule": schedule("lr_scheduler"),
         "weak augmentation": [
             _without(step, "keys", "mode", "allow_missing_keys") for step in part("weak_augmentation")["transforms"]
         ],
@@ -68,6 +69,7 @@ def training_settings(experiment: Experiment, cell: Cell) -> Settings:
         "SUFD weight": made("sufd_weight") if discriminator else None,
         "discriminator": discriminator,
         "discriminator's optimizer": part("discriminator_optimizer", *_OF_NO_INTEREST) if discriminator else None,
+        "discriminator's schedule": schedule("discriminator_lr_scheduler") if discriminator else None,
         "number format": made("amp"),
     }
 

@@ -3,17 +3,19 @@
 import csv
 import json
 import logging
+import warnings
 
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from ignite.engine import Events
 from PIL import Image
 
 from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
 from monai_supmix.weights import load_weights
-from tests.bundles.workflows import NAMES, TINY, run
+from tests.bundles.workflows import NAMES, TINY, run, workflow
 from tests.data.dicom_series import write_series
 
 SMALL = {key: value for key, value in TINY.items() if key != "discriminator_widths"}
@@ -28,6 +30,23 @@ def test_training_leaves_weights_and_checkpoints(trained):
             assert record["network"]["class"].endswith("CompactUNet")
             assert set(record["intensity"]) == ({"picture"} if bundle == "chase_supmix" else {"hu", "picture"})
             assert state
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_the_discriminators_learning_rate_falls_from_the_end_of_the_burn_in_on(bundle, phantoms, tmp_path):
+    rates = []
+    flow = workflow(
+        bundle, "train", dataset_dir=str(phantoms[bundle]), output_dir=str(tmp_path), num_labeled=2, max_iterations=5,
+        burn_in=0.4, crop_size=[32, 32], **TINY,
+    )  # fmt: skip
+    flow.initialize()
+    optimizer = flow.parser.get_parsed_content("discriminator_optimizer")
+    trainer = flow.parser.get_parsed_content("train#trainer")
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda _: rates.append(optimizer.param_groups[0]["lr"]))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*lr_scheduler.step.*")  # a schedule ahead of its optimizer
+        flow.run()
+    assert rates == pytest.approx([rates[0] * left**0.9 for left in (1, 1, 1, 2 / 3, 1 / 3)])
 
 
 @pytest.mark.parametrize("bundle", NAMES)

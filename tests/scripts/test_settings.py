@@ -42,7 +42,8 @@ def test_the_preset_is_section_4_1(bundle):
     assert found["optimizer"].items() >= {
         "_target_": "torch.optim.SGD", "lr": expected["lr"], "momentum": 0.9, "weight_decay": 1e-4
     }.items()  # fmt: skip
-    assert found["learning rate schedule"] == {"_target_": "torch.optim.lr_scheduler.PolynomialLR", "power": 0.9}
+    for name in ("learning rate schedule", "discriminator's schedule"):
+        assert found[name] == {"_target_": "torch.optim.lr_scheduler.PolynomialLR", "power": 0.9}
     assert (found["epochs"], found["iterations"], found["crop"]) == (expected["epochs"], None, expected["crop"])
     assert found["batch, labelled + unlabelled"] == [4, 4]
     assert (found["confidence threshold"], found["feature dropout"], found["strong views"]) == (0.95, 0.5, 2)
