@@ -8,7 +8,7 @@ from monai_supmix.bundle.evaluation import EvaluationRun
 from monai_supmix.bundle.overrides import check_overrides
 from monai_supmix.bundle.prediction import PredictionRun
 from monai_supmix.bundle.tracking import tracking_store
-from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained
+from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained, start_from
 from monai_supmix.bundle.training import TrainingRun
 
 __all__ = [
@@ -33,4 +33,5 @@ __all__ = [
     "IntensityRules",
     "Trained",
     "load_trained",
+    "start_from",
 ]

@@ -94,3 +94,19 @@ def load_trained(
     trained = Trained(in_runtime(network, runtime, amp, device), record, path, sha256(path))
     logger.info("weights: %s (SHA-256 %s)", path, trained.sha256)
     return trained
+
+
+def start_from(ckpt_path: str | os.PathLike[str] | None, network: nn.Module) -> None:
+    """Begin a training with trained weights instead of random ones (a resumed run has its own).
+
+    Args:
+        ckpt_path: the weights; ``None`` leaves the network as it is.
+        network: the network, changed in place.
+
+    Raises:
+        InputError: damaged weights, or those of another network.
+    """
+    if ckpt_path is not None:
+        state_dict, _ = load_weights(ckpt_path)
+        load_into(network, state_dict, ckpt_path)
+        logger.info("training begins with the weights %s (SHA-256 %s)", ckpt_path, sha256(Path(ckpt_path)))

@@ -23,7 +23,7 @@ class EncoderDecoder(nn.Module):
     It fulfils :class:`monai_supmix.networks.TrainingNetwork`: the encoder runs once, the decoder once over
     the plain features and the channel-dropped copies together, so that its batch norm sees both, as in
     UniMatch. The paper's network (Sec. 4.1) is ``EncoderDecoder("DeepLabV3Plus", "resnet101",
-    encoder_weights="imagenet", encoder_output_stride=16, decoder_atrous_rates=(6, 12, 18))``.
+    encoder_weights="imagenet", encoder_output_stride=16)``.
 
     Images are in [0, 1] whatever the weights: the normalisation that pretrained weights expect happens
     inside. Its two buffers are part of the state dict, so a network built with ``encoder_weights=None``
@@ -42,7 +42,8 @@ class EncoderDecoder(nn.Module):
         dropout_prob: probability of a channel of such a level to be zeroed.
         input_mean: subtracted from each channel; ``None``: what ``encoder_weights`` expect, 0 without.
         input_std: then divided by; ``None``: what ``encoder_weights`` expect, 1 without.
-        **kwargs: further arguments of the architecture, such as ``decoder_atrous_rates``.
+        **kwargs: further arguments of the architecture. A DeepLab's ``decoder_atrous_rates`` are the paper's
+            (6, 12, 18) by default, not the library's.
 
     Attributes:
         encoder, decoder, segmentation_head: the model's parts.
@@ -75,6 +76,8 @@ class EncoderDecoder(nn.Module):
         **kwargs: Any,
     ) -> None:
         super().__init__()
+        if architecture.startswith("DeepLab"):
+            kwargs = {"decoder_atrous_rates": (6, 12, 18), **kwargs}
         model = build_smp_model(architecture, encoder_name, in_channels, num_classes, encoder_weights, kwargs)
         # Attributes are annotated here and not in the class, where TorchScript would try to read them.
         self.encoder: nn.Module = model.encoder

@@ -89,6 +89,9 @@ def cell_key(training: Configured, evaluation: Configured) -> Key:
     """The key of a cell, from the configurations of its training and its evaluation."""
     train, evaluate = _overridden(training), _overridden(evaluation)
     parts = entries(train, _roots(train), _unread(train)), entries(evaluate, {"evaluator"}, set())
+    datalist = parts[1].get("datalist")
+    if isinstance(datalist, dict):  # which images are tested does not hang on how many labelled ones are drawn
+        parts[1]["datalist"] = {key: value for key, value in datalist.items() if key != "num_labeled"}
     return Key(*parts, source_hashes([*_targets(parts[0]), *_targets(parts[1])]))
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from monai.bundle import ConfigParser, verify_metadata
 
 from tests.bundles.workflows import BUNDLES, DATA, METHODS, NAMES, TINY, config_files, read_config, workflow
@@ -119,7 +120,7 @@ def test_the_default_method_is_the_papers():
 def test_the_paper_preset_is_section_4_1(bundle, epochs, crop, lr):
     config = parser(bundle, preset="paper")
     config.update({"network_def#encoder_weights": None})
-    assert read_config(bundle, "presets/paper")["network_def"]["encoder_weights"] == "imagenet"
+    assert parser(bundle, preset="paper").get_parsed_content("network_def#encoder_weights") == "imagenet"
     network = config.get_parsed_content("network_def")
     assert config["network_def"]["architecture"] == "DeepLabV3Plus"
     assert config["network_def"]["encoder_name"] == "resnet101"
@@ -137,6 +138,7 @@ def test_the_paper_preset_is_section_4_1(bundle, epochs, crop, lr):
     assert config["lr_scheduler"]["power"] == 0.9
     crop_transform = config.get_parsed_content("weak_augmentation").transforms[-1]
     assert (crop_transform.scale, crop_transform.rotation, crop_transform.flip_prob) == ((0.5, 2.0), 0.0, 0.5)
+    assert [group["lr"] for group in config.get_parsed_content("optimizer").param_groups] == [lr, lr]
     discriminator = config.get_parsed_content("discriminator_optimizer").defaults
     assert (discriminator["lr"], tuple(discriminator["betas"])) == (1e-4, (0.9, 0.99))
     widths = [
@@ -183,3 +185,45 @@ def test_metadata_is_verified_offline(bundle, tmp_path):
     copy = tmp_path / schema.name
     copy.write_bytes(schema.read_bytes())
     verify_metadata(meta_file=str(BUNDLES / bundle / "configs" / "metadata.json"), filepath=str(copy))
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "inference"])
+@pytest.mark.parametrize("bundle", NAMES)
+def test_the_paper_preset_downloads_nothing_after_training_and_keeps_the_number_format(bundle, kind):
+    config = ConfigParser()
+    config.read_config(config_files(bundle, kind, preset="paper"))
+    assert config.get_parsed_content("network_def#encoder_weights") is None
+    assert config["amp"] == read_config(bundle, kind)["amp"]
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_the_head_of_the_papers_network_can_learn_faster(bundle):
+    config = parser(bundle, preset="paper")
+    config.update({"network_def#encoder_weights": None, "head_lr_multiplier": 10.0, "optimizer#lr": 0.5})
+    encoder, head = config.get_parsed_content("optimizer").param_groups
+    network = config.get_parsed_content("network_def")
+    assert (encoder["lr"], head["lr"]) == (0.5, 5.0)
+    assert sum(p.numel() for p in encoder["params"]) == sum(p.numel() for p in network.encoder.parameters())
+    assert len(encoder["params"]) + len(head["params"]) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_training_on_several_devices_begins_like_that_on_one(bundle):
+    one, several = read_config(bundle, "train"), read_config(bundle, "multi_gpu_train")
+    added = ["$bundle.start_processes(@device)"]
+    assert [line for line in several["initialize"] if line not in added] == one["initialize"]
+    assert several["imports"] == one["imports"]
+    assert set(several) == {"imports", "initialize"}
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_all_methods_of_a_seed_begin_with_the_same_network(bundle, phantoms, tmp_path):
+    weights = {}
+    for method in METHODS:
+        flow = workflow(
+            bundle, "train", method, dataset_dir=str(phantoms[bundle]), output_dir=str(tmp_path), num_labeled=2, **TINY
+        )
+        flow.initialize()
+        state = flow.parser.get_parsed_content("network_def").state_dict()
+        weights[method] = torch.cat([value.flatten().float() for value in state.values()])
+    assert all(torch.equal(weights["supervised"], other) for other in weights.values())

@@ -9,9 +9,11 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import torch
 from ignite.engine import Events
 from PIL import Image
 
+from monai_supmix.data import chase_datalist, covid_datalist
 from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
 from monai_supmix.weights import load_weights
@@ -188,3 +190,26 @@ def test_looking_at_pseudo_labels_changes_no_bit_of_the_weights(phantoms, tmp_pa
         assert all("label" not in item for item in part("unlabeled_dataset"))
         assert "label" not in next(part("train#trainer").streams.unlabeled.batches())
     assert weights[0] == weights[1]
+
+
+def test_training_can_begin_with_trained_weights(phantoms, trained, tmp_path):
+    bundle = "chase_supmix"
+    checkpoint = trained[bundle] / "model.pt"
+    flow = workflow(
+        bundle, "train", dataset_dir=str(phantoms[bundle]), output_dir=str(tmp_path), num_labeled=2, max_iterations=1,
+        crop_size=[32, 32], ckpt_path=str(checkpoint), **TINY,
+    )  # fmt: skip
+    flow.initialize()
+    state, network = load_weights(checkpoint)[0], flow.parser.get_parsed_content("network_def")
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_a_datalist_file_can_be_evaluated(bundle, trained, phantoms, tmp_path):
+    build = {"chase_supmix": chase_datalist, "covid19_ct_supmix": covid_datalist}[bundle]
+    build(phantoms[bundle], num_labeled=2).to_json(tmp_path / "list.json")
+    common = {"output_dir": str(tmp_path), "ckpt_path": str(trained[bundle] / "model.pt"), **SMALL}
+    run(bundle, "evaluate", dataset_dir=str(tmp_path / "list.json"), **common)
+    from_list = json.loads((tmp_path / "metrics.json").read_text())
+    run(bundle, "evaluate", dataset_dir=str(phantoms[bundle]), **common)
+    assert from_list["classes"] == json.loads((tmp_path / "metrics.json").read_text())["classes"]

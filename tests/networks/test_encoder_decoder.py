@@ -99,7 +99,7 @@ def test_batch_norm_of_the_decoder_sees_both_that_of_the_encoder_only_the_plain(
 
 
 def test_the_papers_network():
-    network = build(encoder_name="resnet101", encoder_output_stride=16, decoder_atrous_rates=(6, 12, 18))
+    network = build(encoder_name="resnet101", encoder_output_stride=16)
     assert network.dropout_levels == [2, 5]  # UniMatch's c1 and c4
     assert network.divisor == 16
     with torch.no_grad():

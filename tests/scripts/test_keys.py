@@ -55,6 +55,11 @@ def test_settings_count_and_are_named(override):
     assert any(next(iter(override)).split("#")[0] in told for told in then.differences(now))
 
 
+def test_how_many_labelled_images_an_evaluation_would_draw_does_not_count():
+    assert "num_labeled" not in key(cell()).evaluate["datalist"]
+    assert "dataset_dir" in key(cell()).evaluate["datalist"]
+
+
 def test_flips_count():
     assert key(cell()).differences(key(cell(), tta=False)) == ["evaluate tta was true, is false"]
 
