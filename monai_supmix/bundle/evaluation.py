@@ -14,6 +14,7 @@ from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.tracking import finish_mlflow
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.data.datalist import Datalist
+from monai_supmix.data.planes import Axis
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
@@ -76,7 +77,8 @@ class EvaluationRun:
             )
         self.evaluator, self.trained, self.datalist = evaluator, trained, datalist
         self.output_dir, self.settings = Path(output_dir), dict(settings)
-        self.gallery = CaseGallery(datalist.class_names, evaluator.intensity)
+        axis: Axis = getattr(evaluator.case_inferer, "axis", "axial")
+        self.gallery = CaseGallery(datalist.class_names, evaluator.intensity, axis=axis)
         self.gallery.attach(evaluator)
         ProgressBar(desc="cases", disable=None).attach(evaluator)  # None: where the output is a terminal
         self.mlflow = MLflowRun(handlers)

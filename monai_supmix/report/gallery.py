@@ -20,6 +20,7 @@ from monai_supmix.metrics.overlap import iou, mean_present, overlap_counts
 from monai_supmix.report.pictures import PlanePictures, draw_plane
 
 if TYPE_CHECKING:
+    from monai_supmix.data.planes import Axis
     from monai_supmix.transforms.intensity import IntensityRule
 
 _PICTURE_SIDE, _SLICE_SIDE, _MAX_SLICES = 480, 320, 24
@@ -63,14 +64,19 @@ class CaseGallery:
         class_names: names of the classes, background first.
         intensity: gives the rule that maps an image's raw values to [0, 1].
         keep: number of best and of worst cases.
+        axis: direction of the planes that are drawn of volumes, that of the inferer.
 
     Attach it to a :class:`monai_supmix.engines.case_evaluator.CaseEvaluator`.
     """
 
     def __init__(
-        self, class_names: Sequence[str], intensity: Callable[[CaseImage], IntensityRule], keep: int = 3
+        self,
+        class_names: Sequence[str],
+        intensity: Callable[[CaseImage], IntensityRule],
+        keep: int = 3,
+        axis: Axis = "axial",
     ) -> None:
-        self.class_names, self.intensity, self.keep = list(class_names), intensity, keep
+        self.class_names, self.intensity, self.keep, self.axis = list(class_names), intensity, keep, axis
         self.num_scored = 0
         self._best: list[ShownCase] = []
         self._worst: list[ShownCase] = []
@@ -118,7 +124,7 @@ class CaseGallery:
         truth: np.ndarray,
         prediction: np.ndarray,
     ) -> ShownCase:
-        planes, show = image.planes(), brightness(image, self.intensity)
+        planes, show = image.planes(self.axis), brightness(image, self.intensity)
         true, predicted = planes.view(truth), planes.view(prediction)
         chosen = choose_planes([bool(t.any() or p.any()) for t, p in zip(true, predicted, strict=True)])
         longest = _PICTURE_SIDE if image.is_picture else _SLICE_SIDE

@@ -150,8 +150,8 @@ def test_a_plane_full_of_one_class_is_opaque_and_an_empty_one_is_nothing():
     assert drawn.size == (3, 3)
 
 
-def gallery_of(cases, names=NAMES, keep=3):
-    gallery = CaseGallery(names, lambda image: Unit(), keep)
+def gallery_of(cases, names=NAMES, **settings):
+    gallery = CaseGallery(names, lambda image: Unit(), **settings)
     for case, parts in cases.items():
         gallery.add(case, *parts)
     return gallery
@@ -193,6 +193,21 @@ def test_slices_are_those_with_something_to_see_in_the_usual_view():
         pixels(top.truth)[..., 3] > 0,
         truth[:, :, top.index].T > 0,  # the affine's x and y run to left and back: the radiological view
     )
+
+
+@pytest.mark.parametrize(("axis", "along"), [("axial", 2), ("coronal", 1), ("sagittal", 0)])
+def test_planes_are_those_of_the_axis_and_a_single_slice_that_way_is_drawn(axis, along):
+    image, truth, prediction = volume_case(1, size=(18, 20, 16))
+    image = type(image).from_array(image.array, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    (case,) = gallery_of({"a": (image, truth, prediction)}, axis=axis).best
+    assert case.num_planes == truth.shape[along]
+    for plane in case.planes:
+        seen = image.planes(axis).view(truth)[plane.index]
+        assert np.array_equal(pixels(plane.truth)[..., 3] > 0, seen > 0)
+    parts = [np.take(array, [9], axis=along) for array in (image.array, truth, prediction)]
+    single = type(image).from_array(parts[0], image.affine)
+    (case,) = gallery_of({"a": (single, *parts[1:])}, axis=axis).best
+    assert case.num_planes == 1
 
 
 def test_true_proportions_of_flat_voxels():

@@ -159,11 +159,12 @@ def test_a_damaged_history_costs_its_part_of_the_report_alone(tmp_path, pictures
     assert any("history.json: is no JSON" in line for line in lines(caplog, "evaluation"))
 
 
-def test_volumes_can_be_leafed_through(tmp_path):
+@pytest.mark.parametrize(("axis", "shape"), [("axial", (20, 18, 5)), ("sagittal", (5, 18, 20))])
+def test_volumes_can_be_leafed_through_along_the_inferers_axis(axis, shape, tmp_path):
     train(tmp_path)
     random = np.random.default_rng(0)
     files = [tmp_path / "image.nii.gz", tmp_path / "label.nii.gz"]
-    values = (random.integers(-1000, 200, (20, 18, 5)).astype(np.int16), random.integers(0, 3, (20, 18, 5)))
+    values = (random.integers(-1000, 200, shape).astype(np.int16), random.integers(0, 3, shape))
     for path, array in zip(files, values, strict=True):
         nib.save(nib.Nifti1Image(array.astype(np.int16), np.diag([1.0, 1.0, 3.0, 1.0])), path)
     grey = CompactUNet(2, 1, len(NAMES), features=(4, 4, 8, 8, 8, 4))
@@ -173,7 +174,7 @@ def test_volumes_can_be_leafed_through(tmp_path):
         "cpu",
         items,
         grey,
-        SliceVolumeInferer(amp=False),
+        SliceVolumeInferer(axis, amp=False),
         IntensityRules(RULES),
         len(NAMES),
         key_val_metric={"mean_iou": DatasetOverlap(NAMES)},
