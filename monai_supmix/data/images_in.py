@@ -8,6 +8,12 @@ from pathlib import Path
 from monai_supmix.data.chase import holds_chase
 
 
+class ImageFolder(str):
+    """The path of the folder of images inside a data folder, beside which other images may lie that are left out."""
+
+    __slots__ = ()
+
+
 def images_in(dataset_dir: str | Sequence[str]) -> str | list[str]:
     """Narrow a folder in a known layout down to its images; anything else stays as it is.
 
@@ -16,7 +22,7 @@ def images_in(dataset_dir: str | Sequence[str]) -> str | list[str]:
 
     Returns:
         of CHASE_DB1 the photographs; of the nnU-Net layout ``imagesTs`` (without it ``imagesTr``); ``images/`` where
-        there is one; else what was given.
+        there is one, these as an `ImageFolder`; else what was given.
 
     Example:
         >>> images_in("scan.nii.gz")
@@ -29,5 +35,5 @@ def images_in(dataset_dir: str | Sequence[str]) -> str | list[str]:
         return sorted(str(path) for path in folder.rglob("Image_*.jpg"))
     for name in ("imagesTs", "imagesTr", "images"):
         if (folder / name).is_dir():
-            return str(folder / name)
+            return ImageFolder(folder / name)
     return str(folder)

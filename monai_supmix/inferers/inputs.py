@@ -7,17 +7,19 @@ import glob
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from monai_supmix.data.dicom import list_dicom_files
 from monai_supmix.data.file_kinds import PICTURE_SUFFIXES, SUFFIXES, suffix_of
 from monai_supmix.data.images import read_image
+from monai_supmix.data.images_in import ImageFolder
 from monai_supmix.data.view import LYING, lies_on_its_side
 from monai_supmix.errors import InputError
 
 _OWN = "_seg"
+_LABELS = ("labels", "labelsTr", "labelsTs")
 _ENOUGH_TO_JUDGE = 16
 _HERE = PurePath()
 
@@ -89,7 +91,7 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
             ``*_seg.*`` and hidden files are left out when searching.
 
     Returns:
-        cases, and notes about what was left out.
+        cases, and notes about what was left out, also beside an `ImageFolder`.
 
     Raises:
         InputError: nothing found, or a datalist that cannot be read.
@@ -105,6 +107,7 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
         raise InputError(subject, "holds no image", f"give files of type {', '.join(SUFFIXES)} or DICOM folders")
     types = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in sorted(ignored.items()))
     notes = [f"files of other types were left out: {types}"] if ignored else []
+    notes += [note for entry in named if isinstance(entry, ImageFolder) for note in _beside(entry)]
     return [cases[path] for path in sorted(cases)], notes
 
 
@@ -158,9 +161,19 @@ def _expand(entry: str, ignored: Counter[str], several: bool) -> Iterator[InputC
         yield InputCase(path)
 
 
-def _search(root: Path, base: PurePath, ignored: Counter[str]) -> Iterator[InputCase]:
+def _beside(taken: ImageFolder) -> Iterator[str]:
+    """Tell of images in the data folder that are not in its folder of images; label maps are none."""
+    folder = Path(taken)
+    known = (folder, *(folder.with_name(name) for name in _LABELS))
+    count = sum(1 for _ in _search(folder.parent, _HERE, Counter(), without=known))
+    if count:
+        how = "to predict them, give their folder, their files or a pattern"
+        yield f"only images in {folder.name} are predicted, {count} beside it left out: {how}"
+
+
+def _search(root: Path, base: PurePath, ignored: Counter[str], without: Collection[Path] = ()) -> Iterator[InputCase]:
     """Walk a folder; every folder is entered once, however many links lead to it."""
-    entered: set[Path] = set()
+    entered = {folder.resolve() for folder in without}
     for name, folders, files in os.walk(root, followlinks=True):
         place = Path(name)
         if place.resolve() in entered:

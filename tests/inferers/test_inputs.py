@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_supmix.data import images_in
 from monai_supmix.errors import InputError
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from tests.data.dicom_series import write_series
@@ -42,6 +43,19 @@ def test_a_folder_with_sub_folders(tmp_path):
     expected = ["a_seg.png", "b_seg.nii.gz", "p 1/deep/x.y_seg.nii.gz", "p 1/ü_seg.nii.gz", "p2/a_seg.png"]
     assert outputs(tmp_path) == [f"O/{name}" for name in expected]
     assert find_inputs(tmp_path)[1] == ["files of other types were left out: 1 without ending, 1 .txt"]
+
+
+@pytest.mark.parametrize("name", ["images", "imagesTr", "imagesTs"])
+def test_images_beside_the_folder_of_images_are_told(name, tmp_path):
+    touch(tmp_path, f"{name}/a.png", "labels/a.png", "labelsTr/a.nii.gz", "labelsTs/a.nii.gz", "dataset.json")
+    touch(tmp_path, "a_seg.png", ".hidden.png")
+    assert find_inputs(images_in(str(tmp_path)))[1] == []
+    touch(tmp_path, "b.png", "more/c.nii.gz")
+    write_series(tmp_path / "more/ct", np.zeros((3, 3, 2), int), np.eye(4))
+    cases, notes = find_inputs(images_in(str(tmp_path)))
+    assert [case.path for case in cases] == [tmp_path / name / "a.png"]
+    assert len(notes) == 1 and f"only images in {name} are predicted, 3 beside it left out" in notes[0]
+    assert find_inputs(tmp_path / name)[1] == []  # named outright: meant
 
 
 def test_dicom_folders_are_one_case(tmp_path, monkeypatch):
