@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_supmix.bundle.overrides import for_monai
-from monai_supmix.cli.workflow import Configured
+from monai_supmix.cli.workflow import Configured, merge
 from monai_supmix.data.listing import read_json
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
@@ -28,7 +28,8 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
     """Write ``model.ts``, ``model.onnx``, ``<bundle>_v<version>.zip``: all that was asked for, or nothing.
 
     Beside each model lies ``<file>.json`` with the record of the weights, their SHA-256, and how near the export is.
-    An archive also holds the models that were asked for with it.
+    An archive also holds the models that were asked for with it. It works by itself: its configurations of inference
+    and evaluation have preset and overrides merged in.
 
     Args:
         configured: the bundle's inference configuration.
@@ -59,7 +60,7 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
         made = [model.path for model in models]
         if "zip" in formats:
             archive = folder / f"{configured.bundle.name}_v{subject.metadata['version']}.zip"
-            write_archive(archive, configured.bundle, subject.weights, made)
+            write_archive(archive, configured.bundle, subject.weights, made, _configs(configured, subject))
             others = sorted(entry.name for entry in configured.bundle.iterdir() if entry.name not in LAYOUT)
             if others:
                 print(f"not in {archive.name}: {', '.join(others)}")
@@ -120,20 +121,40 @@ def _metadata(path: Path) -> tuple[dict[str, Any], int, int]:
 
 
 def _describe_sizes(network_data: dict[str, Any], dims: int, divisor: int) -> None:
-    """Let the metadata speak of volumes where a preset puts a 3D network in place of the bundle's, or the reverse."""
+    """Let the metadata speak of volumes where a preset puts a 3D network in place of the bundle's, or the reverse.
+
+    In steps of twice the divisor: instance normalization takes no side that shrinks to a single element.
+    """
     for described in (network_data["inputs"]["image"], network_data["outputs"]["pred"]):
         if len(described["spatial_shape"]) != dims:
-            described["spatial_shape"] = [f"{divisor}*n"] * dims
+            described["spatial_shape"] = [f"{2 * divisor}*n"] * dims
 
 
 def _portable(configured: Configured) -> dict[str, Any]:
     """The merged configuration with those overrides that describe the model and not this machine."""
     from monai.bundle import ConfigParser  # noqa: PLC0415  # slow
 
-    parser = ConfigParser()
-    parser.read_config([str(file) for file in configured.files])
-    here = ("bundle_root", "dataset_dir", "output_dir", "ckpt_path")
-    parser.update({key: for_monai(value) for key, value in configured.overrides.items() if key not in here})
+    merged = merge(configured.files)
+    parser = ConfigParser(merged)
+    known = merged.keys() - {"bundle_root", "dataset_dir", "output_dir", "ckpt_path"}
+    overrides = {key: for_monai(value) for key, value in configured.overrides.items() if _entry(key) in known}
+    parser.update(overrides)
     if parser.get(_ENCODER_WEIGHTS):
         parser.update({_ENCODER_WEIGHTS: None})
-    return {key: value for key, value in parser.get().items() if key != "_meta_"}
+    portable: dict[str, Any] = parser.get()
+    return portable
+
+
+def _entry(key: str) -> str:
+    """The entry of the configuration that an override changes, perhaps inside."""
+    return key.replace("::", "#").partition("#")[0]
+
+
+def _configs(configured: Configured, subject: Subject) -> dict[str, Any]:
+    """What an archive has for its network in place of the bundle's configurations, by the files' names."""
+    metadata = {key: value for key, value in subject.metadata.items() if key != "weights"}
+    configs = {"metadata.json": metadata, "inference.json": subject.config}
+    evaluation = configured.bundle / "configs" / "evaluate.json"
+    if evaluation.is_file():
+        configs[evaluation.name] = _portable(replace(configured, files=[evaluation, *configured.files[1:]]))
+    return configs

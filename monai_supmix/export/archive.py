@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from monai.bundle import ConfigParser, verify_net_in_out
 
@@ -20,7 +22,13 @@ LAYOUT = ("LICENSE", "configs", "docs", "models")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
 
 
-def write_archive(path: Path, bundle: Path, weights: Path, models: Sequence[Path] = ()) -> None:
+def write_archive(
+    path: Path,
+    bundle: Path,
+    weights: Path,
+    models: Sequence[Path] = (),
+    configs: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
     """Write ``NAME/{LICENSE,configs,docs,models}`` of a bundle as a zip, after MONAI has verified it.
 
     Args:
@@ -28,6 +36,7 @@ def write_archive(path: Path, bundle: Path, weights: Path, models: Sequence[Path
         bundle: folder of the bundle.
         weights: file of the weights that take the place of the bundle's own.
         models: further files for ``models/``, such as a ``model.ts``.
+        configs: what takes the place of files in ``configs/``, by their names; files that say the same stay.
 
     Raises:
         InputError: the weights are not those of the bundle's network, or its metadata do not describe it.
@@ -39,6 +48,10 @@ def write_archive(path: Path, bundle: Path, weights: Path, models: Sequence[Path
         target = laid_out / source.relative_to(bundle)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+    for name, content in (configs or {}).items():
+        file = laid_out / "configs" / name
+        if read_json(file) != content:
+            file.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
     install_weights(weights, laid_out)
     for model in models:
         shutil.copyfile(model, laid_out / "models" / model.name)

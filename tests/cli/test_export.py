@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 import torch
-from monai.bundle import ConfigParser, ckpt_export
+from monai.bundle import ConfigParser, ckpt_export, verify_net_in_out
 from monai.data import load_net_with_metadata
 from PIL import Image
 
@@ -88,10 +88,42 @@ def test_a_network_of_volumes_is_exported_with_metadata_of_volumes(front, scan, 
     assert ended.status == 0, ended.err
     _, metadata, _ = load_net_with_metadata(str(tmp_path / "out" / "model.ts"))
     shapes = [part["spatial_shape"] for side in metadata["network_data_format"].values() for part in side.values()]
-    assert shapes == [["8*n", "8*n", "8*n"]] * 2
+    assert shapes == [["16*n", "16*n", "16*n"]] * 2
     record = json.loads((tmp_path / "out" / "model.ts.json").read_text())
     assert record["input"]["shape"] == [1, 1, 8, 32, 16]
     assert record["input"]["free"] == ["batch", "depth", "height", "width"]
+
+
+def test_an_archive_of_a_preset_works_by_itself(front, chest, tmp_path):
+    unet = network("volume3d", **{"network_def#network#channels": [4, 4, 4, 4]})
+    path = make_weights(tmp_path / "volumes.pt", network=unet)
+    preset = ("--preset", "volume3d", "--network_def#network#channels", "[4,4,4,4]", "--crop_size", "[8,32,32]")
+    out = tmp_path / "out"
+    ended = front("export", BUNDLE, *preset, "--ckpt_path", path, "--output_dir", out, "--format", "zip")
+    assert ended.status == 0, ended.err
+    shutil.unpack_archive(out / f"{BUNDLE}_v0.1.0.zip", tmp_path)
+    configs = tmp_path / BUNDLE / "configs"
+    files = {"meta_file": str(configs / "metadata.json"), "config_file": str(configs / "inference.json")}
+    verify_net_in_out("network_def", **files, device="cpu")
+    assert "weights" not in json.loads((configs / "metadata.json").read_text())
+    made = {}
+    for place, command in {"there": [tmp_path / BUNDLE], "here": [BUNDLE, *preset, "--ckpt_path", path]}.items():
+        data = ("--dataset_dir", chest, "--output_dir", tmp_path / place, "--device", "cpu", "--amp", "false")
+        for config in ("evaluate", "inference"):
+            ended = front("run", command[0], config, *command[1:], *data)
+            assert ended.status == 0, ended.err
+        cases, mask = tmp_path / place / "cases.csv", next((tmp_path / place).glob("*_seg.nii.gz"))
+        made[place] = (cases.read_bytes(), mask.read_bytes())
+    assert made["there"] == made["here"]
+
+
+def test_an_archive_without_a_preset_has_the_bundles_own_configurations(front, weights, tmp_path):
+    out = tmp_path / "out"
+    ended = front("export", BUNDLE, "--ckpt_path", weights, "--output_dir", out, "--format", "zip")
+    assert ended.status == 0, ended.err
+    shutil.unpack_archive(out / f"{BUNDLE}_v0.1.0.zip", tmp_path)
+    for file in (find_bundle(BUNDLE) / "configs").glob("*.json"):
+        assert (tmp_path / BUNDLE / "configs" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_an_export_that_gives_something_else_is_refused_and_the_old_one_stays(
