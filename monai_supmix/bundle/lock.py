@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from monai_supmix.errors import InputError
+from monai_supmix.files import make_directory, writing_error
 
 try:
     import fcntl
@@ -23,15 +23,18 @@ def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
         folder: the run's output folder, made if missing.
 
     Raises:
-        InputError: when another run holds the folder.
+        InputError: when another run holds the folder, or it cannot be made or written to.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder, exclusive(folder):
         ...     pass
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(Path(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    lock = make_directory(folder) / ".lock"
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise writing_error(lock, error) from error
     held = True
 
     def close() -> None:
