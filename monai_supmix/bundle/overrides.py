@@ -182,11 +182,14 @@ def read_overrides(config: Mapping[str, Any], pairs: Mapping[str, str | None], f
     for key, text in pairs.items():
         value = parse_value(text, JSON_WORDS)
         if type(value) in (int, float) and text is not None:
-            try:  # a folder may be called 2024
-                check_keys(config, {key: text}, files)
-                value = text
+            try:
+                check_keys(config, {key: value}, files)
             except InputError:
-                pass
+                try:  # a folder may be called 2024
+                    check_keys(config, {key: text}, files)
+                    value = text
+                except InputError:
+                    pass
         overrides[key] = value
     check_keys(config, overrides, files)
     return overrides

@@ -42,6 +42,8 @@ SETTINGS: dict[str, Expected] = {
     "dataset_dir": _PATHS,
     "output_dir": _TEXT,
     "ckpt_path": Expected(lambda v: v is None or isinstance(v, str), "a path or null"),
+    "tracking_uri": _TEXT,
+    "run_name": Expected(lambda v: isinstance(v, str) and v != "", "a name"),
     "device": _DEVICE,
     "amp": _one_of("auto", True, False, "bf16", "fp16"),
     "seed": _whole(0),

@@ -205,3 +205,9 @@ def test_text_that_looks_like_a_number_stays_text_where_text_is_expected():
     pairs = {"output_dir": "2024", "seed": "3", "max_iterations": "null", "tta": "true"}
     wanted = {"output_dir": "2024", "seed": 3, "max_iterations": None, "tta": True}
     assert read_overrides(CONFIG, pairs, []) == wanted
+
+
+def test_a_number_for_a_new_argument_of_a_component_is_a_number():
+    config = {"mixing": {"_target_": "SupMix"}, "run_name": "@output_dir", "total": "$1 + 1"}
+    pairs = {"mixing#prob": "0.25", "run_name": "5", "total": "7"}
+    assert read_overrides(config, pairs, []) == {"mixing#prob": 0.25, "run_name": "5", "total": 7}
