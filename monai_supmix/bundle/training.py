@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import ignite.distributed as idist
 from ignite.engine import Engine
+from torch import nn
 
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.describe import describe
+from monai_supmix.bundle.distributed import bare
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.bundle.tracking import Tracking, run_parameters
 from monai_supmix.data.check import Problem
@@ -60,7 +62,7 @@ class TrainingRun:
             :class:`monai_supmix.bundle.tracking.Tracking`.
 
     Raises:
-        InputError: for an unknown ``resume``.
+        InputError: for an unknown ``resume``, or crops that the network or the discriminator cannot take.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class TrainingRun:
     ) -> None:
         if resume not in (False, "auto", "force"):
             raise InputError("resume", f"is {resume!r}", "give false, 'auto' or 'force'")
+        _check_crop_size(trainer)
         self.trainer, self.output_dir, self.resume = trainer, Path(output_dir), resume
         self.problems = tuple(problems)
         self.record, self.total_iterations = describe(record), total_iterations
@@ -170,6 +173,24 @@ class TrainingRun:
 
     def _save(self, engine: Engine) -> None:
         self.checkpoint.save(engine)
+
+
+def _check_crop_size(trainer: SemiSupervisedTrainer) -> None:
+    """Raise `InputError` for crops that would be refused in the first iteration; other transforms are not judged."""
+    transform = trainer.streams.labeled.dataset.transform
+    sizes = [step.crop_size for step in getattr(transform, "transforms", [transform]) if hasattr(step, "crop_size")]
+    if not sizes:
+        return
+    size = list(sizes[-1])
+    convolutions = [module for module in trainer.network.modules() if isinstance(module, (nn.Conv2d, nn.Conv3d))]
+    ndim = max((len(module.kernel_size) for module in convolutions), default=len(size))
+    divisor = getattr(bare(trainer.network), "divisor", 1)
+    least = max(divisor, getattr(bare(trainer.discriminator), "min_size", 1))
+    if len(size) == ndim and all(type(side) is int and side >= least and side % divisor == 0 for side in size):
+        return
+    fitting = -(-least // divisor) * divisor
+    needed = f"{ndim} whole numbers, multiples of {divisor} and at least {fitting}"
+    raise InputError("crop_size", f"is {size}, and the networks take crops of {needed}", "give such a size")
 
 
 class _Progress:
