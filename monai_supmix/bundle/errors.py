@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dis
 import sys
+import traceback as tracebacks
 from collections.abc import Iterator
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from monai_supmix.errors import InputError
+
+_RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -23,7 +27,8 @@ def error_line(error: BaseException) -> str | None:
     """The line ``error: <file or key>: <what is wrong>: <what to do>`` of a user's mistake.
 
     Args:
-        error: any exception; an :class:`monai_supmix.errors.InputError` is looked for among its causes.
+        error: any exception. An :class:`monai_supmix.errors.InputError` is looked for among its causes, then a
+            ``ValueError`` with which this package refused a setting while MONAI built or ran a configuration.
 
     Returns:
         the line, or ``None`` when no user's mistake caused the exception.
@@ -36,8 +41,44 @@ def error_line(error: BaseException) -> str | None:
     """
     for cause in causes(error):
         if isinstance(cause, InputError):
-            return f"error: {' '.join(str(cause).split())}"
-    return None
+            return _line(cause)
+    refused = _refused_setting(error)
+    return None if refused is None else _line(refused)
+
+
+def _line(error: InputError) -> str:
+    return f"error: {' '.join(str(error).split())}"
+
+
+def _refused_setting(error: BaseException) -> InputError | None:
+    """The mistake behind a ``ValueError`` of this package that MONAI passed on; other errors are bugs."""
+    frames: list[FrameType] = []
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        frames += _frames(error)
+        error = error.__cause__
+    items = [frame for frame in frames if frame.f_globals.get("__name__") == "monai.bundle.config_item"]
+    if not (items and isinstance(error, ValueError) and _raised_here(error)):
+        return None
+    made = [frame.f_locals["self"].get_id() for frame in items if frame.f_code.co_name == "instantiate"]
+    problem = str(error).strip().rstrip(".")
+    if made:
+        return InputError(made[-1].replace("::", "#"), problem, "correct this setting")
+    return InputError("configuration", problem, "correct the setting that this is about")
+
+
+def _frames(error: BaseException) -> list[FrameType]:
+    """The frames through which an exception went, outermost first."""
+    return [frame for frame, _ in tracebacks.walk_tb(error.__traceback__)]
+
+
+def _raised_here(error: BaseException) -> bool:
+    """Whether a ``raise`` of this package made an exception, not a function of another library that it called."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or last.tb_frame.f_globals.get("__name__", "").split(".")[0] != __name__.split(".")[0]:
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
 
 
 def show_error_line_last() -> None:

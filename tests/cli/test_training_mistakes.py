@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from monai_supmix.bundle.find import find_bundle
 from monai_supmix.handlers.preemption import PREEMPTED_STATUS
 from tests.cli.test_data_mistakes import RUN
 
@@ -49,6 +50,59 @@ def test_data_that_would_mislead_is_refused(damage, more, says, chest, refused, 
     if more:
         arguments[arguments.index("--num_labeled") : arguments.index("--num_labeled") + 2] = more
     refused(*arguments, "--dataset_dir", chest, "--output_dir", tmp_path / "out", says=says)
+
+
+FUNDUS = ("run", "chase_supmix", "train", "--num_labeled", 2, "--max_iterations", 1, "--device", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("--burn_in 1.5", "error: train#trainer: burn_in is a share of the training in [0, 1), not 1.5: correct"),
+        ("--mixing#prob 2", "error: mixing: prob must be in [0, 1], got 2: correct this setting"),
+        ("--amp fp16", "error: train#trainer: amp='fp16' needs a GPU"),
+        ("--crop_size [100,100]", "error: crop_size: is [100, 100], and the networks take crops of 2 whole numbers"),
+        ("--crop_size [32]", "error: crop_size: is [32], "),
+        ("--crop_size [32,32,32]", "error: crop_size: is [32, 32, 32], "),
+        ("--crop_size [32,32.5]", "error: crop_size: is [32, 32.5], "),
+        ("--crop_size [32,32] --discriminator_widths [4,4,4,4,4]", "multiples of 32 and at least 64: give such a size"),
+    ],
+)
+def test_settings_that_cannot_be_trained_are_refused(setting, says, fundus, refused, tmp_path):
+    refused(*FUNDUS, *setting.split(), "--dataset_dir", fundus, "--output_dir", tmp_path / "out", says=says)
+
+
+@pytest.mark.parametrize("size", ["[32,32]", "[8,36,32]"])
+def test_crops_of_volumes_are_refused_as_those_of_planes(size, chest, refused, tmp_path):
+    arguments = [*RUN, "--preset", "volume3d", "--dataset_dir", chest, "--output_dir", tmp_path / "out"]
+    arguments[arguments.index("--crop_size") + 1] = size
+    refused(*arguments, says="error: crop_size: is ")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("file", "file: is a file, not a folder: choose another output_dir"),
+        ("file/out", "out: cannot be written, its folder does not exist"),
+        ("folder", "folder/.lock: cannot be written, the system refused"),
+    ],
+)
+def test_an_output_folder_that_cannot_be_written_to(name, says, fundus, refused, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder" / ".lock").mkdir(parents=True)
+    small = ("--crop_size", "[32, 32]", "--dataset_dir", fundus)
+    refused(*FUNDUS, *small, "--output_dir", tmp_path / name, says=says)
+
+
+def test_under_monai_a_refused_setting_is_the_last_line(fundus, tmp_path):
+    bundle = find_bundle("chase_supmix")
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(bundle / "configs" / "train.json")]
+    command += ["--bundle_root", str(bundle), "--dataset_dir", str(fundus), "--output_dir", str(tmp_path / "out")]
+    command += ["--num_labeled", "2", "--device", "cpu", "--burn_in", "1.5"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert ended.returncode not in (0, None)
+    assert ended.stderr.splitlines()[-1].startswith("error: train#trainer: burn_in is a share")
+    assert not (tmp_path / "out").exists()
 
 
 def test_broken_cases_can_be_left_out_and_end_in_status_1(chest, front, tmp_path):

@@ -1,0 +1,55 @@
+"""Which exceptions are a user's mistake, and which are bugs and stay what they are."""
+
+import pytest
+from monai.bundle import ConfigParser
+
+from monai_supmix.bundle import error_line
+
+
+def raised(config, name):
+    parser = ConfigParser(config)
+    with pytest.raises(Exception) as caught:
+        parser.get_parsed_content(name)
+    return caught.value
+
+
+def test_a_refused_argument_names_its_component():
+    mixing = {"_target_": "monai_supmix.transforms.CutMix", "prob": 2}
+    config = {"part": {"mixing": mixing}, "views": {"_target_": "builtins.dict", "mixing": "@part#mixing"}}
+    for name in ("part#mixing", "views"):
+        line = error_line(raised(config, name))
+        assert line == "error: part#mixing: prob must be in [0, 1], got 2: correct this setting"
+
+
+def test_a_refusal_in_an_expression_is_one_of_the_configuration():
+    expression = "$__import__('monai_supmix.precision').precision.autocast_dtype('fp16', 'cpu')"
+    line = error_line(raised({"here": expression}, "here"))
+    assert line.startswith("error: configuration: amp='fp16' needs a GPU; a CPU trains in 'bf16'")
+
+
+@pytest.mark.parametrize(
+    "component",
+    [
+        {"_target_": "builtins.int", "x": "$'no number'"},
+        {"_target_": "monai.transforms.RandFlip", "prob": "$int('no number')"},
+        {"_target_": "monai_supmix.transforms.CutMix", "prob": "text"},
+        {"_target_": "monai_supmix.transforms.CutMix", "probability": 1},
+        {"_target_": "monai_supmix.data.images.no_such_function"},
+        {  # Python itself raises the ValueError
+            "_target_": "monai_supmix.transforms.similarity_crop.similarity_grid",
+            "similarity": None,
+            "crop_size": [1],
+            "image_size": [1, 1],
+        },
+    ],
+)
+def test_other_exceptions_are_bugs(component):
+    assert error_line(raised({"part": component}, "part")) is None
+
+
+def test_a_refusal_outside_of_a_configuration_is_a_bug():
+    from monai_supmix.transforms import CutMix  # noqa: PLC0415
+
+    with pytest.raises(ValueError, match="prob") as caught:
+        CutMix(prob=2)
+    assert error_line(caught.value) is None
