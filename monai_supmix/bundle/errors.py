@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dis
 import sys
 import traceback as tracebacks
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 from monai_supmix.errors import InputError
-
-_RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -28,7 +25,7 @@ def error_line(error: BaseException) -> str | None:
 
     Args:
         error: any exception. An :class:`monai_supmix.errors.InputError` is looked for among its causes, then a
-            ``ValueError`` with which this package refused a setting while MONAI built or ran a configuration.
+            ``ValueError`` with which this package refused a setting while MONAI made a component.
 
     Returns:
         the line, or ``None`` when no user's mistake caused the exception.
@@ -51,34 +48,26 @@ def _line(error: InputError) -> str:
 
 
 def _refused_setting(error: BaseException) -> InputError | None:
-    """The mistake behind a ``ValueError`` of this package that MONAI passed on; other errors are bugs."""
-    frames: list[FrameType] = []
+    """The mistake behind a ``ValueError`` with which this package refused to make a component of a configuration."""
+    made: list[str] = []
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
-        frames += _frames(error)
+        frames = [frame for frame, _ in tracebacks.walk_tb(error.__traceback__)]
+        made += [frame.f_locals["self"].get_id() for frame in frames if _instantiates(frame)]
         error = error.__cause__
-    items = [frame for frame in frames if frame.f_globals.get("__name__") == "monai.bundle.config_item"]
-    if not (items and isinstance(error, ValueError) and _raised_here(error)):
+    if not (made and isinstance(error, ValueError) and _raised_here(error)):
         return None
-    made = [frame.f_locals["self"].get_id() for frame in items if frame.f_code.co_name == "instantiate"]
-    problem = str(error).strip().rstrip(".")
-    if made:
-        return InputError(made[-1].replace("::", "#"), problem, "correct this setting")
-    return InputError("configuration", problem, "correct the setting that this is about")
+    return InputError(made[-1].replace("::", "#"), str(error).strip().rstrip("."), "correct this setting")
 
 
-def _frames(error: BaseException) -> list[FrameType]:
-    """The frames through which an exception went, outermost first."""
-    return [frame for frame, _ in tracebacks.walk_tb(error.__traceback__)]
+def _instantiates(frame: FrameType) -> bool:
+    """Whether MONAI makes a component of a configuration in a frame."""
+    return frame.f_globals.get("__name__") == "monai.bundle.config_item" and frame.f_code.co_name == "instantiate"
 
 
 def _raised_here(error: BaseException) -> bool:
-    """Whether a ``raise`` of this package made an exception, not a function of another library that it called."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None or last.tb_frame.f_globals.get("__name__", "").split(".")[0] != __name__.split(".")[0]:
-        return False
-    return last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+    """Whether an exception comes from this package, and not from a library that it called."""
+    *_, (last, _) = tracebacks.walk_tb(error.__traceback__)
+    return last.f_globals.get("__name__", "").split(".")[0] == __name__.split(".")[0]
 
 
 def show_error_line_last() -> None:
