@@ -7,8 +7,8 @@
 A cell is a training with its evaluation: (method, number of labelled images, seed). Start the same command again
 after any interruption: finished cells stand, the others go on from their newest checkpoint, and the figures
 are those of a run that never stopped. A cell whose configuration or training code has changed since is run
-again. METHOD@N trains for N iterations, a row of its own: supervised@1500 is a supervised run of about the
-compute of a semi-supervised one of 600. Any key of train.json can follow as --key value.
+again. METHOD@N trains for N iterations, a row of its own: supervised@3000 is a supervised run of about the
+compute of a semi-supervised one of chase_supmix's 1980 steps. Any key of train.json can follow as --key value.
 """
 
 from __future__ import annotations

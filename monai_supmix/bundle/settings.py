@@ -42,6 +42,7 @@ SETTINGS: dict[str, Expected] = {
     "dataset_dir": _PATHS,
     "output_dir": _TEXT,
     "ckpt_path": Expected(lambda v: v is None or isinstance(v, str), "a path or null"),
+    "pretrained": Expected(lambda v: v is None or isinstance(v, str), "the name of weights or null"),
     "tracking_uri": _TEXT,
     "run_name": Expected(lambda v: isinstance(v, str) and v != "", "a name"),
     "device": _DEVICE,

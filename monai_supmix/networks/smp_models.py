@@ -165,7 +165,7 @@ def _weights_error(encoder_name: str, encoder_weights: str, error: Exception) ->
     problem = f"{encoder_weights!r} could not be loaded for {encoder_name} ({first_line(error)})"
     remedy = (
         "go online once so that they reach the Hugging Face cache (folder HF_HOME), copy that cache here, "
-        "or set encoder_weights to null"
+        "or set encoder_weights (of presets/paper.json: --pretrained) to null"
     )
     if isinstance(error, KeyError):
         remedy = "choose one of these, or null for random weights"

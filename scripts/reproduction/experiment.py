@@ -155,7 +155,14 @@ class Experiment:
         known = merge(config_files(find_bundle(self.bundle), ["evaluate"]))
         pairs = {key: text for key, text in self.overrides.items() if key.replace("::", "#").split("#")[0] in known}
         pairs |= {"dataset_dir": data, "output_dir": output, "tta": str(self.tta)}
-        return configure(self.bundle, ["evaluate"], pairs, preset=self.preset)
+        return configure(self.bundle, ["evaluate"], pairs, preset=self.preset if self._changes(known) else None)
+
+    def _changes(self, known: Mapping[str, Any]) -> bool:
+        """Whether the preset is for a configuration, too, and not for training alone."""
+        if self.preset is None:
+            return False
+        changed = read_json(config_files(find_bundle(self.bundle), ["evaluate"], preset=self.preset)[-1])
+        return any(key.replace("::", "#").split("#")[0] in known for key in changed)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; of the bundle only its name, for its folder is another elsewhere."""

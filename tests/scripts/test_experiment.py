@@ -34,6 +34,13 @@ def test_every_cell_sees_its_own_settings():
     assert experiment().training(cell(seed=3), "D", "O").overrides["labeled_seed"] == 0
 
 
+def test_evaluation_takes_presets_that_change_it():
+    for preset, taken in (("paper", True), ("rare_classes", False), (None, False)):
+        files = experiment(preset=preset).evaluation("D", "O").files
+        assert [file.stem for file in files] == ["evaluate", *([preset] if taken else [])]
+        assert len(experiment(preset=preset).training(cell(), "D", "O").files) == 2 + (preset is not None)
+
+
 def test_evaluation_takes_the_overrides_that_it_knows():
     evaluation = experiment(tta=False).evaluation("D", "O")
     assert evaluation.overrides["tta"] is False
