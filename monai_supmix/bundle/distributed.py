@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
+
+from monai_supmix.errors import InputError
 
 Item = TypeVar("Item")
 
@@ -17,8 +20,16 @@ def start_processes(device: torch.device | str) -> None:
 
     Args:
         device: this process's device; GPUs talk through NCCL, CPUs through Gloo.
+
+    Raises:
+        InputError: torchrun has started none.
     """
     device = torch.device(device)
+    if not dist.is_initialized() and "RANK" not in os.environ:
+        problem = "trains on several processes, and this one was started alone"
+        raise InputError(
+            "multi_gpu_train.json", problem, "start it with torchrun --nproc_per_node=N -m monai.bundle run"
+        )
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if not dist.is_initialized():

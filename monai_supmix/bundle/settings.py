@@ -61,6 +61,7 @@ SETTINGS: dict[str, Expected] = {
     "unlabeled_pool": _one_of("rest", "all"),
     "resume": _one_of(False, "auto", "force"),
     "save_interval": _whole(1),
+    "sufd_weight": Expected(lambda v: type(v) in (int, float) and 0 <= v < float("inf"), "a number of at least 0"),
     "val_interval": _whole(1),
     "num_monitored": _whole(0),
     "log_interval": _whole(1),

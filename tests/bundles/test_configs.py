@@ -6,6 +6,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, verify_metadata
 
+from monai_supmix.bundle import error_line
 from tests.bundles.workflows import BUNDLES, DATA, METHODS, NAMES, TINY, config_files, read_config, workflow
 
 COMMON = {
@@ -214,6 +215,17 @@ def test_training_on_several_devices_begins_like_that_on_one(bundle):
     assert [line for line in several["initialize"] if line not in added] == one["initialize"]
     assert several["imports"] == one["imports"]
     assert set(several) == {"imports", "initialize"}
+
+
+@pytest.mark.parametrize("bundle", NAMES)
+def test_several_processes_are_not_started_by_one_alone(bundle, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    config = ConfigParser()
+    config.read_config([*config_files(bundle, "train"), *config_files(bundle, "multi_gpu_train")])
+    config.update({"device": "cpu"})
+    with pytest.raises(RuntimeError) as caught:
+        config.get_parsed_content("initialize#1")
+    assert "start it with torchrun" in error_line(caught.value)
 
 
 @pytest.mark.parametrize("bundle", NAMES)
