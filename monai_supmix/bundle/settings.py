@@ -104,9 +104,9 @@ def value_problem(key: str, value: Any, default: Any) -> str | None:
     Example:
         >>> value_problem("max_epochs", -3, 120)
         'a whole number of at least 1'
-        >>> value_problem("sufd_weight", "high", 0.01)
+        >>> value_problem("optimizer#lr", "high", 0.01)
         'a number such as 0.01'
-        >>> value_problem("sufd_weight", 1, 0.01) is None
+        >>> value_problem("optimizer#lr", 1, 0.01) is None
         True
     """
     if is_dynamic(value):
