@@ -80,11 +80,6 @@ def distribute(module: nn.Module | None, device: torch.device | str) -> nn.Modul
     return nn.parallel.DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
 
 
-def bare(module: nn.Module | None) -> nn.Module | None:
-    """The module that `distribute` was given, out of its wrapper."""
-    return module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
-
-
 def shard(items: Sequence[Item]) -> list[Item]:
     """This process's part of the cases to evaluate, of equal size everywhere.
 

@@ -14,7 +14,6 @@ from torch import nn
 
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.describe import describe
-from monai_supmix.bundle.distributed import bare
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.bundle.tracking import Tracking, run_parameters
 from monai_supmix.data.check import Problem
@@ -31,7 +30,7 @@ from monai_supmix.handlers.checkpoints import (
 from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.handlers.preemption import Preemption
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
-from monai_supmix.weights import save_weights
+from monai_supmix.weights import save_weights, unwrap
 from monai_supmix.weights_record import current_versions
 
 logger = logging.getLogger(__name__)
@@ -184,8 +183,9 @@ def _check_crop_size(trainer: SemiSupervisedTrainer) -> None:
     size = list(sizes[-1])
     convolutions = [module for module in trainer.network.modules() if isinstance(module, (nn.Conv2d, nn.Conv3d))]
     ndim = max((len(module.kernel_size) for module in convolutions), default=len(size))
-    divisor = getattr(bare(trainer.network), "divisor", 1)
-    least = max(divisor, getattr(bare(trainer.discriminator), "min_size", 1))
+    divisor = getattr(unwrap(trainer.network), "divisor", 1)
+    critic = trainer.discriminator
+    least = max(divisor, 1 if critic is None else getattr(unwrap(critic), "min_size", 1))
     if len(size) == ndim and all(type(side) is int and side >= least and side % divisor == 0 for side in size):
         return
     fitting = -(-least // divisor) * divisor

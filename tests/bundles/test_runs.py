@@ -211,5 +211,9 @@ def test_a_datalist_file_can_be_evaluated(bundle, trained, phantoms, tmp_path):
     common = {"output_dir": str(tmp_path), "ckpt_path": str(trained[bundle] / "model.pt"), **SMALL}
     run(bundle, "evaluate", dataset_dir=str(tmp_path / "list.json"), **common)
     from_list = json.loads((tmp_path / "metrics.json").read_text())
+    # The file has its own truth and split: what would choose them in a folder is not told as if it had.
+    assert {
+        from_list["settings"][key] for key in ("observer", "split", "form", "test_list") if key in from_list["settings"]
+    } == {None}
     run(bundle, "evaluate", dataset_dir=str(phantoms[bundle]), **common)
     assert from_list["classes"] == json.loads((tmp_path / "metrics.json").read_text())["classes"]
