@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -39,19 +40,24 @@ def put(config: dict[str, Any], key: str, value: Any, new: bool = False) -> None
 
 
 def without(config: Mapping[str, Any], ids: Collection[str]) -> dict[str, Any]:
-    """Leave out top-level entries, and all entries that are references to them.
+    """Leave out top-level entries, and all entries that refer to them, by themselves or in an expression.
 
     Example:
         >>> without({"split": "a", "seed": 0, "settings": {"split": "@split", "seed": "@seed"}}, ["split"])
         {'seed': 0, 'settings': {'seed': '@seed'}}
+        >>> without({"split": "a", "named": ["$None if @seed else @split", "@splits"]}, ["split"])
+        {'named': ['@splits']}
     """
-    references = {f"@{id_}" for id_ in ids}
+    reference = re.compile(rf"@({'|'.join(map(re.escape, ids))})(?!\w)") if ids else None
+
+    def refers(entry: Any) -> bool:
+        return reference is not None and isinstance(entry, str) and reference.search(entry) is not None
 
     def clean(entry: Any) -> Any:
         if isinstance(entry, Mapping):
-            return {k: clean(v) for k, v in entry.items() if not (isinstance(v, str) and v in references)}
+            return {key: clean(value) for key, value in entry.items() if not refers(value)}
         if isinstance(entry, list):
-            return [clean(v) for v in entry if not (isinstance(v, str) and v in references)]
+            return [clean(value) for value in entry if not refers(value)]
         return entry
 
     return clean({key: entry for key, entry in config.items() if key not in ids})
