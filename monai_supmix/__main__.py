@@ -8,6 +8,7 @@ checkpoint written, run it again with ``--resume auto``; 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -111,7 +112,9 @@ def _dispatch(argv: Sequence[str]) -> int:
     pairs, rest = split_flags(argv, own)
     arguments = _build().parse_args(rest)
     if arguments.command in (None, "new", "install", "audit") and pairs:
-        raise InputError(f"--{next(iter(pairs))}", "is no option here", "leave it out")
+        name = next(iter(pairs))
+        near = difflib.get_close_matches(name, _NEW_OPTIONS if arguments.command == "new" else (), n=1)
+        raise InputError(f"--{name}", "is no option here", f"did you mean --{near[0]}?" if near else "leave it out")
     match arguments.command:
         case "run":
             from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # commands load only what they need

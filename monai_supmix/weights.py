@@ -193,7 +193,9 @@ def load_into(network: nn.Module, state_dict: Mapping[str, torch.Tensor], path: 
     block = int(getattr(network, "patch_size", 1)) ** int(getattr(network, "spatial_dims", 2))
     problem = _misfit(state_dict, network.state_dict(), block)
     if problem:
-        raise InputError(path, problem, "use weights that were trained with this network")
+        raise InputError(
+            path, problem, "use weights trained with this network, or the preset that these were trained with"
+        )
     network.load_state_dict(dict(state_dict))
 
 

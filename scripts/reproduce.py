@@ -49,7 +49,7 @@ def _build() -> argparse.ArgumentParser:
     parser.add_argument("--data", help="the data set, as the bundle's dataset_dir")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD[@N]", help="default: all seven")
     parser.add_argument("--num-labeled", nargs="+", type=_count, metavar="N", help="numbers of labelled images")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="S", help="default: 0 1 2")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)), metavar="S", help="default: 0 1 2 3 4")
     parser.add_argument("--preset", help="one of the bundle's presets, for example paper")
     parser.add_argument("--max-iterations", type=_count, metavar="N", help="length of every training")
     parser.add_argument(
@@ -139,10 +139,11 @@ def _run(arguments: argparse.Namespace, overrides: dict[str, str | None]) -> int
     if not Path(arguments.data).exists():
         raise InputError("--data", f"{arguments.data} does not exist", "give the folder of the data set")
     data = str(Path(arguments.data).resolve())
+    tested = _test_cases(experiment, data)
     store.prepare()
     with exclusive(store.runs):
         experiment.claim(store.out)
-        _check_data(experiment, data, store)
+        _check_cases(tested, data, store)
         for cell, key in wanted:
             if (cell, key) not in missing:
                 store.clean(cell, key, arguments.keep)
@@ -201,10 +202,14 @@ def _counting(experiment: Experiment, store: Store) -> tuple[list[Finished], lis
     return counting, stale
 
 
-def _check_data(experiment: Experiment, data: str, store: Store) -> None:
-    """Raise `InputError` unless the data are those of the cells that are finished, so far as names tell."""
+def _test_cases(experiment: Experiment, data: str) -> list[str]:
+    """The names of the test images."""
     items = experiment.evaluation(data, "output").parser().get_parsed_content("datalist").test
-    names = sorted(item["case"] for item in items)
+    return sorted(item["case"] for item in items)
+
+
+def _check_cases(names: list[str], data: str, store: Store) -> None:
+    """Raise `InputError` unless these are the test images of the cells that are finished."""
     for finished in store.all_finished():
         if sorted(finished.cases) != names:
             problem = f"has other test images than those of the finished cell {finished.cell.name}"

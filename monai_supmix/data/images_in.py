@@ -15,10 +15,10 @@ class ImageFolder(str):
 
 
 def images_in(dataset_dir: str | Sequence[str]) -> str | list[str]:
-    """Narrow a folder in a known layout down to its images; anything else stays as it is.
+    """Narrow folders in a known layout down to their images; anything else stays as it is.
 
     Args:
-        dataset_dir: what a user names: files, folders, patterns or datalists.
+        dataset_dir: what a user names: a file, folder, pattern or datalist, or several of these.
 
     Returns:
         of CHASE_DB1 the photographs; of the nnU-Net layout ``imagesTs`` (without it ``imagesTr``); ``images/`` where
@@ -27,10 +27,22 @@ def images_in(dataset_dir: str | Sequence[str]) -> str | list[str]:
     Example:
         >>> images_in("scan.nii.gz")
         'scan.nii.gz'
+        >>> images_in(["scan.nii.gz", "more/*.png"])
+        ['scan.nii.gz', 'more/*.png']
     """
-    if not isinstance(dataset_dir, (str, Path)) or not Path(dataset_dir).is_dir():
-        return dataset_dir  # type: ignore[return-value]
-    folder = Path(dataset_dir)
+    if isinstance(dataset_dir, (str, Path)):
+        return _narrow(dataset_dir)
+    narrowed: list[str] = []
+    for entry in dataset_dir:
+        images = _narrow(entry)
+        narrowed += [images] if isinstance(images, str) else images
+    return narrowed
+
+
+def _narrow(entry: str | Path) -> str | list[str]:
+    folder = Path(entry)
+    if not folder.is_dir():
+        return str(entry)
     if holds_chase(folder):
         return sorted(str(path) for path in folder.rglob("Image_*.jpg"))
     for name in ("imagesTs", "imagesTr", "images"):

@@ -64,6 +64,7 @@ class Surveyor:
 
     def __init__(self, num_classes: int) -> None:
         self.counts = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}
+        self._showing = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}  # images, not pixels
         self._shapes: list[tuple[int, ...]] = []
         self._spacings: list[tuple[float, ...]] = []
         self._ranges: list[tuple[float, float]] = []
@@ -87,6 +88,7 @@ class Surveyor:
         if label is not None:
             counts = np.bincount(label.ravel(), minlength=len(self.counts[side]))
             self.counts[side] += counts
+            self._showing[side] += counts > 0
         if item["case"] in self._seen:  # unlabeled_pool="all"
             return counts
         self._seen.add(item["case"])
@@ -112,7 +114,7 @@ class Surveyor:
         survey.warnings += [f"{note}: {len(cases)} images ({shorten(cases, 3)})" for note, cases in self._notes.items()]
         copies = (cases for cases in self._contents.values() if len(cases) > 1)
         survey.warnings += [f"{shorten(cases)} have the same contents" for cases in copies]
-        survey.warnings += _class_warnings(datalist, self.counts)
+        survey.warnings += _class_warnings(datalist, self.counts, self._showing["labeled"])
         return survey
 
 
@@ -154,21 +156,27 @@ def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> li
     return lines
 
 
-def _rare_classes(names: Sequence[str], counts: np.ndarray) -> Iterable[str]:
-    """Say which of several foreground classes are so rare that equal drawing of planes may leave them unlearnt."""
-    shares = counts / max(counts.sum(), 1)
-    rare = [f"{name} ({100 * share:.2g} %)" for name, share in zip(names, shares, strict=True) if 0 < share < _RARE]
-    if rare and len(names) > 2:
-        remedy = "train with --preset rare_classes, which draws every class equally often"
-        yield f"few of the labelled pixels show {', '.join(rare)}: {remedy}"
+def _rare_classes(names: Sequence[str], pixels: np.ndarray, images: np.ndarray) -> Iterable[str]:
+    """Say which of several foreground classes are so rare that they may stay unlearnt, and what there is to do."""
+    shares = pixels / max(pixels.sum(), 1)
+    rare = [c for c, share in enumerate(shares) if 0 < share < _RARE]
+    if len(names) < 3:
+        return
+    for common, remedy in (
+        (False, "train with --preset rare_classes, which draws every class equally often"),
+        (True, "small in the images that show it, it may stay unlearnt: look at its own figures"),
+    ):
+        told = [f"{names[c]} ({100 * shares[c]:.2g} %)" for c in rare if (2 * images[c] > images.max()) == common]
+        if told:
+            yield f"few of the labelled pixels show {', '.join(told)}: {remedy}"
 
 
-def _class_warnings(datalist: Datalist, counts: dict[str, np.ndarray]) -> Iterable[str]:
+def _class_warnings(datalist: Datalist, counts: dict[str, np.ndarray], labeled_showing: np.ndarray) -> Iterable[str]:
     """Say which classes no labelled image shows, and whether the unlabelled pool is empty."""
     for side, where in (("labeled", "labelled"), ("test", "test")):
         missing = [name for name, count in zip(datalist.class_names, counts[side], strict=True) if not count]
         if missing and getattr(datalist, side):
             yield f"no {where} image shows {', '.join(missing)}"
-    yield from _rare_classes(datalist.class_names, counts["labeled"])
+    yield from _rare_classes(datalist.class_names, counts["labeled"], labeled_showing)
     if not datalist.unlabeled:
         yield "there are no unlabelled images, so only supervised training is possible"

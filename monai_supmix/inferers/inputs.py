@@ -100,7 +100,7 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
     cases: dict[Path, InputCase] = {}
     ignored: Counter[str] = Counter()
     for entry in named:
-        for case in _expand(str(entry), ignored, several=len(named) > 1):
+        for case in _expand(entry, ignored, several=len(named) > 1):
             cases.setdefault(_absolute(case.path), case)
     if not cases:
         subject = ", ".join(str(entry) for entry in named) or "inputs"
@@ -146,14 +146,15 @@ def set_view(cases: Sequence[InputCase], view: str = "upright") -> tuple[list[In
     return [turned.get(case, case) for case in cases], [note]
 
 
-def _expand(entry: str, ignored: Counter[str], several: bool) -> Iterator[InputCase]:
+def _expand(entry: str | Path, ignored: Counter[str], several: bool) -> Iterator[InputCase]:
     path = Path(entry)
     if path.is_dir():
-        yield from _search(path, PurePath(path.absolute().name if several else ""), ignored)
+        named = path.absolute().parent if isinstance(entry, ImageFolder) else path.absolute()
+        yield from _search(path, PurePath(named.name if several else ""), ignored)
     elif path.name.lower().endswith(".json"):
         yield from _relative(_read_datalist(path))
-    elif not path.exists() and glob.has_magic(entry):
-        found = [Path(match) for match in sorted(glob.glob(entry, recursive=True))]  # noqa: PTH207  # may be absolute
+    elif not path.exists() and glob.has_magic(str(entry)):
+        found = [Path(match) for match in sorted(glob.glob(str(entry), recursive=True))]  # noqa: PTH207  # may be absolute
         files = [match for match in found if match.is_file() and suffix_of(match) and not _is_own(match.name)]
         folders = [match for match in found if match.is_dir() and list_dicom_files(match)]
         yield from _relative(InputCase(match) for match in [*files, *folders])

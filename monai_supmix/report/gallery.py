@@ -78,6 +78,7 @@ class CaseGallery:
     ) -> None:
         self.class_names, self.intensity, self.keep, self.axis = list(class_names), intensity, keep, axis
         self.num_scored = 0
+        self._seen: set[str] = set()
         self._best: list[ShownCase] = []
         self._worst: list[ShownCase] = []
 
@@ -99,6 +100,7 @@ class CaseGallery:
             truth: true classes on the image's grid.
             prediction: predicted classes on the same grid.
         """
+        self._seen.add(case)
         ious = iou(overlap_counts(prediction, truth, len(self.class_names)))
         score = mean_present(ious[1:])
         if np.isnan(score):
@@ -151,10 +153,11 @@ class CaseGallery:
         return self._best[: min(self.keep, self.num_scored - len(self.worst))]
 
     def save_overviews(self, folder: str | os.PathLike[str], count: int = 2) -> list[Path]:
-        """Write ``<case>.png`` for a few of the best and of the worst cases.
+        """Write ``<case>.png`` for a few of the best and of the worst cases, in the place of those of an earlier call.
 
         Args:
-            folder: made if missing.
+            folder: made if missing. What an earlier call has left there of other cases of this evaluation is removed,
+                for it would show other weights.
             count: how many of each.
 
         Returns:
@@ -165,6 +168,8 @@ class CaseGallery:
         """
         shown = [*self.best[:count], *self.worst[:count]]
         paths = [Path(folder) / f"{file_name(case.case)}.png" for case in shown]
+        for path in {Path(folder) / f"{file_name(case)}.png" for case in self._seen} - set(paths):
+            path.unlink(missing_ok=True)
         if paths:
             make_directory(folder)
         for path, case in zip(paths, shown, strict=True):

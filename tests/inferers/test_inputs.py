@@ -58,6 +58,17 @@ def test_images_beside_the_folder_of_images_are_told(name, tmp_path):
     assert find_inputs(tmp_path / name)[1] == []  # named outright: meant
 
 
+def test_several_data_folders_are_narrowed_each_and_keep_their_names(tmp_path):
+    for study in ("s1", "s2"):
+        touch(tmp_path, f"{study}/imagesTr/a.nii.gz", f"{study}/labelsTr/a.nii.gz")
+    touch(tmp_path, "plain/a.nii.gz", "b.png")
+    named = [str(tmp_path / name) for name in ("s1", "s2", "plain", "b.png")]
+    cases, _ = find_inputs(images_in(named))
+    assert [case.output(Path("O")).as_posix() for case in cases] == [
+        "O/b_seg.png", "O/plain/a_seg.nii.gz", "O/s1/a_seg.nii.gz", "O/s2/a_seg.nii.gz",
+    ]  # fmt: skip
+
+
 def test_dicom_folders_are_one_case(tmp_path, monkeypatch):
     for name in ("p1/ct", "p2"):
         write_series(tmp_path / name, np.zeros((3, 3, 2), int), np.eye(4))

@@ -244,6 +244,11 @@ def test_overviews_are_written_for_the_ends(tmp_path):
     paths = gallery.save_overviews(tmp_path / "overlays")
     assert {p.name for p in paths} == {f"p%2F{n}.png" for n in (1, 2, 6, 7)}
     assert set((tmp_path / "overlays").iterdir()) == set(paths)
+    others = {f"p/{n}": picture_case(8 - n, (24, 24)) for n in range(1, 8)} | {"p/8": picture_case(8, (24, 24))}
+    (tmp_path / "overlays" / "mine.png").touch()
+    again = gallery_of(others, ["background", "line"]).save_overviews(tmp_path / "overlays")
+    assert set(again) != set(paths)
+    assert {path for path in (tmp_path / "overlays").iterdir() if path.name != "mine.png"} == set(again)
     assert gallery_of({}).save_overviews(tmp_path / "none") == []
     assert not (tmp_path / "none").exists()
 

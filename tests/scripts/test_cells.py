@@ -146,10 +146,13 @@ def test_other_data_than_that_of_finished_cells_is_refused(finished, phantoms, t
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--max_itertions", "2"], "error: --max_itertions: is no"),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--seed", "2"], "error: --seed: is set for each cell"),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--data", "/no"], "error: --data: /no does not exist"),
+        (["--bundle", "chase_supmix", "--num-labeled", "2", "--data", "."], "error: /"),
         (["--check"], "error: "),
     ],
 )
-def test_mistakes_end_in_one_line(arguments, told, tmp_path, capsys):
+def test_mistakes_end_in_one_line(arguments, told, tmp_path, capsys, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
     assert reproduce.main([*arguments, "--out", str(tmp_path / "out")]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
