@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,8 @@ class TrainingRun:
         save_interval: iterations between checkpoints.
         total_iterations: when the run is finished.
         tensorboard: whether to write TensorBoard's files.
+        recalibration: called when the training is over, before the weights are written, for example a
+            :class:`monai_supmix.engines.RecalibrateBatchNorm`; what it does has to follow from the network alone.
         handlers: handlers of the trainer and its validator, for a run in MLflow, see
             :class:`monai_supmix.bundle.tracking.Tracking`.
 
@@ -76,13 +78,14 @@ class TrainingRun:
         resume: Literal[False, "auto", "force"] = False,
         save_interval: int = 200,
         tensorboard: bool = True,
+        recalibration: Callable[[], None] | None = None,
         handlers: Sequence[Any] = (),
     ) -> None:
         if resume not in (False, "auto", "force"):
             raise InputError("resume", f"is {resume!r}", "give false, 'auto' or 'force'")
         _check_crop_size(trainer)
         self.trainer, self.output_dir, self.resume = trainer, Path(output_dir), resume
-        self.problems = tuple(problems)
+        self.problems, self.recalibration = tuple(problems), recalibration
         self.record, self.total_iterations = describe(record), total_iterations
         self.record["versions"] = current_versions()
         self.settings = describe(settings)
@@ -123,6 +126,8 @@ class TrainingRun:
                 self.checkpoint.attach(self.trainer)
                 Preemption(self._save).attach(self.trainer)
                 self.trainer.run()
+        if self.recalibration is not None:  # of the last checkpoint, too, should that be all that a killed run has left
+            self.recalibration()
         if idist.get_rank() == 0:
             files = list(save_weights(self.output_dir / "model.pt", self.state["network"], self.record))
             history, report = self.output_dir / HISTORY_NAME, self.output_dir / "report.html"

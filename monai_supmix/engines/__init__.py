@@ -1,7 +1,8 @@
-"""The semi-supervised trainer and the engine that evaluates whole cases."""
+"""The semi-supervised trainer, what may follow it, and the engine that evaluates whole cases."""
 
+from monai_supmix.engines.batch_norm import RecalibrateBatchNorm
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.engines.semi_supervised import SemiSupervisedTrainer
 from monai_supmix.engines.views import StrongViews
 
-__all__ = ["SemiSupervisedTrainer", "StrongViews", "CaseEvaluator"]
+__all__ = ["SemiSupervisedTrainer", "StrongViews", "CaseEvaluator", "RecalibrateBatchNorm"]

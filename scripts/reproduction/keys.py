@@ -108,8 +108,9 @@ def _overridden(configured: Configured) -> Config:
 
 
 def _roots(train: Config) -> set[str]:
-    """Where to begin: the trainer, and whatever is attached to it before it starts."""
-    return {"train#trainer", *(name for line in train["initialize"] for name in _references(line))}
+    """Where to begin: the trainer, whatever is attached to it before it starts, and what changes its final weights."""
+    last = {"recalibration"} if train.get("recalibration") is not None else set()
+    return {"train#trainer", *last, *(name for line in train["initialize"] for name in _references(line))}
 
 
 def _unread(train: Config) -> set[str]:

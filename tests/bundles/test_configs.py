@@ -96,7 +96,8 @@ def test_every_method_is_its_pieces_with_and_without_the_preset(bundle, method, 
     if mixing in ("ClassMix", "SupMix"):
         assert resolved["mixing"].ignore_index == (255 if preset else None)
     if mixing in ("CutMix", "SupMix"):
-        assert resolved["mixing"].prob == 0.5
+        tuned = mixing == "SupMix" and bundle == "covid19_ct_supmix" and not preset
+        assert resolved["mixing"].prob == (1.0 if tuned else 0.5)
 
 
 @pytest.mark.parametrize("bundle", NAMES)

@@ -1,0 +1,63 @@
+"""Statistics of batch normalisation for what a trained network will see: whole images instead of augmented crops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
+
+from monai_supmix.weights import unwrap
+
+
+class RecalibrateBatchNorm:
+    """Estimates the running statistics of a trained network anew, over the whole planes of its training images.
+
+    During training these statistics follow crops that were turned, scaled, padded and changed in brightness; whole
+    planes, which is what the network predicts, have others. The weights stay as they are. Which images are seen is the
+    caller's decision: those that the method trains on. (Wu, Johnson, "Rethinking 'Batch' in BatchNorm", 2021, call it
+    PreciseBN; over images without labels it is the AdaBN of Li et al., "Revisiting Batch Normalization For Practical
+    Domain Adaptation", 2016.) The statistics follow from weights and images alone: doing it twice is doing it once.
+
+    Args:
+        network: the network, perhaps wrapped for several devices. One without batch normalisation is left as it is.
+        items: what :class:`monai_supmix.data.LoadPlanes` makes of the images: ``image`` ``(Z, C, H, W)`` in [0, 1].
+        divisor: planes are padded (below and right, repeating the edge) to sides divisible by this, as for prediction.
+        planes_per_case: at most so many planes of a volume, evenly spaced.
+
+    Raises:
+        ValueError: ``planes_per_case`` or ``divisor`` is below 1.
+
+    Example:
+        >>> network = nn.BatchNorm2d(1)
+        >>> RecalibrateBatchNorm(network, [{"image": torch.full((1, 1, 8, 8), 0.25)}])()
+        >>> network.running_mean.item(), network.training
+        (0.25, True)
+    """
+
+    def __init__(
+        self, network: nn.Module, items: Sequence[Mapping[str, Any]], divisor: int = 1, planes_per_case: int = 8
+    ) -> None:
+        if min(divisor, planes_per_case) < 1:
+            raise ValueError(f"divisor and planes_per_case are at least 1, not {divisor} and {planes_per_case}.")
+        self.network, self.items = network, items
+        self.divisor, self.planes_per_case = divisor, planes_per_case
+
+    def __call__(self) -> None:
+        """Do it; every process of a distributed training has to, for their statistics may be shared."""
+        network = unwrap(self.network)
+        device = next((parameter.device for parameter in network.parameters()), None)
+        update_bn(self._planes(), network, device)
+
+    def _planes(self) -> Iterator[Tensor]:
+        """Planes one by one, ``(1, C, H, W)`` float32: they may differ in size."""
+        for k in range(len(self.items)):
+            image = self.items[k]["image"]
+            count = min(self.planes_per_case, len(image))
+            for plane in image[((torch.arange(count) + 0.5) * len(image) / count).long()]:
+                height, width = plane.shape[-2:]
+                padding = (0, -width % self.divisor, 0, -height % self.divisor)
+                yield F.pad(plane[None].float(), padding, mode="replicate")

@@ -1,0 +1,72 @@
+"""Recalibrated statistics are those of the whole planes, and nothing else about the network changes."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from monai_supmix.engines import RecalibrateBatchNorm
+from monai_supmix.networks import CompactUNet
+
+
+def case(number, planes=1, size=(32, 32)):
+    generator = torch.Generator().manual_seed(number)
+    return {"image": (torch.rand(planes, 1, *size, generator=generator) * (number + 1) / 8).half()}
+
+
+def used(network):
+    """A network whose statistics and modes are of a training, with one part in evaluation."""
+    network.train()
+    for seed in range(3):
+        network(torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(seed)))
+    return network
+
+
+def test_first_statistics_are_the_means_over_planes():
+    network = used(nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)))
+    items = [case(0), case(1, size=(40, 24)), case(2, planes=3)]
+    RecalibrateBatchNorm(network, items)()
+    planes = [plane.float().numpy() for item in items for plane in item["image"]]
+    assert len(planes) == 5
+    assert network[0].running_mean.item() == pytest.approx(np.mean([p.mean() for p in planes]), abs=1e-5)
+    assert network[0].running_var.item() == pytest.approx(np.mean([p.var(ddof=1) for p in planes]), abs=1e-5)
+    assert network[0].momentum == 0.1
+
+
+def test_weights_and_modes_stay_and_a_second_time_changes_nothing():
+    network = used(CompactUNet(in_channels=1, num_classes=2, features=(4, 4, 4, 4, 4, 4)))
+    before = copy.deepcopy(network.state_dict())
+    recalibrate = RecalibrateBatchNorm(network, [case(n, size=(40, 33)) for n in range(4)], divisor=network.divisor)
+    network.eval()
+    recalibrate()
+    assert not network.training
+    once = copy.deepcopy(network.state_dict())
+    for name in before:
+        assert torch.equal(before[name], once[name]) == ("running" not in name and "num_batches" not in name), name
+    recalibrate()
+    assert all(torch.equal(once[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_planes_of_a_volume_are_evenly_spaced_and_few():
+    volume = torch.arange(10.0).reshape(10, 1, 1, 1).expand(10, 1, 4, 4)
+    network = nn.BatchNorm2d(1)
+    RecalibrateBatchNorm(network, [{"image": volume}], planes_per_case=3)()
+    assert network.running_mean.item() == pytest.approx((1 + 5 + 8) / 3)
+    RecalibrateBatchNorm(network, [{"image": volume}], planes_per_case=99)()
+    assert network.running_mean.item() == 4.5
+
+
+def test_a_network_without_it_is_left_alone_and_wrappers_are_seen_through():
+    plain = nn.Conv2d(1, 1, 1)
+    RecalibrateBatchNorm(plain, [case(0)])()
+    inner = nn.BatchNorm2d(1)
+    RecalibrateBatchNorm(nn.DataParallel(inner), [case(0)])()
+    assert inner.running_mean.item() == pytest.approx(case(0)["image"].float().mean().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"divisor": 0}, {"planes_per_case": 0}])
+def test_numbers_below_one_are_refused(arguments):
+    with pytest.raises(ValueError, match="at least 1"):
+        RecalibrateBatchNorm(nn.BatchNorm2d(1), [], **arguments)
