@@ -12,6 +12,7 @@ from monai_supmix.data.check import Problem, check_cases, check_sides, first_pro
 from monai_supmix.data.datalist import Datalist, require_unlabeled
 from monai_supmix.errors import InputError
 from monai_supmix.inferers.inputs import find_inputs
+from monai_supmix.inferers.slice_volume import fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity
 
 _TRAINING = "train"  # a configuration with this section trains
@@ -71,8 +72,8 @@ def _check_inputs(parser: Any) -> list[Problem]:
 
     def fits(image: CaseImage) -> None:
         if record is not None:
-            choose_intensity(record, image, intensity)
             inferer.check(image, network)
+            fit_intensity(image, choose_intensity(record, image, intensity)[1])
 
     items = [{"image": str(case.path), "case": case.name, "turns": case.turns, "mirror": case.mirror} for case in cases]
     # Two copies give two masks, and nobody is misled. There are no labels, so any number of classes will do.

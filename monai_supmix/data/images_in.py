@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_supmix.data.chase import holds_chase
-
 
 class ImageFolder(str):
     """The path of the folder of images inside a data folder, beside which other images may lie that are left out."""
@@ -21,8 +19,8 @@ def images_in(dataset_dir: str | Sequence[str]) -> str | list[str]:
         dataset_dir: what a user names: a file, folder, pattern or datalist, or several of these.
 
     Returns:
-        of CHASE_DB1 the photographs; of the nnU-Net layout ``imagesTs`` (without it ``imagesTr``); ``images/`` where
-        there is one, these as an `ImageFolder`; else what was given.
+        of the nnU-Net layout ``imagesTs`` (without it ``imagesTr``); ``images/`` where there is one, these as an
+        `ImageFolder`; else what was given.
 
     Example:
         >>> images_in("scan.nii.gz")
@@ -32,20 +30,12 @@ def images_in(dataset_dir: str | Sequence[str]) -> str | list[str]:
     """
     if isinstance(dataset_dir, (str, Path)):
         return _narrow(dataset_dir)
-    narrowed: list[str] = []
-    for entry in dataset_dir:
-        images = _narrow(entry)
-        narrowed += [images] if isinstance(images, str) else images
-    return narrowed
+    return [_narrow(entry) for entry in dataset_dir]
 
 
-def _narrow(entry: str | Path) -> str | list[str]:
+def _narrow(entry: str | Path) -> str:
     folder = Path(entry)
-    if not folder.is_dir():
-        return str(entry)
-    if holds_chase(folder):
-        return sorted(str(path) for path in folder.rglob("Image_*.jpg"))
     for name in ("imagesTs", "imagesTr", "images"):
         if (folder / name).is_dir():
             return ImageFolder(folder / name)
-    return str(folder)
+    return str(entry)

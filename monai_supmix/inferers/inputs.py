@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +19,11 @@ from monai_supmix.data.images import read_image
 from monai_supmix.data.images_in import ImageFolder
 from monai_supmix.data.view import LYING, lies_on_its_side
 from monai_supmix.errors import InputError
+from monai_supmix.files import sha256
 
 _OWN = "_seg"
 _LABELS = ("labels", "labelsTr", "labelsTs")
+_CHASE_MASK = re.compile(r"Image_\d\d[LR]_(1st|2nd)HO")
 _ENOUGH_TO_JUDGE = 16
 _HERE = PurePath()
 
@@ -61,6 +65,17 @@ class InputCase:
         """The file or series relative to what the user named, for records."""
         return (self.folder / self.path.name).as_posix()
 
+    def sha256(self) -> str:
+        """Hash of the file's bytes; of a DICOM series of its files' hashes, in the order of their names.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        if not self.is_dicom:
+            return sha256(self.path)
+        hashes = [sha256(file) for file in sorted(list_dicom_files(self.path))]
+        return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
     def output(self, output_dir: Path, ending: str | None = None) -> Path:
         """Where a result goes: ``<output_dir>/<folder>/<stem>_seg<ending>``.
 
@@ -88,7 +103,7 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
         inputs: a file; a folder, searched with all its sub-folders (links are followed, loops are safe); a
             pattern with ``*``, ``?`` or ``**``; a datalist ``.json`` whose items have ``image`` (paths
             relative to it); or several of these. A folder with DICOM slices is one case. Files named
-            ``*_seg.*`` and hidden files are left out when searching.
+            ``*_seg.*``, the observers' masks of CHASE_DB1 and hidden files are left out when searching.
 
     Returns:
         cases, and notes about what was left out, also beside an `ImageFolder`.
@@ -198,7 +213,7 @@ def _search(root: Path, base: PurePath, ignored: Counter[str], without: Collecti
 def _is_own(name: str) -> bool:
     """Whether this is a result of an earlier run (or somebody's label map) rather than an image."""
     stem = name.removesuffix(suffix_of(name)) if suffix_of(name) else PurePath(name).stem
-    return stem.endswith(_OWN) or f"{_OWN}_prob_" in stem
+    return stem.endswith(_OWN) or f"{_OWN}_prob_" in stem or _CHASE_MASK.fullmatch(stem) is not None
 
 
 def _read_datalist(path: Path) -> Iterator[InputCase]:
@@ -213,6 +228,9 @@ def _read_datalist(path: Path) -> Iterator[InputCase]:
     found = [item for item in items if isinstance(item, dict) and isinstance(item.get("image"), str)]
     if not found:
         raise InputError(path, "names no image", remedy)
+    if not any((path.parent / item["image"]).exists() for item in found):
+        problem = f"names images that are not where it lies, such as {found[0]['image']}"
+        raise InputError(path, problem, "give the folder of the images, or a datalist with paths relative to itself")
     for item in found:
         yield InputCase(path.parent / item["image"], turns=int(item.get("turns", 0)), mirror=int(item.get("mirror", 0)))
 

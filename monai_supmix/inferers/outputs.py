@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +45,18 @@ def check_outputs(cases: Sequence[InputCase], output_dir: Path) -> None:
         other = planned.setdefault(case.output(root, ""), case)  # also two masks that would share one record
         if other is not case:
             problem = f"its result has the same name as that of {other.path}"
-            raise InputError(case.path, problem, "rename one of them, or predict them apart")
+            raise InputError(case.path, problem, "rename one of them, or give each its own output_dir")
 
 
-def is_there(case: InputCase, output_dir: Path, made_with: Mapping[str, Any], notes: list[str]) -> bool:
+def is_there(
+    case: InputCase, output_dir: Path, made_with: Callable[[InputCase], Mapping[str, Any]], notes: list[str]
+) -> bool:
     """Whether the mask of a case is there already.
 
     Args:
         case: the case.
         output_dir: the output folder.
-        made_with: what its record must say.
+        made_with: gives what its record must say; asked only where there is a mask.
         notes: gets a note about a mask without a record.
 
     Raises:
@@ -63,20 +65,22 @@ def is_there(case: InputCase, output_dir: Path, made_with: Mapping[str, Any], no
     mask_path, record_path = case.output(output_dir), case.output(output_dir, ".json")
     if not mask_path.exists():
         segmentation = case.output(output_dir, ".dcm")
-        if "dicom_seg" in made_with and segmentation.exists() and not record_path.exists():
+        if segmentation.exists() and not record_path.exists() and "dicom_seg" in made_with(case):
             problem = "exists without a record of how it was made"
             raise InputError(segmentation, problem, "move it away, set overwrite to true, or choose another output_dir")
         return False
     if not record_path.exists():
         notes.append(f"{mask_path} exists without a record of how it was made: kept, not predicted")
         return True
+    wanted = json.loads(json.dumps(made_with(case)))
     try:
         found = json.loads(record_path.read_text(encoding="utf-8"))
-        differing = [key for key, value in made_with.items() if found.get(key) != json.loads(json.dumps(value))]
+        differing = [key for key, value in wanted.items() if found.get(key) != value]
     except (OSError, ValueError, AttributeError):
         differing = ["record unreadable"]
     if differing:
-        problem = f"exists, made differently ({', '.join(differing)})"
+        another = "image_sha256" in differing
+        problem = "exists, made from another image" if another else f"exists, made differently ({', '.join(differing)})"
         raise InputError(mask_path, problem, "set overwrite to true, or choose another output_dir")
     return True
 

@@ -87,7 +87,7 @@ def predict_cases(
         inferer: predicts one image.
         intensity: ``"hu"`` or ``"picture"``, what the inputs' values are; by file type if ``None``.
         overwrite: replace masks that exist. Otherwise they are skipped, and are an error if their record
-            tells of other weights or settings.
+            tells of another image, other weights or settings.
         on_error: ``"raise"``: all inputs are read and checked before the first mask is written, the first
             error ends the run. ``"skip"``: cases with an error are listed in the summary, the others go on.
         probabilities: write ``<stem>_seg_prob_<class>`` for each foreground class too, uint8 in units of
@@ -120,6 +120,8 @@ def predict_cases(
 
     def made_with(case: InputCase) -> dict[str, Any]:
         return {
+            "image_sha256": case.sha256(),
+            "view": {"turns": case.turns, "mirror": case.mirror},
             "weights_sha256": weights_sha256,
             "inference": {**inferer.settings, "intensity": intensity, "probabilities": probabilities},
             **({"dicom_seg": True} if segmentations.on and case.is_dicom else {}),
@@ -128,7 +130,7 @@ def predict_cases(
     todo = []
     for case in cases:
         with _reporting(case, summary, on_error):
-            if overwrite or not is_there(case, output_dir, made_with(case), summary.notes):
+            if overwrite or not is_there(case, output_dir, made_with, summary.notes):
                 todo.append(case)
             else:
                 summary.skipped.append(case.output(output_dir))

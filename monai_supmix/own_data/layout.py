@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,10 @@ def find_cases(
     given_test = _given_test(root, test_list)
     guess: tuple[str, str] | None = None
     notes: list[str] = []
+    left_out = list(_in_sub_folders(root))
     if group_pattern is None and "patients" not in record:
         guess, notes = _guess(make(root, record, names, None, test_list, []), fixed=given_test is not None)
-    datalist = make(root, record, names, guess[0] if guess else group_pattern, test_list, notes)
+    datalist = make(root, record, names, guess[0] if guess else group_pattern, test_list, [*notes, *left_out])
 
     known = True
     if guess is not None:
@@ -118,9 +119,27 @@ def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None) ->
     folders = ("labelsTr", "labelsTs") if _is_nnunet(root) else ("labels",)
     files = [path for name in folders for path in list_files(root / name, SUFFIXES).values()]
     if not files:
-        raise InputError(root / folders[0], "holds no label file", "label some of the images")
+        below = sum(map(_count_below, (root / name for name in folders)))
+        problem, remedy = "holds no label file", "label some of the images"
+        if below:
+            problem, remedy = f"holds label files in sub-folders alone ({below})", "put all into one folder"
+        raise InputError(root / folders[0], problem, remedy)
     names, why = names_from_values(files)
     return names, f"{why}; --class_names gives them other names"
+
+
+def _in_sub_folders(root: Path) -> Iterator[str]:
+    """Tell of files that no layout looks for."""
+    for name in ("imagesTr", "imagesTs", "labelsTr", "labelsTs") if _is_nnunet(root) else ("images", "labels"):
+        if count := _count_below(root / name):
+            yield f"{count} files in sub-folders of {name} are left out: to use them, put them into {name} itself"
+
+
+def _count_below(folder: Path) -> int:
+    """Number of image files in the sub-folders of a folder."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    visible = (path for path in files if not any(part.startswith(".") for part in path.parts))
+    return sum(1 for path in visible if len(path.parts) > 1 and path.name.lower().endswith(tuple(SUFFIXES)))
 
 
 def _from_nnunet(

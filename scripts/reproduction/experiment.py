@@ -123,7 +123,12 @@ class Experiment:
 
     def labeled_seed(self, cell: Cell) -> int:
         """The seed of the draw of labelled images."""
-        return cell.seed if self.vary_draw else int(self.overrides.get("labeled_seed") or 0)
+        if self.vary_draw:
+            return cell.seed
+        written = self.overrides.get("labeled_seed") or "0"
+        if not (written.isascii() and written.isdigit()):
+            raise InputError("--labeled_seed", f"is {written!r}", "give a whole number of at least 0")
+        return int(written)
 
     def training(self, cell: Cell, data: str, output: str) -> Configured:
         """The configuration of a cell's training.

@@ -16,6 +16,7 @@ from PIL import Image
 from monai_supmix.data import chase_datalist, covid_datalist
 from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
+from monai_supmix.handlers.checkpoints import newest_intact, read_checkpoint
 from monai_supmix.weights import load_weights
 from tests.bundles.workflows import NAMES, TINY, run, workflow
 from tests.data.dicom_series import write_series
@@ -49,6 +50,33 @@ def test_the_discriminators_learning_rate_falls_from_the_end_of_the_burn_in_on(b
         warnings.filterwarnings("error", message=".*lr_scheduler.step.*")  # a schedule ahead of its optimizer
         flow.run()
     assert rates == pytest.approx([rates[0] * left**0.9 for left in (1, 1, 1, 2 / 3, 1 / 3)])
+
+
+@pytest.mark.parametrize("method", ["supervised", "unimatch"])
+def test_the_ct_weights_have_the_statistics_of_the_images_that_the_method_trains_on(method, phantoms, tmp_path):
+    data, out = phantoms["covid19_ct_supmix"], tmp_path / "out"
+    settings = {"num_labeled": 2, "max_iterations": 2, "crop_size": [32, 32], **TINY}
+    flow = workflow("covid19_ct_supmix", "train", method, dataset_dir=str(data), output_dir=str(out), **settings)
+    flow.initialize()
+    get = flow.parser.get_parsed_content
+    cases = {item["case"] for item in (get("recalibration").items[k] for k in range(len(get("recalibration").items)))}
+    labeled, unlabeled = (
+        {item["case"] for item in getattr(get("datalist"), side)} for side in ("labeled", "unlabeled")
+    )
+    assert cases == (labeled if method == "supervised" else labeled | unlabeled)
+    flow.run()
+    flow.finalize()
+    final, trained = (
+        load_weights(out / "model.pt")[0],
+        read_checkpoint(newest_intact(out / "checkpoints")[0])["state"]["network"],
+    )
+    differing = {name for name, tensor in final.items() if not torch.equal(tensor, trained[name])}
+    assert differing
+    assert {name.rpartition(".")[2] for name in differing} <= {"running_mean", "running_var", "num_batches_tracked"}
+    whole = (out / "model.pt").read_bytes()
+    (out / "model.pt").unlink()  # killed after the last checkpoint
+    run("covid19_ct_supmix", "train", method, dataset_dir=str(data), output_dir=str(out), resume="auto", **settings)
+    assert (out / "model.pt").read_bytes() == whole
 
 
 @pytest.mark.parametrize("bundle", NAMES)

@@ -102,6 +102,7 @@ def test_patterns(tmp_path, monkeypatch):
 def test_datalists(tmp_path):
     items = [{"image": "p1/a.nii.gz", "slice": 0}, {"image": "p1/a.nii.gz", "slice": 1}]
     items += [{"image": str(tmp_path / "p2/b.png"), "turns": 3, "mirror": 1}, {"image": "p1/../p2/b.png"}]
+    touch(tmp_path, "p1/a.nii.gz", "p2/b.png")
     path = tmp_path / "list.json"
     path.write_text(json.dumps({"class_names": ["x"], "notes": [], "test": items[:2], "labeled": items[2:]}))
     cases, _ = find_inputs(path)
@@ -114,9 +115,27 @@ def test_datalists(tmp_path):
 def test_images_outside_the_datalists_folder_stay_inside_the_output(tmp_path):
     path = tmp_path / "lists/list.json"
     path.parent.mkdir()
+    touch(tmp_path, "a.png")
     path.write_text(json.dumps([{"image": "../a.png"}, {"image": "../../b.png"}]))
     root = tmp_path.name
     assert outputs(path) == ["O/b_seg.png", f"O/{root}/a_seg.png"]
+
+
+def test_a_datalist_of_images_that_lie_elsewhere_is_told_from_a_missing_image(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps([{"image": "images/a.png"}, {"image": "images/b.png"}]))
+    with pytest.raises(InputError, match=r"list.json: names images that are not where it lies, such as images/a.png: "):
+        find_inputs(path)
+    touch(tmp_path, "images/a.png")
+    assert outputs(path) == ["O/a_seg.png", "O/b_seg.png"]  # whoever reads b.png will tell
+
+
+def test_photographs_beside_those_of_chase_are_predicted_and_masks_are_not(tmp_path):
+    touch(tmp_path, "own.jpg", "a/Image_01L.jpg", "a/Image_01L_1stHO.png", "a/Image_01L_2ndHO.png", "b/patient5.jpg")
+    cases, notes = find_inputs(images_in(str(tmp_path)))
+    results = [case.output(Path("O")).as_posix() for case in cases]
+    assert results == ["O/a/Image_01L_seg.png", "O/b/patient5_seg.png", "O/own_seg.png"]
+    assert notes == []
 
 
 def test_several_inputs(tmp_path):

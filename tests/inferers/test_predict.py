@@ -158,6 +158,24 @@ def test_existing_masks_are_kept_replaced_or_questioned(data, tmp_path):
         run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="def")
 
 
+def test_the_mask_of_another_image_of_that_name_is_no_result(data, tmp_path):
+    for patient in ("A", "B"):
+        (tmp_path / patient).mkdir()
+        nib.save(nib.Nifti1Image(scan(seed=ord(patient)), AFFINE), tmp_path / patient / "ct.nii.gz")
+        write_series(tmp_path / patient / "series", scan(seed=ord(patient), dtype="u2"), AFFINE)
+    assert len(run(tmp_path / "A", tmp_path / "out").written) == 2
+    assert len(run(tmp_path / "A", tmp_path / "out").skipped) == 2
+    for name in ("ct.nii.gz", "series"):
+        with pytest.raises(InputError, match="exists, made from another image: set overwrite to true"):
+            run(tmp_path / "B" / name, tmp_path / "out")
+
+
+def test_a_mask_of_a_picture_seen_otherwise_is_no_result(data, tmp_path):
+    run(data / "a.png", tmp_path / "out")
+    with pytest.raises(InputError, match=r"made differently \(view\)"):
+        run(data / "a.png", tmp_path / "out", view="lying")
+
+
 def test_somebody_elses_mask_is_not_touched(data, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/scan_seg.nii.gz").write_bytes(b"drawn by hand")

@@ -86,6 +86,25 @@ def test_values_that_are_no_classes(values, says, tmp_path):
         find_cases(root)
 
 
+def test_files_in_sub_folders_are_told(tmp_path):
+    root = write_pairs(tmp_path / "data", {name: [1] for name in "abcd"})
+    assert not any("sub-folders" in note for note in find_cases(root).datalist.notes)
+    for name in ("images", "labels"):
+        ending = next((root / name).iterdir()).name.partition(".")[2]
+        (root / name / "more").mkdir()
+        (root / name / f"d.{ending}").rename(root / name / "more" / f"d.{ending}")
+        (root / name / "more" / "notes.txt").touch()
+    notes = [note for note in find_cases(root).datalist.notes if "sub-folders" in note]
+    assert notes == [
+        f"1 files in sub-folders of {name} are left out: to use them, put them into {name} itself"
+        for name in ("images", "labels")
+    ]
+    for path in [*(root / "labels").glob("*.*")]:
+        path.rename(root / "labels" / "more" / path.name)
+    with pytest.raises(InputError, match=r"holds label files in sub-folders alone \(4\): put all into one folder"):
+        find_cases(root)
+
+
 def test_class_names_make_gaps_plain(tmp_path):
     root = write_pairs(tmp_path / "data", {"a": [1], "b": [3]})
     assert find_cases(root, class_names=list("wxyz")).datalist.class_names == list("wxyz")

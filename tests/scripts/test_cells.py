@@ -147,6 +147,10 @@ def test_other_data_than_that_of_finished_cells_is_refused(finished, phantoms, t
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--seed", "2"], "error: --seed: is set for each cell"),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--data", "/no"], "error: --data: /no does not exist"),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--data", "."], "error: /"),
+        (
+            ["--bundle", "covid19_ct_supmix", "--num-labeled", "2", "--labeled_seed", "x"],
+            "error: --labeled_seed: is 'x'",
+        ),
         (["--check"], "error: "),
     ],
 )
