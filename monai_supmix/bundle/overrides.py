@@ -23,6 +23,7 @@ from monai_supmix.errors import InputError
 _OWN = ("run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file")
 _OWN_TOO = ("workflow_name", "workflow_type", "properties_path")
 _META = "_meta_"
+_SAID_BY_A_DATALIST = ("observer", "split", "form", "test_list", "group_pattern", "unlabeled_pool")
 
 
 def split_flags(arguments: Sequence[str], own: Sequence[str] = ()) -> tuple[dict[str, str | None], list[str]]:
@@ -126,6 +127,8 @@ def check_keys(config: Mapping[str, Any], overrides: Mapping[str, Any], files: S
         overrides: values by key; ``::`` (or ``#``) goes one level down. A new key is accepted only as a
             further argument of a component.
         files: the configuration files, for the message.
+
+    An option that a datalist file as ``dataset_dir`` would leave without effect is refused, too.
     """
     for key, value in overrides.items():
         parts = key.replace("#", "::").split("::")
@@ -146,6 +149,9 @@ def check_keys(config: Mapping[str, Any], overrides: Mapping[str, Any], files: S
         expected = value_problem("::".join(parts), value, place)
         if expected is not None:
             raise InputError(f"--{key}", f"is {value!r}", f"give {expected}")
+        if key in _SAID_BY_A_DATALIST and str(overrides.get("dataset_dir", "")).endswith(".json"):
+            problem = f"has no effect on {overrides['dataset_dir']}, a datalist that says it itself"
+            raise InputError(f"--{key}", problem, "leave it out, or give the data set's folder")
 
 
 def _is_open(place: Any) -> bool:

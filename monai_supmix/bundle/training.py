@@ -127,6 +127,7 @@ class TrainingRun:
                 Preemption(self._save).attach(self.trainer)
                 self.trainer.run()
         if self.recalibration is not None:  # of the last checkpoint, too, should that be all that a killed run has left
+            logger.info("last step: %s", type(self.recalibration).__name__)
             self.recalibration()
         if idist.get_rank() == 0:
             files = list(save_weights(self.output_dir / "model.pt", self.state["network"], self.record))

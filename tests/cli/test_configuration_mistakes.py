@@ -64,6 +64,14 @@ MISTAKES = [
         "run chase_supmix train --amp fp32",
         "--amp: is 'fp32': give 'auto' or true or false or 'bf16' or 'fp16'",
     ),
+    (
+        "run chase_supmix train --dataset_dir split.json --observer second",
+        "--observer: has no effect on split.json, a datalist that says it itself: leave it out",
+    ),
+    (
+        "run covid19_ct_supmix evaluate --form nnunet --dataset_dir a.json",
+        "--form: has no effect on a.json, a datalist",
+    ),
     ("run chase_supmix train --device gpu", "--device: is 'gpu': give cpu, cuda or cuda:0"),
     ("run chase_supmix train --output_dir", "--output_dir: is True: give a path"),
     ("run chase_supmix train --crop_size 256", "--crop_size: is 256: give a list such as ["),

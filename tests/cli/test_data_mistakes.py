@@ -96,6 +96,12 @@ def test_broken_images_are_refused_before_the_first_mask_is_written(name, chest,
     refused(*inference, "--ckpt_path", weights, says=says)
 
 
+def test_the_check_applies_the_intensity_rule(tmp_path, refused):
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "black.png")
+    says = f"{tmp_path / 'black.png'}: the intensity rule does not apply"
+    refused("check", "chase_supmix", "inference", "--dataset_dir", tmp_path, says=says)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
 def test_files_without_permission_are_told(chest, refused):
     image = chest / "imagesTr" / "chest_004_0000.nii.gz"
