@@ -128,7 +128,13 @@ class TrainingRun:
                 self.trainer.run()
         if self.recalibration is not None:  # of the last checkpoint, too, should that be all that a killed run has left
             logger.info("last step: %s", type(self.recalibration).__name__)
-            self.recalibration()
+            try:
+                self.recalibration()
+            except (
+                ValueError
+            ) as error:  # such as a network that pools a plane to one value, of which there is no variance
+                remedy = "the training itself is kept: go on with recalibration=null and resume=force"
+                raise InputError("recalibration", f"does not suit this network or size ({error})", remedy) from error
         if idist.get_rank() == 0:
             files = list(save_weights(self.output_dir / "model.pt", self.state["network"], self.record))
             history, report = self.output_dir / HISTORY_NAME, self.output_dir / "report.html"

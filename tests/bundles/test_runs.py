@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Events
 from PIL import Image
 
+from monai_supmix.bundle.errors import error_line
 from monai_supmix.data import chase_datalist, covid_datalist
 from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
@@ -77,6 +78,23 @@ def test_the_ct_weights_have_the_statistics_of_the_images_that_the_method_trains
     (out / "model.pt").unlink()  # killed after the last checkpoint
     run("covid19_ct_supmix", "train", method, dataset_dir=str(data), output_dir=str(out), resume="auto", **settings)
     assert (out / "model.pt").read_bytes() == whole
+
+
+def test_planes_too_small_for_statistics_are_told_and_the_training_is_kept(phantoms, tmp_path):
+    where = {"dataset_dir": str(phantoms["covid19_ct_supmix"]), "output_dir": str(tmp_path)}
+    settings = {"num_labeled": 2, "max_iterations": 2, "crop_size": [32, 32], "working": {"size": [32, 32]}, **TINY}
+    with pytest.raises(RuntimeError) as raised:
+        run("covid19_ct_supmix", "train", **where, **settings)
+    line = error_line(raised.value)
+    assert line is not None
+    assert line.startswith("error: recalibration: does not suit this network or size")
+    assert line.endswith("go on with recalibration=null and resume=force")
+    assert not (tmp_path / "model.pt").exists()
+    flow = workflow("covid19_ct_supmix", "train", **where, **settings, resume="force")
+    flow.parser.update({"recalibration": None})
+    flow.initialize()
+    flow.run()
+    assert load_weights(tmp_path / "model.pt")[0]
 
 
 @pytest.mark.parametrize("bundle", NAMES)
