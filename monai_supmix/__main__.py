@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from monai_supmix.bundle.errors import error_line
-from monai_supmix.bundle.find import find_bundle
-from monai_supmix.bundle.overrides import split_flags
+from monai_supmix.config.error_lines import error_line
+from monai_supmix.config.find import find_bundle
+from monai_supmix.config.overrides import split_flags
 from monai_supmix.errors import InputError
 from monai_supmix.version import __version__
 

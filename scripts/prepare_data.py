@@ -11,13 +11,13 @@ import argparse
 import sys
 from typing import NoReturn
 
-from monai_supmix.bundle.errors import error_line
-from monai_supmix.data.chase import chase_datalist, holds_chase
-from monai_supmix.data.covid import covid_datalist
-from monai_supmix.data.datalist import Datalist
-from monai_supmix.data.listing import check_folder
-from monai_supmix.data.survey import survey_datalist
+from monai_supmix.config.error_lines import error_line
+from monai_supmix.datalists.chase import chase_datalist, holds_chase
+from monai_supmix.datalists.covid import covid_datalist
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.survey import survey_datalist
 from monai_supmix.errors import InputError
+from monai_supmix.listing import check_folder
 
 
 class Parser(argparse.ArgumentParser):

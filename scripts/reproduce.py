@@ -28,9 +28,9 @@ from reproduction.settings import show, show_settings, training_settings
 from reproduction.store import Finished, Store, current_key
 from reproduction.table import make_table
 
-from monai_supmix.bundle.errors import error_line
 from monai_supmix.bundle.lock import exclusive
-from monai_supmix.bundle.overrides import split_flags
+from monai_supmix.config.error_lines import error_line
+from monai_supmix.config.overrides import split_flags
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write
 

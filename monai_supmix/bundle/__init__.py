@@ -3,13 +3,13 @@
 from monai_supmix.bundle.defaults import default_amp, default_device, default_num_workers, unlabeled_pool
 from monai_supmix.bundle.describe import describe
 from monai_supmix.bundle.distributed import distribute, rank, shard, start_processes, stop_processes, world_size
-from monai_supmix.bundle.errors import error_line, show_error_line_last
 from monai_supmix.bundle.evaluation import EvaluationRun
-from monai_supmix.bundle.overrides import check_overrides
 from monai_supmix.bundle.prediction import PredictionRun
 from monai_supmix.bundle.tracking import tracking_store
 from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained, start_from
 from monai_supmix.bundle.training import TrainingRun
+from monai_supmix.config.error_lines import error_line, show_error_line_last
+from monai_supmix.config.overrides import check_overrides
 
 __all__ = [
     "default_amp",

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from monai_supmix.data.datalist import Datalist, require_unlabeled
+from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.precision import Amp
 
 

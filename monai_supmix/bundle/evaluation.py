@@ -13,13 +13,13 @@ from ignite.handlers import ProgressBar
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.tracking import finish_mlflow
 from monai_supmix.bundle.trained import Trained
-from monai_supmix.data.datalist import Datalist
-from monai_supmix.data.planes import Axis
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
 from monai_supmix.handlers.follow import figure_curves
 from monai_supmix.handlers.mlflow_run import MLflowRun
+from monai_supmix.imageio.planes import Axis
 from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
 from monai_supmix.report import (
     HISTORY_NAME,
@@ -28,7 +28,7 @@ from monai_supmix.report import (
     read_history,
     write_evaluation_report,
 )
-from monai_supmix.weights_record import current_versions
+from monai_supmix.weights.record import current_versions
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from monai_supmix.data.case_image import CaseImage
 from monai_supmix.files import sha256
+from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.runtime import Runtime, in_runtime
 from monai_supmix.inferers.suitability import choose_intensity
 from monai_supmix.precision import Amp

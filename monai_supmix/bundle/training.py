@@ -16,7 +16,7 @@ from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.describe import describe
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.bundle.tracking import Tracking, run_parameters
-from monai_supmix.data.check import Problem
+from monai_supmix.datalists.check import Problem
 from monai_supmix.engines import SemiSupervisedTrainer
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.checkpoints import (
@@ -31,7 +31,7 @@ from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.handlers.preemption import Preemption
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
 from monai_supmix.weights import save_weights, unwrap
-from monai_supmix.weights_record import current_versions
+from monai_supmix.weights.record import current_versions
 
 logger = logging.getLogger(__name__)
 

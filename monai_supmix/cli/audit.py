@@ -19,7 +19,7 @@ def audit(bundle: Path) -> int:
     Raises:
         InputError: something lies outside what a bundle needs.
     """
-    from monai_supmix.bundle.audit import audit_bundle  # noqa: PLC0415  # imports MONAI
+    from monai_supmix.config.audit import audit_bundle  # noqa: PLC0415  # imports MONAI
 
     findings = audit_bundle(bundle)
     for finding in findings:

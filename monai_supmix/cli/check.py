@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monai_supmix.bundle.errors import causes
 from monai_supmix.cli.workflow import Configured
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.check import Problem, check_cases, check_sides, first_problem
-from monai_supmix.data.datalist import Datalist, require_unlabeled
+from monai_supmix.config.error_lines import causes
+from monai_supmix.datalists.check import Problem, check_cases, check_sides, first_problem
+from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.inputs import find_inputs
 from monai_supmix.inferers.slice_volume import fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_supmix.bundle.overrides import for_monai
 from monai_supmix.cli.workflow import Configured, merge
-from monai_supmix.data.listing import read_json
+from monai_supmix.config.overrides import for_monai
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.listing import read_json
 
 if TYPE_CHECKING:
     from monai_supmix.bundle import Trained
@@ -45,9 +45,9 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
         InputError: whatever is wrong with weights, case or configuration, a missing package, or an export that does
             not give what its weights give.
     """
-    from monai_supmix.data.masks import write_json  # noqa: PLC0415  # slow: these import torch
     from monai_supmix.export import export_model, require_onnx, write_archive  # noqa: PLC0415
     from monai_supmix.export.archive import LAYOUT  # noqa: PLC0415
+    from monai_supmix.imageio.masks import write_json  # noqa: PLC0415  # slow: these import torch
 
     if "onnx" in formats:
         require_onnx()
@@ -82,9 +82,9 @@ def _copy(source: Path, target: Path) -> Path:
 
 def _subject(configured: Configured, output_dir: str, case: str | None) -> Subject:
     """Make the parts of the configuration that an export needs, in float32 on the CPU."""
-    from monai_supmix.data.images import read_image  # noqa: PLC0415  # slow: these import torch
     from monai_supmix.export import Subject, network_inputs  # noqa: PLC0415
     from monai_supmix.export.subject import phantom_case  # noqa: PLC0415
+    from monai_supmix.imageio.reading import read_image  # noqa: PLC0415  # slow: these import torch
     from monai_supmix.weights import require_classes  # noqa: PLC0415
 
     for key in _FIXED:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.bundle.find import config_files, find_bundle
-from monai_supmix.bundle.overrides import check_tracking, for_monai, read_overrides
-from monai_supmix.data.listing import read_json
+from monai_supmix.config.find import config_files, find_bundle
+from monai_supmix.config.overrides import check_tracking, for_monai, read_overrides
 from monai_supmix.errors import InputError
+from monai_supmix.listing import read_json
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,22 @@
 """Datalists, images on their own grid, and the streams of training samples."""
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.cases import Case, load_case
-from monai_supmix.data.chase import chase_datalist
-from monai_supmix.data.check import check_cases, usable_cases
 from monai_supmix.data.class_weights import inverse_frequency
-from monai_supmix.data.covid import covid_datalist
-from monai_supmix.data.datalist import Datalist, require_unlabeled
-from monai_supmix.data.hidden_truth import hidden_truth
-from monai_supmix.data.images import read_image, read_label
-from monai_supmix.data.images_in import images_in
-from monai_supmix.data.listed import listed_datalist
-from monai_supmix.data.nnunet import nnunet_datalist
 from monai_supmix.data.paired import PairedLoader
 from monai_supmix.data.planes_by_class import PlanesByClass
 from monai_supmix.data.planes_loading import LoadPlanes, RandPlane, trained_on
 from monai_supmix.data.streams import StreamLoader
 from monai_supmix.data.volume_loading import LoadVolume, RandVolumeCrop
+from monai_supmix.datalists.chase import chase_datalist
+from monai_supmix.datalists.check import check_cases, usable_cases
+from monai_supmix.datalists.covid import covid_datalist
+from monai_supmix.datalists.datalist import Datalist, require_unlabeled
+from monai_supmix.datalists.from_file import listed_datalist
+from monai_supmix.datalists.image_folder import images_in
+from monai_supmix.datalists.monitored import hidden_truth
+from monai_supmix.datalists.nnunet import nnunet_datalist
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.cases import Case, load_case
+from monai_supmix.imageio.reading import read_image, read_label
 
 __all__ = [
     "CaseImage",

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.cases import load_case
-from monai_supmix.data.planes import Axis
 from monai_supmix.data.working_grid import resize_planes, working_shape
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.cases import load_case
+from monai_supmix.imageio.planes import Axis, Planes
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -48,7 +48,7 @@ class LoadPlanes(Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Load one item."""
         image, label = load_case(data, self.num_classes)
-        planes = image.planes(self.axis)
+        planes = Planes(image, self.axis)
         rule = self.intensity(image)
         params = rule.fit(image.values())
         shape = working_shape(planes.shape, planes.spacing, self.working)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from monai.transforms import RandCropByPosNegLabeld, Randomizable, RandSpatialCropd, SpatialPadd, Transform
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.cases import load_case
-from monai_supmix.data.planes import Axis, Planes
 from monai_supmix.data.working_grid import resize_across, resize_planes, working_volume_shape
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.cases import load_case
+from monai_supmix.imageio.planes import Axis, Planes
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -25,7 +25,7 @@ def volume_grid(image: CaseImage, axis: Axis, working: Mapping[str, Any] | None)
     Raises:
         InputError: the image is a picture or a single slice, or the working grid does not suit it.
     """
-    planes = image.planes(axis)
+    planes = Planes(image, axis)
     if image.is_picture or len(planes) == 1:
         kind = "picture" if image.is_picture else "single slice"
         remedy = "give volumes, or use a configuration that works plane by plane"

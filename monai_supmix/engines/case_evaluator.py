@@ -9,8 +9,8 @@ import torch
 from monai.engines import Evaluator
 from torch import nn
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.cases import load_case
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.cases import load_case
 from monai_supmix.inferers import SliceVolumeInferer
 
 if TYPE_CHECKING:

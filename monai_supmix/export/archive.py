@@ -11,9 +11,9 @@ from typing import Any
 
 from monai.bundle import ConfigParser, verify_net_in_out
 
-from monai_supmix.data.listing import read_json
 from monai_supmix.errors import InputError
 from monai_supmix.export.quiet import quiet
+from monai_supmix.listing import read_json
 from monai_supmix.weights import install_weights, load_into, load_weights
 
 LAYOUT = ("LICENSE", "configs", "docs", "models")

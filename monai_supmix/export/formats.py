@@ -17,7 +17,7 @@ from monai_supmix.export.sizes import free_dims, other_size
 from monai_supmix.export.subject import Subject
 from monai_supmix.export.torchscript import torchscript_runner, write_torchscript
 from monai_supmix.files import sha256
-from monai_supmix.weights_record import current_versions
+from monai_supmix.weights.record import current_versions
 
 FILES = {"torchscript": "model.ts", "onnx": "model.onnx"}
 """The formats, and the name of the file in each."""

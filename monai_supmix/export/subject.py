@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.phantoms.chest_ct import FIELD_OF_VIEW, draw_chest_ct
-from monai_supmix.data.phantoms.fundus import draw_fundus
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer
 from monai_supmix.inferers.suitability import choose_intensity
 from monai_supmix.inferers.volume import VolumeInferer
+from monai_supmix.phantoms.chest_ct import FIELD_OF_VIEW, draw_chest_ct
+from monai_supmix.phantoms.fundus import draw_fundus
 
 _VOLUME, _PICTURE = (128, 128, 16), (240, 250)
 
@@ -29,7 +29,7 @@ class Subject:
     Args:
         network: with its weights, on the CPU.
         weights: the file they come from.
-        record: their record, see `monai_supmix.weights_record`.
+        record: their record, see `monai_supmix.weights.record`.
         config: the configuration in whose ``network_def`` the weights fit.
         metadata: the bundle's, with an entry ``weights``: ``file``, ``sha256`` and ``record``.
         case: name of the case.

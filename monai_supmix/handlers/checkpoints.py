@@ -15,8 +15,8 @@ from torch import nn
 
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory, remove_leftovers
-from monai_supmix.tensor_files import damage_of, read_tensors, write_tensors
 from monai_supmix.weights import load_into, unwrap
+from monai_supmix.weights.tensor_files import damage_of, read_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from monai_supmix.data.dicom import list_dicom_files
-from monai_supmix.data.file_kinds import PICTURE_SUFFIXES, SUFFIXES, suffix_of
-from monai_supmix.data.images import read_image
-from monai_supmix.data.images_in import ImageFolder
-from monai_supmix.data.view import LYING, lies_on_its_side
+from monai_supmix.datalists.image_folder import ImageFolder
 from monai_supmix.errors import InputError
 from monai_supmix.files import sha256
+from monai_supmix.imageio.dicom import list_dicom_files
+from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, SUFFIXES, suffix_of
+from monai_supmix.imageio.reading import read_image
+from monai_supmix.imageio.usual_view import LYING, lies_on_its_side
 
 _OWN = "_seg"
 _LABELS = ("labels", "labelsTr", "labelsTs")

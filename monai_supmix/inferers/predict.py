@@ -18,11 +18,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.dicom_seg import DicomSegmentations, write_segmentation
-from monai_supmix.data.masks import mask_suffix, write_json, write_mask
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
+from monai_supmix.imageio.masks import mask_suffix, write_json, write_mask
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from monai_supmix.inferers.outputs import check_outputs, is_there, remove_old
 from monai_supmix.inferers.reading import read_cases
@@ -30,7 +30,7 @@ from monai_supmix.inferers.runtime import OpenVINONetwork
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer, fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.precision import autocast_dtype
-from monai_supmix.weights_record import current_versions
+from monai_supmix.weights.record import current_versions
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def predict_cases(
         view: how pictures lie, see `set_view`.
         dicom_seg: whether masks of DICOM series are written as DICOM segmentations, too, which carry the
             patient's name and identifiers: ``True``, ``"auto"`` (wherever it is possible) or ``False``.
-        dicom_codes: what their segments show, see `monai_supmix.data.dicom_seg.DicomSegmentations`.
+        dicom_codes: what their segments show, see `monai_supmix.imageio.dicom_seg.DicomSegmentations`.
         weights_sha256: recorded, and compared with the records of existing masks.
         settings: plain values to record, such as the configuration.
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import nibabel as nib
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.file_kinds import NIFTI_SUFFIXES, suffix_of
-from monai_supmix.data.images import read_image
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.file_kinds import NIFTI_SUFFIXES, suffix_of
+from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.memory import available_memory
 

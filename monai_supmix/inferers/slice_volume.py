@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.planes import Axis, Planes
 from monai_supmix.data.working_grid import resize_planes, working_shape
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.most_probable import most_probable, possible_classes
 from monai_supmix.precision import Amp, autocast
@@ -87,7 +87,7 @@ def _passes(count: int, size: int) -> list[slice]:
 class SliceVolumeInferer:
     """Predict an image plane by plane and give its label map on its own grid.
 
-    The planes are seen in the usual view (see :class:`monai_supmix.data.planes.Planes`) whatever way the file
+    The planes are seen in the usual view (see :class:`monai_supmix.imageio.planes.Planes`) whatever way the file
     stores them; every pixel gets the most probable class, decided on the native grid from probabilities that
     are interpolated, never from interpolated labels. A picture is one plane. No float copy of a volume is
     made.
@@ -107,7 +107,7 @@ class SliceVolumeInferer:
         ValueError: a wrong argument.
 
     Example:
-        >>> from monai_supmix.data.case_image import CaseImage
+        >>> from monai_supmix.imageio.case_image import CaseImage
         >>> class Above:  # an intensity rule
         ...     def fit(self, array): return None
         ...     def apply(self, part, params): return part / 100
@@ -168,7 +168,7 @@ class SliceVolumeInferer:
             InputError: it does not fit.
         """
         check_channels(image, network)
-        planes = image.planes(self.axis)
+        planes = Planes(image, self.axis)
         return planes, working_shape(planes.shape, planes.spacing, self.working)
 
     def __call__(
@@ -181,7 +181,7 @@ class SliceVolumeInferer:
         """Predict one image.
 
         Args:
-            image: from :func:`monai_supmix.data.images.read_image`.
+            image: from :func:`monai_supmix.imageio.reading.read_image`.
             network: in whatever mode; evaluated in eval mode and left as it was.
             intensity: fitted to the whole image, then applied to each plane: raw values to [0, 1].
             probabilities: filled if given, uint8 (in units of 1/255) or floating point, of shape
@@ -233,7 +233,7 @@ def store_probabilities(probabilities: np.ndarray, predicted: Tensor, view: Any,
     Args:
         probabilities: ``(classes, *shape)``, uint8 (in units of 1/255) or floating point.
         predicted: ``(N, classes, H, W)``.
-        view: shows an array of ``shape`` as planes, see :meth:`monai_supmix.data.planes.Planes.view`.
+        view: shows an array of ``shape`` as planes, see :meth:`monai_supmix.imageio.planes.Planes.view`.
         part: which planes these are.
 
     Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.planes import Axis
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.planes import Axis, Planes
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -91,7 +91,7 @@ def _value_warnings(image: CaseImage, intensity: str) -> list[str]:
 
 
 def _size_warnings(image: CaseImage, trained_on: Mapping[str, Any], axis: Axis) -> list[str]:
-    planes = image.planes(axis)
+    planes = Planes(image, axis)
     sizes: dict[str, tuple[str, tuple[float, ...]]] = {"size": ("planes of {} pixels", planes.shape)}
     if planes.spacing is not None:
         field = tuple(count * step for count, step in zip(planes.shape, planes.spacing, strict=True))

@@ -11,11 +11,11 @@ import torch
 from monai.inferers import SlidingWindowInferer
 from torch import Tensor, nn
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.planes import Axis, Planes
 from monai_supmix.data.volume_loading import volume_grid, working_volume
 from monai_supmix.data.working_grid import resize_across, resize_planes
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.most_probable import most_probable
 from monai_supmix.inferers.slice_volume import check_channels, evaluating, fit_intensity, store_probabilities
@@ -149,7 +149,7 @@ class VolumeInferer:
         """Predict one volume.
 
         Args:
-            image: from :func:`monai_supmix.data.images.read_image`.
+            image: from :func:`monai_supmix.imageio.reading.read_image`.
             network: in whatever mode; evaluated in eval mode and left as it was.
             intensity: fitted to the whole volume, then applied: raw values to [0, 1].
             probabilities: filled if given, uint8 (in units of 1/255) or floating point, of shape

@@ -4,7 +4,7 @@ from monai_supmix.networks.discriminator import FeatureDiscriminator, frozen
 from monai_supmix.networks.encoder_decoder import EncoderDecoder
 from monai_supmix.networks.feature_dropout import append_last, drop_channels
 from monai_supmix.networks.hooked import HookedNetwork
-from monai_supmix.networks.parameter_groups import parameter_groups
+from monai_supmix.networks.learning_rates import parameter_groups
 from monai_supmix.networks.protocol import TrainingNetwork
 from monai_supmix.networks.unet import CompactUNet
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_supmix.data.images import read_label
-from monai_supmix.data.listing import shorten
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.reading import read_label
+from monai_supmix.listing import shorten
 
 _MOST = 64  # more values than this are no classes
 _REMEDY = "number the classes 0, 1, 2, ..., or name all of them: --class_names background,NAME,NAME"

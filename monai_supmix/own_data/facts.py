@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.cases import Case, load_case
-from monai_supmix.data.datalist import SIDES, Datalist, Item
-from monai_supmix.data.planes import Axis, nearest_axes
-from monai_supmix.data.survey import Surveyor
+from monai_supmix.datalists.datalist import SIDES, Datalist, Item
+from monai_supmix.datalists.survey import Surveyor
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.cases import Case, load_case
+from monai_supmix.imageio.planes import Axis, Planes, nearest_axes
 from monai_supmix.transforms.intensity import field_of_view
 
 _AXES: dict[Axis, int] = {"axial": 2, "coronal": 1, "sagittal": 0}  # the world axis that planes follow
@@ -38,7 +38,7 @@ class View(NamedTuple):
 
 
 class Facts:
-    """Collects facts about every case of a datalist; give `look` to `monai_supmix.data.check.check_cases`.
+    """Collects facts about every case of a datalist; give `look` to `monai_supmix.datalists.check.check_cases`.
 
     Args:
         datalist: the list that the cases are of.
@@ -81,7 +81,7 @@ class Facts:
         refused = None
         for axis in _AXES:
             try:
-                planes = image.planes(axis)
+                planes = Planes(image, axis)
                 views[axis] = View(len(planes), planes.shape, planes.spacing, planes.step)
             except InputError as error:
                 refused = refused or error
@@ -189,7 +189,7 @@ def look_closer(items: Sequence[Item], num_classes: int, axis: Axis) -> Closer:
         image, label = load_case(item, num_classes)
         if label is None:
             continue
-        planes = image.planes(axis)
+        planes = Planes(image, axis)
         seen = planes.view(label)
         per_plane = np.array([np.bincount(plane.ravel(), minlength=num_classes) for plane in seen])
         chosen = {int(per_plane[:, c].argmax()) for c in range(1, per_plane.shape[1]) if per_plane[:, c].any()}

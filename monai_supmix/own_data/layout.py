@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.data.datalist import SIDES, Datalist, build_datalist
-from monai_supmix.data.file_kinds import SUFFIXES
-from monai_supmix.data.folders import holds_pairs, pair_files, split_pairs
-from monai_supmix.data.listing import check_folder, find_data_folder, list_files, read_json, shorten
-from monai_supmix.data.nnunet import nnunet_datalist, read_class_names
-from monai_supmix.data.sides import group_by_pattern
+from monai_supmix.datalists.datalist import SIDES, Datalist, build_datalist
+from monai_supmix.datalists.folders import holds_pairs, pair_files, split_pairs
+from monai_supmix.datalists.nnunet import nnunet_datalist, read_class_names
+from monai_supmix.datalists.sides import group_by_pattern
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.file_kinds import SUFFIXES
+from monai_supmix.listing import check_folder, find_data_folder, list_files, read_json, shorten
 from monai_supmix.own_data.choice import Choice
 from monai_supmix.own_data.classes import names_from_values, safe_name
 from monai_supmix.own_data.patients import guess_patients

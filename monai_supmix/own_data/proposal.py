@@ -10,12 +10,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from monai_supmix.bundle.find import find_bundle
-from monai_supmix.data.check import Problem, check_cases, first_problem
-from monai_supmix.data.datalist import Datalist
-from monai_supmix.data.listing import read_json
-from monai_supmix.data.planes import Axis
+from monai_supmix.config.find import find_bundle
+from monai_supmix.datalists.check import Problem, check_cases, first_problem
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.planes import Axis
+from monai_supmix.listing import read_json
 from monai_supmix.own_data.choice import Choice
 from monai_supmix.own_data.facts import Facts, look_closer
 from monai_supmix.own_data.grid import grid_3d, memory_needed, propose_crop, propose_grid

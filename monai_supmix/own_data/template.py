@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.bundle.overrides import for_monai
-from monai_supmix.data.listing import read_json
+from monai_supmix.config.overrides import for_monai
+from monai_supmix.listing import read_json
 from monai_supmix.own_data.editing import put, without
 from monai_supmix.own_data.proposal import Proposal
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from monai_supmix.data.case_image import CaseImage
 from monai_supmix.files import make_directory
 from monai_supmix.handlers.overlays import panel, save_png
+from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.metrics.overlap import iou, mean_present, overlap_counts
 from monai_supmix.report.pictures import PlanePictures, draw_plane
 
 if TYPE_CHECKING:
-    from monai_supmix.data.planes import Axis
+    from monai_supmix.imageio.planes import Axis, Planes
     from monai_supmix.transforms.intensity import IntensityRule
 
 _PICTURE_SIDE, _SLICE_SIDE, _MAX_SLICES = 480, 320, 24
@@ -126,7 +126,7 @@ class CaseGallery:
         truth: np.ndarray,
         prediction: np.ndarray,
     ) -> ShownCase:
-        planes, show = image.planes(self.axis), brightness(image, self.intensity)
+        planes, show = Planes(image, self.axis), brightness(image, self.intensity)
         true, predicted = planes.view(truth), planes.view(prediction)
         chosen = choose_planes([bool(t.any() or p.any()) for t, p in zip(true, predicted, strict=True)])
         longest = _PICTURE_SIDE if image.is_picture else _SLICE_SIDE

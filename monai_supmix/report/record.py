@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.data.listing import read_json
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write
+from monai_supmix.listing import read_json
 
 HISTORY_NAME = "history.json"
 _FORMAT = 1

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from benchmarks.timing import Row, alternate, ratio
 from monai_supmix.bundle import PredictionRun, Trained, load_trained
-from monai_supmix.data.phantoms.chest_ct import FIELD_OF_VIEW, draw_chest_ct
 from monai_supmix.errors import InputError
 from monai_supmix.inferers import SliceVolumeInferer, in_runtime
 from monai_supmix.inferers.runtime import import_openvino
 from monai_supmix.networks import EncoderDecoder
+from monai_supmix.phantoms.chest_ct import FIELD_OF_VIEW, draw_chest_ct
 from monai_supmix.precision import Amp, autocast
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "covid19_ct_supmix"

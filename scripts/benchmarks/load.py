@@ -16,7 +16,7 @@ from monai.data import Dataset
 
 from benchmarks.timing import Row, alternate, ratio
 from monai_supmix.data import StreamLoader
-from monai_supmix.data.phantoms import write_fundus_phantom
+from monai_supmix.phantoms import write_fundus_phantom
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "chase_supmix"
 BATCHES = 8  # a time is that of so many batches

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 
 from monai_supmix.precision import autocast_dtype
-from monai_supmix.weights_record import current_versions
+from monai_supmix.weights.record import current_versions
 
 
 @dataclass

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.bundle.find import config_files, find_bundle
 from monai_supmix.cli.workflow import Configured, configure, merge
-from monai_supmix.data.listing import read_json
+from monai_supmix.config.find import config_files, find_bundle
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.listing import read_json
 
 METHODS = ("supervised", "fixmatch", "unimatch", "classmix", "supmix", "sufd", "supmix_sufd")
 """The methods of the paper, in the order of its tables."""

@@ -24,6 +24,7 @@ from scipy.ndimage import uniform_filter
 from monai_supmix.data import CaseImage, load_case
 from monai_supmix.files import atomic_write
 from monai_supmix.handlers.overlays import CLASS_COLOURS, overlay_labels, to_rgb
+from monai_supmix.imageio.planes import Planes
 from monai_supmix.metrics import iou, mean_present
 from monai_supmix.report.gallery import brightness
 from monai_supmix.transforms.intensity import IntensityRule
@@ -124,7 +125,7 @@ def load_cases(
     for name in chosen:
         image, truth = load_case(by_name[name], len(cells[0].class_names))
         assert truth is not None  # test items have a label
-        planes = image.planes()
+        planes = Planes(image)
         true = planes.view(truth)
         index = int(np.argmax([np.count_nonzero(plane) for plane in true]))
         maps_here = {method: np.ascontiguousarray(planes.view(maps[name])[index]) for method, maps in predicted.items()}

@@ -17,9 +17,9 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from monai_supmix.data.listing import shorten
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
+from monai_supmix.listing import shorten
 from reproduction.experiment import Cell, Experiment
 from reproduction.keys import Key
 from reproduction.store import LOG, Store

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_supmix.data.listing import read_json
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory, remove_leftovers
+from monai_supmix.listing import read_json
 from reproduction.experiment import Cell, Experiment
 from reproduction.keys import Key, cell_key
 

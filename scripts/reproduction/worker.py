@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from monai_supmix.bundle.errors import error_line
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.cli.workflow import Configured
+from monai_supmix.config.error_lines import error_line
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
-from monai_supmix.weights_record import current_versions
+from monai_supmix.weights.record import current_versions
 from reproduction.experiment import Cell, Experiment
 from reproduction.keys import Key
 from reproduction.schedule import CHANGED, MISTAKE

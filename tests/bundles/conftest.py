@@ -2,7 +2,7 @@
 
 import pytest
 
-from monai_supmix.data.phantoms import write_chest_ct_phantom, write_fundus_phantom
+from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
 from tests.bundles.workflows import TINY, run
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from monai_supmix.data.phantoms import write_chest_ct_phantom
+from monai_supmix.phantoms import write_chest_ct_phantom
 from tests.bundles.workflows import NAMES, run, workflow
 
 BUNDLE = "covid19_ct_supmix"

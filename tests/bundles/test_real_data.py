@@ -9,7 +9,7 @@ import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from tests.bundles.workflows import DATA, run
-from tests.data.dicom_series import write_series
+from tests.imageio.dicom_series import write_series
 
 pytestmark = [
     pytest.mark.slow,

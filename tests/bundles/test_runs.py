@@ -13,14 +13,14 @@ import torch
 from ignite.engine import Events
 from PIL import Image
 
-from monai_supmix.bundle.errors import error_line
+from monai_supmix.config.error_lines import error_line
 from monai_supmix.data import chase_datalist, covid_datalist
-from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.checkpoints import newest_intact, read_checkpoint
+from monai_supmix.imageio.reading import read_image
 from monai_supmix.weights import load_weights
 from tests.bundles.workflows import NAMES, TINY, run, workflow
-from tests.data.dicom_series import write_series
+from tests.imageio.dicom_series import write_series
 
 SMALL = {key: value for key, value in TINY.items() if key != "discriminator_widths"}
 

@@ -10,8 +10,8 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_supmix.__main__ import main
-from monai_supmix.bundle.find import find_bundle
-from monai_supmix.data.phantoms import write_chest_ct_phantom, write_fundus_phantom
+from monai_supmix.config.find import find_bundle
+from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
 from monai_supmix.weights import current_versions, save_weights
 
 CT_CLASSES = ["background", "ground_glass", "consolidation", "pleural_effusion"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.test_nifti import patch
+from tests.imageio.test_nifti import patch
 
 TRAIN = ("check", "covid19_ct_supmix", "train", "--num_labeled", 2)
 RUN = ("run", *TRAIN[1:], "--max_iterations", 1, "--crop_size", "[32, 32]", "--device", "cpu")

@@ -10,7 +10,7 @@ from monai.bundle import ConfigParser, ckpt_export, verify_net_in_out
 from monai.data import load_net_with_metadata
 from PIL import Image
 
-from monai_supmix.bundle.find import config_files, find_bundle
+from monai_supmix.config.find import config_files, find_bundle
 from monai_supmix.files import sha256
 from monai_supmix.weights import load_weights
 from tests.cli.conftest import make_weights

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from monai_supmix.bundle.find import find_bundle
+from monai_supmix.config.find import find_bundle
 from monai_supmix.handlers.preemption import PREEMPTED_STATUS
 from tests.cli.test_data_mistakes import RUN
 

@@ -12,7 +12,7 @@ from monai_supmix.data.streams import KeyedDataset
 from monai_supmix.data.working_grid import resize_across, resize_planes, working_shape, working_volume_shape
 from monai_supmix.errors import InputError
 from monai_supmix.transforms.intensity import intensity_rule
-from tests.data.test_planes import place, rotation
+from tests.imageio.test_planes import place, rotation
 
 HU = {"rule": "hu_window", "low": -1000.0, "high": 1000.0}
 OBLIQUE = place(rotation(12, -20, 8))

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from monai_supmix.data.phantoms import write_fundus_phantom
 from monai_supmix.files import sha256
+from monai_supmix.phantoms import write_fundus_phantom
 from tests.bundles.workflows import TINY, run
 
 ITERATIONS = 60

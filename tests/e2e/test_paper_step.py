@@ -7,7 +7,7 @@ import pytest
 
 STEP = """
 import resource, sys
-from monai_supmix.data.phantoms import write_fundus_phantom
+from monai_supmix.phantoms import write_fundus_phantom
 from tests.bundles.workflows import run
 write_fundus_phantom(sys.argv[1], size=(320, 330))
 run(

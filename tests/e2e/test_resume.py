@@ -9,9 +9,9 @@ import pytest
 from ignite.engine import Events
 
 from monai_supmix.bundle.lock import exclusive
-from monai_supmix.data.phantoms import write_fundus_phantom
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.preemption import PREEMPTED_STATUS, Preempted
+from monai_supmix.phantoms import write_fundus_phantom
 from tests.bundles.workflows import TINY, run, workflow
 
 ITERATIONS = 4

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from monai_supmix.data.phantoms import write_fundus_phantom
+from monai_supmix.phantoms import write_fundus_phantom
 from tests.bundles.workflows import BUNDLES, TINY
 
 pytestmark = pytest.mark.slow

@@ -27,8 +27,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.reading import read_image
 from tests.fuzz.nifti_reference import read_meaning, unpacked
 
 HEADER = 348

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_supmix.data.case_image import CaseImage
+from monai_supmix.imageio.case_image import CaseImage
 from tests.fuzz import nifti_mutants
 from tests.fuzz.nifti_reference import read_meaning, unpacked
 

@@ -22,7 +22,7 @@ from monai_supmix.handlers.checkpoints import (
     newest_intact,
     read_checkpoint,
 )
-from monai_supmix.tensor_files import write_tensors
+from monai_supmix.weights.tensor_files import write_tensors
 from tests.devices import DEVICES
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from monai_supmix.data import images_in
 from monai_supmix.errors import InputError
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
-from tests.data.dicom_series import write_series
+from tests.imageio.dicom_series import write_series
 
 
 def touch(root: Path, *names: str) -> None:

@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers import SliceVolumeInferer, predict, predict_cases, reading
 from monai_supmix.transforms.intensity import intensity_rule
-from tests.data.dicom_series import PATIENT, PATIENT_ID, write_series
+from tests.imageio.dicom_series import PATIENT, PATIENT_ID, write_series
 from tests.inferers.tiny import RULE, scan, tiny_network
 
 NETWORK = tiny_network()

@@ -7,10 +7,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from monai_supmix.data import dicom_seg
 from monai_supmix.errors import InputError
+from monai_supmix.imageio import dicom_seg
 from monai_supmix.inferers import SliceVolumeInferer, predict, predict_cases
-from tests.data.dicom_series import edit, write_series
+from tests.imageio.dicom_series import edit, write_series
 from tests.inferers.tiny import RULE, scan, tiny_network
 
 RECORD = {"class_names": ["background", "a", "b"], "intensity": {"hu": RULE}}

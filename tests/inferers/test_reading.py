@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_supmix.data.images import read_image
+from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers import reading
 from monai_supmix.inferers.inputs import find_inputs
 from monai_supmix.inferers.reading import decoded_bytes, read_cases
-from tests.data.dicom_series import write_series
+from tests.imageio.dicom_series import write_series
 from tests.inferers.tiny import scan
 
 

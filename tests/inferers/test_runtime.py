@@ -17,13 +17,14 @@ from monai.bundle import ConfigParser
 from monai.networks.nets import UNet
 from torch import nn
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.images import read_image
-from monai_supmix.data.phantoms.chest_ct import draw_chest_ct
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.planes import Planes
+from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers import OpenVINONetwork, SliceVolumeInferer, in_runtime, predict_cases
 from monai_supmix.inferers.runtime import import_openvino
 from monai_supmix.networks import CompactUNet, EncoderDecoder, HookedNetwork
+from monai_supmix.phantoms.chest_ct import draw_chest_ct
 from monai_supmix.transforms.intensity import intensity_rule
 from tests.bundles.workflows import BUNDLES, NAMES
 from tests.inferers.tiny import RULE, scan, tiny_network
@@ -47,7 +48,7 @@ def phantom():
     array, label = draw_chest_ct((96, 96, 8), (3.3, 3.3, 15.0), rare_fraction=0.01)
     network, rule = default_network("covid19_ct_supmix"), intensity_rule(RULE)
     image = CaseImage.from_array(array, np.diag([-3.3, -3.3, 15.0, 1.0]))
-    planes, params = image.planes(), rule.fit(array)
+    planes, params = Planes(image), rule.fit(array)
     x = torch.from_numpy(np.stack([rule.apply(planes[index], params) for index in range(8)]))
     y = torch.from_numpy(planes.view(label).astype(np.int64))
     optimizer = torch.optim.AdamW(network.parameters(), 5e-3)

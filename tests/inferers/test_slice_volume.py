@@ -15,16 +15,16 @@ import torch
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from torch import nn
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers import SliceVolumeInferer, predict_planes
 from monai_supmix.inferers.slice_volume import check_channels
 from monai_supmix.networks import CompactUNet
 from monai_supmix.transforms.intensity import FieldOfViewScale, PercentileScale, intensity_rule
-from tests.data.dicom_series import write_series
-from tests.data.test_planes import ORIENTATIONS, place, rotation
 from tests.devices import DEVICES
+from tests.imageio.dicom_series import write_series
+from tests.imageio.test_planes import ORIENTATIONS, place, rotation
 from tests.inferers.tiny import RULE, scan, tiny_network
 
 HU = intensity_rule(RULE)

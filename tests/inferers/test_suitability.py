@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monai_supmix.data.case_image import CaseImage
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers import choose_intensity, suitability_warnings
 from tests.inferers.tiny import RULE
 

@@ -9,13 +9,13 @@ import torch
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from torch import nn
 
-from monai_supmix.data.case_image import CaseImage
-from monai_supmix.data.images import read_image
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers import VolumeInferer, predict_cases
 from monai_supmix.transforms.intensity import intensity_rule
-from tests.data.test_planes import ORIENTATIONS, place, rotation
 from tests.devices import DEVICES
+from tests.imageio.test_planes import ORIENTATIONS, place, rotation
 from tests.inferers.tiny import RULE, scan, tiny_network
 
 HU = intensity_rule(RULE)

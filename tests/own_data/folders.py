@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from monai_supmix.data.phantoms import write_chest_ct_phantom, write_fundus_phantom
+from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
 
 
 def write_volumes(folder):

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from monai.bundle import verify_metadata, verify_net_in_out
 
-from monai_supmix.bundle.audit import audit_bundle
-from monai_supmix.data.datalist import Datalist
+from monai_supmix.config.audit import audit_bundle
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
 from monai_supmix.own_data import write_bundle
 from monai_supmix.weights import load_weights
 from tests.bundles.workflows import DATA, TINY, workflow
+from tests.names import dotted_names, modules_among
 
 KINDS = ("volumes", "grey", "colour")
 SMALL = {key: value for key, value in TINY.items() if key != "discriminator_widths"}
@@ -39,6 +40,11 @@ def test_it_trains_evaluates_and_predicts_unchanged(kind, bundles, proposals, tm
     assert metrics["notes"] == proposals[kind].datalist.notes
     masks = list((tmp_path / "out").glob("*_seg.nii.gz" if kind == "volumes" else "*_seg.png"))
     assert len(masks) == {"volumes": 1, "grey": 12, "colour": 8}[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_name_in_it_is_a_module(kind, bundles):
+    assert modules_among(dotted_names(bundles[kind])) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monai_supmix.bundle.find import find_bundle
+from monai_supmix.config.find import find_bundle
 from monai_supmix.errors import InputError
 from monai_supmix.own_data.editing import put, to_text
 from monai_supmix.own_data.template import fill_template

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from monai_supmix.data.case_image import CaseImage
+from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.metrics import CaseMeasures, summarize
 from monai_supmix.metrics.dataset import measure_case
 from monai_supmix.report import CaseGallery, training_record
@@ -13,7 +13,7 @@ NAMES = ["background", "ground_glass", "consolidation", "pleural_effusion"]
 SETTINGS = {
     "seed": 7,
     "datalist": {
-        "class": "monai_supmix.data.datalist.Datalist",
+        "class": "monai_supmix.datalists.datalist.Datalist",
         "labeled": [{"image": "/secret/Anna_Meier/1.nii.gz", "label": "x", "case": "ct 1", "group": "Anna Meier"}],
         "unlabeled": [{"image": "2.nii.gz", "case": f"ct {n}", "group": f"p{n // 2}"} for n in range(2, 8)],
         "validation": [],

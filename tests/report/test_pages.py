@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from monai_supmix.data.case_image import CaseImage
+from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.report import write_evaluation_report, write_training_report
 from monai_supmix.report.evaluation import _MAX_ROWS
 from monai_supmix.report.pictures import PlanePictures

@@ -13,6 +13,7 @@ from PIL import Image
 
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.overlays import ERROR_COLOURS, class_colours
+from monai_supmix.imageio.planes import Planes
 from monai_supmix.report import CaseGallery, command_line, read_history, write_history
 from monai_supmix.report.curves import line_chart, nice_ticks
 from monai_supmix.report.gallery import choose_planes, file_name, within_budget
@@ -202,7 +203,7 @@ def test_planes_are_those_of_the_axis_and_a_single_slice_that_way_is_drawn(axis,
     (case,) = gallery_of({"a": (image, truth, prediction)}, axis=axis).best
     assert case.num_planes == truth.shape[along]
     for plane in case.planes:
-        seen = image.planes(axis).view(truth)[plane.index]
+        seen = Planes(image, axis).view(truth)[plane.index]
         assert np.array_equal(pixels(plane.truth)[..., 3] > 0, seen > 0)
     parts = [np.take(array, [9], axis=along) for array in (image.array, truth, prediction)]
     single = type(image).from_array(parts[0], image.affine)

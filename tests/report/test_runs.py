@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from monai_supmix.bundle import EvaluationRun, IntensityRules, TrainingRun, load_trained
-from monai_supmix.data.datalist import Datalist
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.handlers import TrainingHistory
 from monai_supmix.inferers import SliceVolumeInferer

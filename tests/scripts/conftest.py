@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from monai_supmix.data.phantoms import write_chest_ct_phantom, write_fundus_phantom
+from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
 
 
 @pytest.fixture(scope="session")

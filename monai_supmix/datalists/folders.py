@@ -1,0 +1,101 @@
+"""Data sets of two folders: images/ and labels/ with files of the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_supmix.datalists.datalist import Item
+from monai_supmix.datalists.draw import pick_named
+from monai_supmix.datalists.sides import hold_out_test, split_named
+from monai_supmix.errors import InputError
+from monai_supmix.imageio.file_kinds import SUFFIXES
+from monai_supmix.listing import list_files, read_names, shorten
+
+
+def holds_pairs(folder: Path) -> bool:
+    """Tell whether a folder is laid out like this."""
+    return (folder / "images").is_dir() and (folder / "labels").is_dir()
+
+
+def pair_files(root: Path) -> list[Item]:
+    """Pair the files of ``images/`` and ``labels/``; each image is its own group.
+
+    Args:
+        root: the folder that holds both.
+
+    Returns:
+        items in the order of their names; images without a label file have no ``label``.
+
+    Raises:
+        InputError: there is no image, or a label without one.
+    """
+    images, labels = list_files(root / "images", SUFFIXES), list_files(root / "labels", SUFFIXES)
+    if not images:
+        raise InputError(root / "images", "holds no images", f"give files ending in {', '.join(SUFFIXES)}")
+    if orphans := [stem for stem in labels if stem not in images]:
+        problem = f"{len(orphans)} label files have no image: {shorten(orphans)}"
+        raise InputError(root / "labels", problem, "add the images or remove the labels")
+    items: list[Item] = [{"image": str(path), "case": stem, "group": stem} for stem, path in images.items()]
+    for item in items:
+        if item["case"] in labels:
+            item["label"] = str(labels[item["case"]])
+    return items
+
+
+def split_pairs(
+    items: list[Item], root: Path, test_list: Sequence[str] | str | None = None
+) -> tuple[list[Item], list[Item], list[str]]:
+    """Split items by the first of these that exists: `test_list`, ``train*.txt`` and ``test*.txt``, a draw.
+
+    With one of the two text files the other side is the rest. The draw takes a fifth of the labelled groups,
+    always the same.
+
+    Args:
+        items: from `pair_files`, with their groups set.
+        root: the folder, which may hold the text files of one case name a line.
+        test_list: names of the test cases, or a text file of them.
+
+    Returns:
+        ``(train, test, notes)``.
+
+    Raises:
+        InputError: a list is wrong, or there are too few labelled groups for a draw.
+    """
+    if test_list is not None:
+        return split_named(items, test_list)
+    train_file, test_file = (_one_list(root, side) for side in ("train", "test"))
+    if train_file is None and test_file is None:
+        return hold_out_test(items, 0.2, 0, root)
+    return _split_by_lists(items, train_file, test_file)
+
+
+def _split_by_lists(
+    items: list[Item], train_file: Path | None, test_file: Path | None
+) -> tuple[list[Item], list[Item], list[str]]:
+    """Split by lists of names; without one of them that side is the rest, as far as labels allow."""
+    if train_file is None:
+        return split_named(items, str(test_file))
+    listed = pick_named(items, read_names(train_file), train_file, need_label=False)
+    names = {item["case"] for item in listed}
+    if test_file is None:
+        test = [item for item in items if "label" in item and item["case"] not in names]
+    else:
+        test = pick_named(items, read_names(test_file), test_file)
+        if both := sorted(names & {item["case"] for item in test}):
+            problem = f"names cases that {train_file.name} names too: {shorten(both)}"
+            raise InputError(test_file, problem, "put each case on one side")
+    names |= {item["case"] for item in test}
+    rest = [item for item in items if item["case"] not in names]
+    idle = [item["case"] for item in rest if "label" in item]
+    notes = [f"{len(idle)} labelled images are in no list and are left out: {shorten(idle)}"] if idle else []
+    return listed + [item for item in rest if "label" not in item], test, notes
+
+
+def _one_list(root: Path, side: str) -> Path | None:
+    """Find the one text file of case names of a side, or None."""
+    found = sorted(root.glob(f"{side}*.txt"))
+    if len(found) > 1:
+        names = shorten([path.name for path in found])
+        raise InputError(root, f"holds several lists for one side: {names}", f"keep one {side}*.txt")
+    return found[0] if found else None

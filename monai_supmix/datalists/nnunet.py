@@ -1,0 +1,131 @@
+"""Data sets in nnU-Net's layout, versions 1 and 2: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.datalists.datalist import Datalist, Item, build_datalist
+from monai_supmix.datalists.sides import group_by_pattern, hold_out_test, split_named
+from monai_supmix.errors import InputError
+from monai_supmix.imageio.file_kinds import SUFFIXES
+from monai_supmix.listing import check_folder, list_files, read_json, shorten
+
+_LAYOUT = "use nnU-Net's layout: imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz, dataset.json"
+
+
+def nnunet_datalist(
+    dataset_dir: str | Path,
+    class_names: Sequence[str] | None = None,
+    test_list: Sequence[str] | str | None = None,
+    group_pattern: str | None = None,
+    *,
+    test_fraction: float = 0.2,
+    split_seed: int = 0,
+    **draw: Any,
+) -> Datalist:
+    """Make a datalist from a folder in nnU-Net's layout.
+
+    Images of imagesTr without a label file are the unlabelled pool.
+    The test set is the first of these that exists: the cases of `test_list`; the images of imagesTs that have
+    a file in labelsTs; a fixed draw of `test_fraction` of the labelled patients, with all their images.
+
+    Args:
+        dataset_dir: the folder.
+        class_names: names of the classes if there is no dataset.json; dataset.json's ``labels`` stand over
+            it.
+        test_list: names of the test cases (without ``_0000`` and ending), or a text file of them.
+        group_pattern: regular expression found in the case name; its first group, or else the whole match, is
+            the patient. Without it dataset.json may hold ``"patients": {case: patient}``; without both each
+            image is its own group, and a note says so.
+        test_fraction: share of the patients drawn for the test if none is given.
+        split_seed: seed of that draw; it is apart from the draw of labelled images, which never moves the
+            test set.
+        draw: `num_labeled`, `labeled_seed`, `labeled_list`, `num_val_patients`, `unlabeled_pool`, `notes` of
+            `build_datalist`.
+
+    Raises:
+        InputError: a folder or file is missing or contradicts another one.
+    """
+    root = check_folder(dataset_dir)
+    record = read_json(root / "dataset.json") if (root / "dataset.json").exists() else {}
+    if record:
+        class_names = read_class_names(record, root / "dataset.json")
+    if class_names is None:
+        raise InputError(root / "dataset.json", "does not exist", "write it; its labels name the classes")
+    notes = list(draw.pop("notes", ()))
+    endings = (record["file_ending"].lower(),) if isinstance(record.get("file_ending"), str) else SUFFIXES
+    items = _pair(root, "Tr", endings)
+    tests = _pair(root, "Ts", endings)
+    if not items:
+        raise InputError(root / "imagesTr", "holds no images", _LAYOUT)
+    notes += group_by_pattern([*items, *tests], group_pattern, record.get("patients"))
+
+    bare = [item["case"] for item in tests if "label" not in item]
+    if bare:
+        notes.append(f"{len(bare)} images of imagesTs have no label and are left out: {shorten(bare)}")
+    tests = [item for item in tests if "label" in item]
+    if test_list is not None:
+        items, tests, more = split_named([*items, *tests], test_list)
+    elif tests:
+        more = []
+    else:
+        items, tests, more = hold_out_test(items, test_fraction, split_seed, root)
+    return build_datalist(items, tests, class_names, root, notes=[*notes, *more], **draw)
+
+
+def read_class_names(record: dict[str, Any], subject: object) -> list[str]:
+    """Read the class names of a dataset.json, ``{"0": "background", ...}`` or ``{"background": 0, ...}``.
+
+    Args:
+        record: the file's contents.
+        subject: its path, for errors.
+
+    Returns:
+        names, index = label value.
+
+    Raises:
+        InputError: labels are missing, are regions or an ignore label, or their values are not 0, 1, 2, ...
+
+    Example:
+        >>> read_class_names({"labels": {"0": "background", "1": "vessel"}}, "dataset.json")
+        ['background', 'vessel']
+        >>> read_class_names({"labels": {"background": 0, "vessel": 1}}, "dataset.json")
+        ['background', 'vessel']
+    """
+    labels = record.get("labels")
+    remedy = "number the classes 0, 1, 2, ..., 0 being the background"
+    if not isinstance(labels, dict) or not labels:
+        raise InputError(subject, "has no 'labels'", remedy)
+    by_value: dict[int, str] = {}
+    for key, value in labels.items():
+        name, number = (value, key) if isinstance(value, str) and key.isdigit() else (key, value)
+        if name == "ignore" or isinstance(number, (list, tuple)):
+            raise InputError(subject, f"label {name!r} is an ignore label or a region", "give each pixel one class")
+        if not str(number).isdigit() or int(number) in by_value:
+            raise InputError(subject, f"label {name!r} has the value {number!r}", remedy)
+        by_value[int(number)] = name
+    if sorted(by_value) != list(range(len(by_value))):
+        raise InputError(subject, f"label values are {sorted(by_value)}", remedy)
+    return [by_value[value] for value in sorted(by_value)]
+
+
+def _pair(root: Path, side: str, endings: Sequence[str]) -> list[Item]:
+    """Pair images{side} with labels{side}; the channel suffix ``_0000`` is no part of a case name."""
+    labels = list_files(root / f"labels{side}", endings)
+    images = list_files(root / f"images{side}", endings)
+    items: dict[str, Item] = {}
+    for stem, path in images.items():
+        case, _, channel = stem.rpartition("_")
+        if channel.isdigit() and channel != "0000" and f"{case}_0000" in images:
+            raise InputError(path, "is a second channel of its case", "give one channel per image, CASE_0000")
+        if channel != "0000" or stem in labels:
+            case = stem
+        items[case] = {"image": str(path), "case": case, "group": case}
+        if case in labels:
+            items[case]["label"] = str(labels.pop(case))
+    if labels:
+        problem = f"{len(labels)} label files have no image in images{side}: {shorten(list(labels))}"
+        raise InputError(root / f"labels{side}", problem, _LAYOUT)
+    return list(items.values())

@@ -1,0 +1,182 @@
+"""What a datalist's files really hold: sizes, spacings, class shares and problems of every one of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monai_supmix.datalists.datalist import SIDES, Datalist, Item
+from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.cases import Case, load_case
+from monai_supmix.listing import shorten
+
+_RARE = 0.002  # share of the labelled pixels
+
+
+@dataclass
+class Survey:
+    """What was found.
+
+    Args:
+        lines: the report, one finding a line.
+        warnings: what does not stop training but should be looked at.
+        errors: files that cannot be used, each with a remedy.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[InputError] = field(default_factory=list)
+
+
+def survey_datalist(datalist: Datalist) -> Survey:
+    """Read all images and labels of a datalist, one case at a time.
+
+    Args:
+        datalist: the list.
+
+    Returns:
+        the findings; files that cannot be read are collected, not raised.
+    """
+    surveyor = Surveyor(len(datalist.class_names))
+    errors = []
+    for side in SIDES:
+        for item in getattr(datalist, side):
+            try:
+                surveyor.add(side, item, load_case(item, len(datalist.class_names)))
+            except InputError as error:
+                errors.append(error)
+    return surveyor.report(datalist, errors)
+
+
+class Surveyor:
+    """Collects what cases hold while somebody reads them one by one.
+
+    Args:
+        num_classes: number of classes.
+
+    Attributes:
+        counts: pixels of each class by side of the datalist.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.counts = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}
+        self._showing = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}  # images, not pixels
+        self._shapes: list[tuple[int, ...]] = []
+        self._spacings: list[tuple[float, ...]] = []
+        self._ranges: list[tuple[float, float]] = []
+        self._notes: dict[str, list[str]] = {}
+        self._contents: dict[bytes, list[str]] = {}
+        self._seen: set[str] = set()
+
+    def add(self, side: str, item: Item, case: Case) -> np.ndarray | None:
+        """Take in one case.
+
+        Args:
+            side: its side of the datalist.
+            item: its item.
+            case: what was read of it.
+
+        Returns:
+            its pixels of each class, ``None`` without a label.
+        """
+        image, label = case
+        counts = None
+        if label is not None:
+            counts = np.bincount(label.ravel(), minlength=len(self.counts[side]))
+            self.counts[side] += counts
+            self._showing[side] += counts > 0
+        if item["case"] in self._seen:  # unlabeled_pool="all"
+            return counts
+        self._seen.add(item["case"])
+        self._shapes.append(image.array.shape)
+        self._spacings += [image.spacing] if image.spacing is not None else []
+        self._ranges.append(image.value_range())
+        self._contents.setdefault(_digest(image), []).append(item["case"])
+        for note in image.notes:
+            self._notes.setdefault(note, []).append(item["case"])
+        return counts
+
+    def report(self, datalist: Datalist, errors: Sequence[InputError] = ()) -> Survey:
+        """Put the findings into words.
+
+        Args:
+            datalist: the list that the cases are of.
+            errors: what could not be read.
+        """
+        survey = Survey(errors=list(errors))
+        if self._shapes:
+            survey.lines += _describe_images(self._shapes, self._spacings, self._ranges)
+        survey.lines += _describe_classes(datalist.class_names, self.counts)
+        survey.warnings += [f"{note}: {len(cases)} images ({shorten(cases, 3)})" for note, cases in self._notes.items()]
+        copies = (cases for cases in self._contents.values() if len(cases) > 1)
+        survey.warnings += [f"{shorten(cases)} have the same contents" for cases in copies]
+        survey.warnings += _class_warnings(datalist, self.counts, self._showing["labeled"])
+        return survey
+
+
+def _digest(image: CaseImage) -> bytes:
+    """Fingerprint of the voxels, so that copies under other names are found."""
+    return hashlib.blake2b(image.array.tobytes(), digest_size=16).digest()
+
+
+def _describe_images(
+    shapes: Sequence[tuple[int, ...]],
+    spacings: Sequence[tuple[float, ...]],
+    ranges: Sequence[tuple[float, float]],
+) -> list[str]:
+    """Number, size, spacing and values of the images."""
+    if spacings:
+        kind, sizes = "volumes or slices", list(shapes)
+    else:
+        kind, sizes = "pictures", [(width, height) for _, height, width in shapes]
+    lines = [f"images: {len(shapes)} {kind}", f"size: {_span(sizes, 'd')}"]
+    if spacings:
+        lines.append(f"spacing in mm: {_span(spacings, '.3g')}")
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    return [*lines, f"values: {low:g} to {high:g}"]
+
+
+def _span(rows: Sequence[tuple[float, ...]], form: str) -> str:
+    """One size if all agree, otherwise the smallest and largest along each axis."""
+    ends = [" x ".join(format(value, form) for value in end) for end in (np.min(rows, 0), np.max(rows, 0))]
+    return ends[0] if ends[0] == ends[1] else f"from {ends[0]} to {ends[1]}"
+
+
+def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> list[str]:
+    """Share of the pixels of each class, side by side."""
+    lines = []
+    for side, count in counts.items():
+        if count.sum():
+            shares = (f"{name} {100 * part / count.sum():.3g} %" for name, part in zip(names, count, strict=True))
+            lines.append(f"pixels of {side}: {', '.join(shares)}")
+    return lines
+
+
+def _rare_classes(names: Sequence[str], pixels: np.ndarray, images: np.ndarray) -> Iterable[str]:
+    """Say which of several foreground classes are so rare that they may stay unlearnt, and what there is to do."""
+    shares = pixels / max(pixels.sum(), 1)
+    rare = [c for c, share in enumerate(shares) if 0 < share < _RARE]
+    if len(names) < 3:
+        return
+    for common, remedy in (
+        (False, "train with --preset rare_classes, which draws every class equally often"),
+        (True, "small in the images that show it, it may stay unlearnt: look at its own figures"),
+    ):
+        told = [f"{names[c]} ({100 * shares[c]:.2g} %)" for c in rare if (2 * images[c] > images.max()) == common]
+        if told:
+            yield f"few of the labelled pixels show {', '.join(told)}: {remedy}"
+
+
+def _class_warnings(datalist: Datalist, counts: dict[str, np.ndarray], labeled_showing: np.ndarray) -> Iterable[str]:
+    """Say which classes no labelled image shows, and whether the unlabelled pool is empty."""
+    for side, where in (("labeled", "labelled"), ("test", "test")):
+        missing = [name for name, count in zip(datalist.class_names, counts[side], strict=True) if not count]
+        if missing and getattr(datalist, side):
+            yield f"no {where} image shows {', '.join(missing)}"
+    yield from _rare_classes(datalist.class_names, counts["labeled"], labeled_showing)
+    if not datalist.unlabeled:
+        yield "there are no unlabelled images, so only supervised training is possible"

@@ -1,0 +1,53 @@
+"""From an item of a datalist to the image and its label map on the file's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.reading import read_image, read_label
+
+
+class Case(NamedTuple):
+    """An image and, where there is one, its label map on the same grid."""
+
+    image: CaseImage
+    label: np.ndarray | None
+
+
+def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
+    """Read the image and the label map that an item names.
+
+    Args:
+        item: see :mod:`monai_supmix.datalists.datalist`; ``slice`` takes one slice of a file that holds many images,
+            ``turns`` and ``mirror`` bring a picture to the usual view.
+        num_classes: label values must be below it.
+
+    Returns:
+        the image, and the label map as integers of ``image.label_shape`` (``None`` without a label file).
+
+    Raises:
+        InputError: a file cannot be read, or image and label do not fit together.
+    """
+    read = _read_files_of_slices if "slice" in item else _read_files
+    image, label = read(item["image"], item.get("label"), num_classes)
+    if "slice" in item:
+        index = item["slice"]
+        image, label = image.take_slice(index), None if label is None else label[..., index : index + 1]
+    if image.is_picture:
+        image = replace(image, turns=item.get("turns", 0), mirror=item.get("mirror", 0))
+    return Case(image, label)
+
+
+def _read_files(image_file: str, label_file: str | None, num_classes: int) -> Case:
+    image = read_image(image_file)
+    return Case(image, None if label_file is None else read_label(label_file, image, num_classes))
+
+
+# All slices of a file are read one after the other: decode it once.
+_read_files_of_slices = lru_cache(maxsize=2)(_read_files)

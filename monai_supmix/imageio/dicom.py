@@ -1,0 +1,254 @@
+"""A folder with one DICOM series as a volume, placed by the positions of its slices.
+
+Messages and notes name the folder that the user gave and counts, never a file, patient or UID: names of DICOM
+files are often made of identifiers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage, check_affine, check_values, voxel_size
+from monai_supmix.imageio.itk_images import LPS_TO_RAS
+
+_SUFFIXES = (".dcm", ".ima", ".dicom")
+_KIND = b"\x02\x00\x02\x00UI"  # of the file meta information, which is little endian: media storage SOP class
+_SEGMENTATIONS = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7")  # the latter: label maps
+# Positions may deviate from an even grid by this part of a step; rounded positions stay well below it.
+_EVEN = 0.1
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """What one file says about its slice; vectors in LPS millimetres."""
+
+    file: Path
+    series: str
+    size: tuple[int, ...]
+    channels: int
+    spacing: tuple[float, float]
+    directions: np.ndarray  # (2, 3): along columns (first index), along rows (second index)
+    position: np.ndarray  # (3,)
+    thickness: float
+    modality: str
+    inverted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class DicomImage(CaseImage):
+    """A series as a volume that knows the file of each slice.
+
+    Args:
+        files: in the order of the last axis of `array`.
+    """
+
+    files: tuple[Path, ...] = ()
+
+    def take_slice(self, index: int) -> DicomImage:
+        """Take one slice with its file."""
+        taken = super().take_slice(index)
+        assert isinstance(taken, DicomImage)
+        return replace(taken, files=self.files[index : index + 1])
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether a file is DICOM, by its mark or its ending; a DICOMDIR index is not."""
+    if file.name.startswith(".") or file.name.upper() == "DICOMDIR":
+        return False
+    if file.name.lower().endswith(_SUFFIXES):
+        return True
+    try:
+        with file.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def list_dicom_files(folder: Path) -> list[Path]:
+    """The DICOM files of a folder (not below it), sorted by name; segmentations are no images and left out."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and is_dicom(file) and not _is_segmentation(file))
+
+
+def _is_segmentation(file: Path) -> bool:
+    """Whether a DICOM file says at its beginning that it holds a segmentation, such as one written beside a mask."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(512)
+    except OSError:
+        return False
+    kind = start.find(_KIND, 132)
+    length, value = kind + len(_KIND), kind + len(_KIND) + 2
+    end = value + int.from_bytes(start[length:value], "little")
+    return kind > 0 and start[value:end].rstrip(b"\0 ") in _SEGMENTATIONS
+
+
+def read_dicom(folder: str | Path) -> DicomImage:
+    """Read the one DICOM series in a folder. Rescale slope and intercept are applied slice by slice.
+
+    Slices are ordered by position. The third axis of the affine is the mean step between slices, so that it
+    is right for a tilted gantry too.
+
+    Args:
+        folder: with the files of one series; other kinds of file are ignored.
+
+    Returns:
+        the image; `array` is ``(columns, rows, slices)``, int16 if the values fit.
+
+    Raises:
+        InputError: no DICOM, several series, unreadable files, slices that are missing, doubled, or differ in
+            size, spacing or orientation, colour, or several frames in one file.
+    """
+    folder = Path(folder)
+    files = list_dicom_files(folder)
+    if not files:
+        raise InputError(folder, "holds no DICOM slices", "give the folder that holds the slices of one series")
+    slices = _read_headers(folder, files)
+    slices, step = _order(folder, slices)
+    first = slices[0]
+    notes = []
+    if len(slices) == 1:
+        thickness = first.thickness if np.isfinite(first.thickness) and first.thickness > 0 else 1.0
+        step = step * thickness
+        notes.append(f"a single slice: thickness taken as {thickness:g} mm")
+    lps = np.eye(4)
+    lps[:3, 0] = first.directions[0] * first.spacing[0]
+    lps[:3, 1] = first.directions[1] * first.spacing[1]
+    lps[:3, 2], lps[:3, 3] = step, first.position
+    affine = LPS_TO_RAS @ lps
+    check_affine(folder, affine)
+    normal = np.cross(*first.directions)
+    if np.linalg.norm(step - normal * (step @ normal)) > 1e-2 * np.linalg.norm(step):
+        notes.append("slices are shifted steadily (tilted gantry): planes are used as stored, not sheared back")
+    if first.modality not in ("", "CT"):
+        notes.append(f"modality is {first.modality}, not CT")
+    if first.inverted:
+        notes.append("stored with inverted grey values (MONOCHROME1), used as stored")
+    image = DicomImage(
+        folder,
+        "dicom",
+        _read_voxels(folder, slices),
+        affine=affine,
+        spacing=voxel_size(affine),
+        notes=tuple(notes),
+        files=tuple(part.file for part in slices),
+    )
+    check_values(image)
+    return image
+
+
+def _read_headers(folder: Path, files: list[Path]) -> list[_Slice]:
+    slices = [read for file in files if (read := _read_header(file)) is not None]
+    if len(slices) < len(files):
+        wrong = len(files) - len(slices)
+        problem = f"{wrong} of {len(files)} DICOM files are damaged, or are no images with a position"
+        raise InputError(folder, problem, "copy the series again, and move out what is not a slice of it")
+    series = len({part.series for part in slices})
+    if series > 1:
+        problem = f"holds {series} series in {len(files)} files"
+        raise InputError(folder, problem, "put each series into a sub-folder of its own and name that folder")
+    first = slices[0]
+    if any(part.channels != 1 for part in slices):
+        raise InputError(folder, "holds colour images, grey values are expected", "give the original series")
+    if any(len(part.size) > 2 and part.size[2] != 1 for part in slices):
+        raise InputError(folder, "holds several frames in one file", "convert it to .nii.gz")
+    if any(part.size != first.size for part in slices):
+        raise InputError(folder, "its slices differ in size", "move out what is not a slice of the series")
+    if any(not np.allclose(part.spacing, first.spacing, rtol=1e-3) for part in slices):
+        raise InputError(folder, "its slices differ in pixel spacing", "move out what is not a slice of the series")
+    if any(not np.allclose(part.directions, first.directions, atol=1e-3) for part in slices):
+        problem = "its slices differ in orientation"
+        raise InputError(folder, problem, "give one orientation per folder, without localizers")
+    return slices
+
+
+def _read_header(file: Path) -> _Slice | None:
+    """Read what a file says about its slice; None if it is damaged or no placed image."""
+    import itk  # noqa: PLC0415  # takes a second to load and most users never need it
+
+    reader = itk.GDCMImageIO.New()
+    if not reader.CanReadFile(str(file)):
+        return None
+    reader.SetFileName(str(file))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return None
+    tags = reader.GetMetaDataDictionary()
+    try:
+        directions = _numbers(tags, "0020|0037", 6).reshape(2, 3)
+        position = _numbers(tags, "0020|0032", 3)
+        rows_apart, columns_apart = _numbers(tags, "0028|0030", 2)
+    except ValueError:
+        return None
+    thickness = _text(tags, "0018|0050")
+    size = tuple(int(reader.GetDimensions(axis)) for axis in range(reader.GetNumberOfDimensions()))
+    return _Slice(
+        file,
+        _text(tags, "0020|000e"),
+        size,
+        int(reader.GetNumberOfComponents()),
+        (float(columns_apart), float(rows_apart)),
+        directions,
+        position,
+        float(thickness) if thickness else float("nan"),
+        _text(tags, "0008|0060"),
+        _text(tags, "0028|0004") == "MONOCHROME1",
+    )
+
+
+def _text(tags: Any, key: str) -> str:
+    return str(tags[key]).strip(" \0") if tags.HasKey(key) else ""
+
+
+def _numbers(tags: Any, key: str, count: int) -> np.ndarray:
+    """Read a tag of `count` finite numbers, else raise ValueError."""
+    numbers = np.array([float(part) for part in _text(tags, key).split("\\")])
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise ValueError(key)
+    return numbers
+
+
+def _order(folder: Path, slices: list[_Slice]) -> tuple[list[_Slice], np.ndarray]:
+    """Sort slices along their normal and check that they are even; return them and the step (LPS, mm)."""
+    normal = np.cross(*slices[0].directions)
+    slices = sorted(slices, key=lambda part: float(part.position @ normal))
+    if len(slices) == 1:
+        return slices, normal
+    positions = np.array([part.position for part in slices])
+    gaps = np.diff(positions @ normal)
+    typical = float(np.median(gaps))
+    if gaps.min() < 0.01 * typical or typical <= 0:
+        problem = f"several slices at one position ({len(slices)} files)"
+        raise InputError(folder, problem, "keep one phase or reconstruction per folder")
+    step = (positions[-1] - positions[0]) / (len(slices) - 1)
+    away = np.linalg.norm(positions - (positions[0] + np.arange(len(slices))[:, None] * step), axis=1)
+    if away.max() > _EVEN * typical:
+        problem = f"slices are missing or unevenly placed (steps of {gaps.min():.3g} to {gaps.max():.3g} mm)"
+        raise InputError(folder, problem, "copy the whole series, or resample it to even slices")
+    return slices, step
+
+
+def _read_voxels(folder: Path, slices: list[_Slice]) -> np.ndarray:
+    """Read the slices into one array ``(columns, rows, slices)``."""
+    import itk  # noqa: PLC0415
+
+    limits = np.iinfo(np.int16)
+    volume = np.empty((*slices[0].size[:2], len(slices)), np.int16, order="F")
+    for index, part in enumerate(slices):
+        try:
+            pixels = itk.array_from_image(itk.imread(str(part.file)))
+        except RuntimeError as error:
+            problem = f"the voxels of {index + 1}. of {len(slices)} slices cannot be read"
+            raise InputError(folder, problem, "copy the series again") from error
+        plane = pixels.reshape(pixels.shape[-2:]).T
+        if plane.dtype.kind == "f" and volume.dtype != np.float32:
+            volume = volume.astype(np.float32, order="F")
+        elif volume.dtype == np.int16 and not (limits.min <= plane.min() and plane.max() <= limits.max):
+            volume = volume.astype(np.int32, order="F")
+        volume[:, :, index] = plane
+    return volume

@@ -1,0 +1,158 @@
+"""NRRD and MetaImage volumes: ITK tells their geometry, the voxels are read and verified here.
+
+ITK reads a damaged compressed MetaImage without an error and with other voxels, and some damaged NRRD files
+too, so that the stream is decompressed here, its checksum verified and its length compared with the header.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage, check_affine, check_values, voxel_size
+from monai_supmix.imageio.payload import open_payload, read_array
+
+_INTEGERS = ("char", "short", "int", "long", "long_long")
+_DAMAGED = "copy or export it again"
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class _Payload:
+    """Where the voxels are, how they are stored, and notes about the header."""
+
+    file: Path
+    offset: int
+    compressed: bool
+    big_endian: bool
+    notes: tuple[str, ...] = ()
+
+
+def read_itk(path: str | Path) -> CaseImage:
+    """Read a NRRD (``.nrrd``) or MetaImage (``.mha``, ``.mhd``) volume, 2D or 3D, raw or compressed.
+
+    Args:
+        path: the file.
+
+    Returns:
+        the image, voxels as stored, affine in RAS+ millimetres.
+
+    Raises:
+        InputError: not such a file, damaged, truncated, several channels, unusual encodings, NaN or infinite
+            values, or directions that place nothing.
+    """
+    import itk  # noqa: PLC0415  # takes a second to load and most users never need it
+
+    path = Path(path)
+    is_nrrd = path.name.lower().endswith(".nrrd")
+    payload = _find_nrrd(path) if is_nrrd else _find_meta(path)
+    reader = itk.NrrdImageIO.New() if is_nrrd else itk.MetaImageIO.New()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise InputError(path, "its header cannot be read", _DAMAGED) from error
+    count = int(reader.GetNumberOfDimensions())
+    sizes = [int(reader.GetDimensions(axis)) for axis in range(count)]
+    if reader.GetNumberOfComponents() != 1:
+        problem = f"holds {reader.GetNumberOfComponents()} values per voxel, grey values are expected"
+        raise InputError(path, problem, "give one grey volume per file")
+    if count not in (2, 3) or min(sizes) < 1:
+        problem = f"has {count} dimensions ({' x '.join(map(str, sizes))})"
+        raise InputError(path, problem, "give one 2D or 3D volume per file")
+    dtype = _numpy_type(reader, payload.big_endian, path)
+    lps = np.eye(4)
+    for axis in range(count):
+        lps[:count, axis] = np.array(reader.GetDirection(axis)) * reader.GetSpacing(axis)
+        lps[axis, 3] = reader.GetOrigin(axis)
+    affine = LPS_TO_RAS @ lps
+    check_affine(path, affine)
+    shape = (*sizes, 1)[:3]
+    try:
+        stored = payload.file.stat().st_size - payload.offset
+        with payload.file.open("rb") as file:
+            file.seek(payload.offset)
+            stream = open_payload(file, payload.compressed)
+            array = read_array(stream, shape, dtype, path=path, stored_bytes=stored, compressed=payload.compressed)
+    except (OSError, zlib.error) as error:
+        raise InputError(path, f"its voxels cannot be read ({error})", _DAMAGED) from error
+    image = CaseImage(
+        path, "itk", array, 1.0, 0.0, affine, voxel_size(affine), None, tuple(sizes), payload.notes
+    )  # fmt: skip
+    check_values(image)
+    return image
+
+
+def _numpy_type(reader: Any, big_endian: bool, path: Path) -> np.dtype:
+    name = str(reader.GetComponentTypeAsString(reader.GetComponentType()))
+    size = int(reader.GetComponentSize())
+    if name in ("float", "double"):
+        kind = "f"
+    elif name.removeprefix("unsigned_") in _INTEGERS:
+        kind = "u" if name.startswith("unsigned_") else "i"
+    else:
+        problem = f"holds voxels of type {name}, which is not supported"
+        raise InputError(path, problem, "convert it to integers or 32-bit floating point")
+    return np.dtype(f"{'>' if big_endian else '<'}{kind}{size}")
+
+
+def _find_nrrd(path: Path) -> _Payload:
+    """Find the voxels of a NRRD file."""
+    with path.open("rb") as file:
+        if not file.readline(64).startswith(b"NRRD000"):
+            raise InputError(path, "is not a NRRD file", "give .nrrd, .nii.gz or another supported image")
+        fields: dict[str, str] = {}
+        while (line := file.readline(1 << 16)).strip():
+            key, _, value = line.decode("latin-1").partition(":")
+            fields[key.strip().lower().replace(" ", "")] = value.strip().lower()
+        if not line:
+            raise InputError(path, "is truncated within its header", _DAMAGED)
+        offset = file.tell()
+    unusual = [key for key in ("datafile", "lineskip", "byteskip") if key in fields]
+    encoding = fields.get("encoding", "")
+    if unusual or encoding not in ("raw", "gzip", "gz"):
+        problem = f"keeps its voxels in an unusual way ({unusual[0] if unusual else f'encoding {encoding}'})"
+        raise InputError(path, problem, "save it as one .nrrd file, raw or gzip-compressed")
+    notes = (
+        () if "space" in fields else ("no anatomical space given: orientation assumed as left, posterior, superior",)
+    )
+    return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes)
+
+
+def _find_meta(path: Path) -> _Payload:
+    """Find the voxels of a MetaImage file."""
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        while "elementdatafile" not in fields:
+            line = file.readline(1 << 16)
+            key, equals, value = line.decode("utf-8", "surrogateescape").partition("=")
+            if not equals:
+                problem = "is not a MetaImage file" if not fields else "is damaged or truncated within its header"
+                raise InputError(path, problem, "give .mha, .mhd, .nii.gz or another supported image")
+            fields[key.strip().lower()] = value.strip()
+        offset = file.tell()
+    place = fields["elementdatafile"]
+
+    def flag(*keys: str) -> bool:
+        return any(fields.get(key, "false").lower() in ("true", "1") for key in keys)
+
+    if (
+        place.upper().startswith("LIST")
+        or "%" in place
+        or not flag("binarydata")
+        or fields.get("headersize", "0") != "0"
+    ):
+        remedy = "save it as one .mha file, raw or compressed"
+        raise InputError(path, "keeps its voxels in an unusual way", remedy)
+    file_path, offset = (path, offset) if place.upper() == "LOCAL" else (path.parent / place, 0)
+    if not file_path.is_file():
+        raise InputError(path, f"its voxel file {place} is missing", "put both files into one folder")
+    placed = {"transformmatrix", "orientation", "rotation", "anatomicalorientation"} & fields.keys()
+    notes = () if placed else ("no directions given: orientation assumed as left, posterior, superior",)
+    big_endian = flag("binarydatabyteordermsb", "elementbyteordermsb")
+    return _Payload(file_path, offset, flag("compresseddata"), big_endian, notes)

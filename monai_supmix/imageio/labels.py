@@ -1,0 +1,100 @@
+"""Label maps: whole numbers on exactly the grid of the image they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.file_kinds import NIFTI_SUFFIXES, PICTURE_SUFFIXES, check_file
+from monai_supmix.imageio.itk_images import read_itk
+from monai_supmix.imageio.nifti import corner_distance, read_nifti
+from monai_supmix.imageio.pictures import read_label_picture
+
+_LARGEST = 2.0**53  # float64 counts exactly up to here
+
+
+def read_label(path: str | Path, like: CaseImage | None = None, num_classes: int | None = None) -> np.ndarray:
+    """Read a label map on its own grid.
+
+    Args:
+        path: NIfTI, NRRD, MetaImage, PNG, TIFF or BMP. Floating point is accepted if every value is whole.
+            Palette pictures keep their indices, one-bit pictures are 0 and 1, other grey values stay as they
+            are.
+        like: the image it labels. Its grid must be the same: shape, and for volumes the place in the world.
+        num_classes: number of classes; values must lie below it. With two classes a 0/255 mask becomes 0/1.
+
+    Returns:
+        volumes ``(X, Y, Z)``, pictures ``(H, W)``; uint8 if the values fit, otherwise int32 or int64.
+
+    Raises:
+        InputError: unreadable, values that are not whole or no class, or another grid than the image's.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(path, "is a folder, a label map is expected", "give the file")
+    suffix = check_file(path)
+    if suffix in PICTURE_SUFFIXES:
+        label = CaseImage.from_array(read_label_picture(path)[None], path=path)
+    else:
+        label = read_nifti(path) if suffix in NIFTI_SUFFIXES else read_itk(path)
+    if like is not None:
+        _check_same_grid(label, like)
+    values = _to_integers(label)
+    if num_classes is not None:
+        values = _check_classes(values, path, num_classes)
+    return values[0] if label.is_picture else values
+
+
+def _check_same_grid(label: CaseImage, image: CaseImage) -> None:
+    """Raise `InputError` unless label and image have the same shape and place.
+
+    Corners may differ by a hundredth of a voxel: writers round positions and directions to float32.
+    """
+    remedy = "give the label map of this image, on its grid"
+    if label.is_picture != image.is_picture:
+        kinds = ["a picture" if part.is_picture else "a volume" for part in (label, image)]
+        raise InputError(label.path, f"is {kinds[0]}, its image {image.path} is {kinds[1]}", remedy)
+    if label.label_shape != image.label_shape:
+        shapes = [" x ".join(str(size) for size in part.label_shape) for part in (label, image)]
+        raise InputError(label.path, f"has the shape {shapes[0]}, its image {image.path} has {shapes[1]}", remedy)
+    if label.affine is not None and image.affine is not None and image.spacing is not None:
+        distance = corner_distance(label.affine, image.affine, label.label_shape)
+        if not distance <= max(1e-3, 0.01 * min(image.spacing)):
+            problem = f"lies elsewhere than its image {image.path} (up to {distance:.3g} mm apart)"
+            raise InputError(label.path, problem, "resample it to the image's grid, or mend its affine")
+
+
+def _to_integers(label: CaseImage) -> np.ndarray:
+    """Turn stored values into whole numbers, slice by slice."""
+    low, high = label.value_range()
+    if max(-low, high) > _LARGEST:
+        raise InputError(label.path, f"has values from {low:g} to {high:g}", "give one small number per class")
+    dtype = np.uint8 if low >= 0 and high <= 255 else np.int32 if max(-low, high) < 2**31 else np.int64
+    if label.array.dtype == dtype and label.slope == 1 and label.inter == 0:
+        return label.array
+    values = np.empty(label.array.shape, dtype, order="C" if label.is_picture else "F")
+    for index in range(label.array.shape[-1]):
+        exact = label.array[..., index].astype(np.float64) * label.slope + label.inter
+        whole = np.rint(exact)
+        odd = np.abs(exact - whole) > 1e-4  # float32 slopes do not give whole numbers exactly
+        if odd.any():
+            problem = f"holds values that are not whole, such as {float(exact[odd][0]):g}"
+            raise InputError(label.path, problem, "give a label map, resampled with nearest neighbour")
+        values[..., index] = whole
+    return values
+
+
+def _check_classes(values: np.ndarray, path: Path, num_classes: int) -> np.ndarray:
+    """Check that all values are below `num_classes`; a 0/255 mask of two classes becomes 0/1."""
+    if values.min() >= 0 and values.max() < num_classes:
+        return values
+    found = sorted({int(value) for index in range(values.shape[-1]) for value in np.unique(values[..., index])})
+    if num_classes == 2 and set(found) <= {0, 255}:
+        return (values == 255).view(np.uint8)
+    wrong = [value for value in found if not 0 <= value < num_classes]
+    text = ", ".join(str(value) for value in wrong[:8]) + (", ..." if len(wrong) > 8 else "")
+    remedy = f"use 0 to {num_classes - 1}, one number per class"
+    raise InputError(path, f"holds label values that are no class: {text}", remedy)

@@ -1,0 +1,118 @@
+"""Folders, lists of names and JSON files, read with errors that say what to mend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.errors import InputError
+from monai_supmix.files import reading_error
+
+
+def shorten(names: Sequence[str], limit: int = 5) -> str:
+    """Join the first few names.
+
+    Example:
+        >>> shorten(["a", "b", "c"], 2)
+        'a, b, ... (3 in all)'
+    """
+    text = ", ".join(names[:limit])
+    return text if len(names) <= limit else f"{text}, ... ({len(names)} in all)"
+
+
+def read_names(path: Path) -> list[str]:
+    """Read a text file with one name a line; blank lines are skipped.
+
+    Raises:
+        InputError: the file is missing, empty or not text.
+    """
+    names = [line.strip() for line in _read_text(path).splitlines() if line.strip()]
+    if not names:
+        raise InputError(path, "is empty", "write one case name a line")
+    return names
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: the file is missing, is no JSON, or holds something else than an object.
+    """
+    try:
+        record = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(path, f"is no JSON ({error})", "mend or replace the file") from error
+    if not isinstance(record, dict):
+        raise InputError(path, "is not a JSON object", "mend or replace the file")
+    return record
+
+
+def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
+    """Map the names of a folder's files, without their ending, to their paths, in the order of the names.
+
+    Args:
+        folder: where to look, not below it; hidden files (also ``._*``, which macOS leaves in archives) are
+            skipped.
+        endings: endings with their dot, such as ``".nii.gz"``, in any case.
+
+    Raises:
+        InputError: two files differ in their ending only, so that it is unclear which one is meant; or a link
+            leads nowhere.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        ending = next((e for e in endings if path.name.lower().endswith(e)), None)
+        if ending is None or path.name.startswith(".") or path.is_dir():
+            continue
+        if not path.exists():
+            raise InputError(path, "is a link that leads nowhere", "mend or remove it")
+        stem = path.name[: -len(ending)]
+        if stem in found:
+            problem = f"both {found[stem].name} and {path.name} exist"
+            raise InputError(folder, problem, "keep one file for each case")
+        found[stem] = path
+    return found
+
+
+def check_folder(dataset_dir: str | Path) -> Path:
+    """Return the data folder as a path.
+
+    Raises:
+        InputError: no folder is given, it does not exist, or it is a file.
+    """
+    path = Path(dataset_dir).expanduser()
+    if not str(dataset_dir) or not path.is_dir():
+        problem = "is no folder" if path.is_file() else "does not exist"
+        raise InputError(dataset_dir or "dataset_dir", problem, "set dataset_dir to the folder of the data set")
+    return path
+
+
+def find_data_folder(root: Path, is_it: Callable[[Path], bool]) -> Path | None:
+    """Return `root` if it is the data folder, else its only sub-folder that is; None if there is none.
+
+    Args:
+        root: where to look.
+        is_it: tells a data folder.
+
+    Raises:
+        InputError: several sub-folders qualify.
+    """
+    if is_it(root):
+        return root
+    found = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".") and is_it(path)]
+    if len(found) > 1:
+        names = shorten([path.name for path in found])
+        raise InputError(root, f"several sub-folders hold such data: {names}", "name one of them")
+    return found[0] if found else None
+
+
+def _read_text(path: Path) -> str:
+    """Read UTF-8 text, with or without a byte order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise reading_error(path, error) from error
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"is no UTF-8 text ({error})", "save it as UTF-8 text") from error

@@ -1,0 +1,43 @@
+"""Which exceptions are a user's mistake, and which are bugs and stay what they are."""
+
+import pytest
+from monai.bundle import ConfigParser
+
+from monai_supmix.bundle import error_line
+
+
+def raised(config, name):
+    parser = ConfigParser(config)
+    with pytest.raises(Exception) as caught:
+        parser.get_parsed_content(name)
+    return caught.value
+
+
+def test_a_refused_argument_names_its_component():
+    mixing = {"_target_": "monai_supmix.transforms.CutMix", "prob": 2}
+    config = {"part": {"mixing": mixing}, "views": {"_target_": "builtins.dict", "mixing": "@part#mixing"}}
+    for name in ("part#mixing", "views"):
+        line = error_line(raised(config, name))
+        assert line == "error: part#mixing: prob must be in [0, 1], got 2: correct this setting"
+
+
+@pytest.mark.parametrize(
+    "component",
+    [
+        {"_target_": "builtins.int", "x": "$'no number'"},
+        {"_target_": "monai.transforms.RandFlip", "prob": "$int('no number')"},
+        {"_target_": "monai_supmix.transforms.CutMix", "prob": "text"},
+        {"_target_": "monai_supmix.transforms.CutMix", "probability": 1},
+        {"_target_": "monai_supmix.imageio.reading.no_such_function"},
+    ],
+)
+def test_other_exceptions_are_bugs(component):
+    assert error_line(raised({"part": component}, "part")) is None
+
+
+def test_a_refusal_outside_of_a_configuration_is_a_bug():
+    from monai_supmix.transforms import CutMix  # noqa: PLC0415
+
+    with pytest.raises(ValueError, match="prob") as caught:
+        CutMix(prob=2)
+    assert error_line(caught.value) is None

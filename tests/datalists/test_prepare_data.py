@@ -1,0 +1,122 @@
+"""The command that turns a folder into a checked datalist."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_supmix.datalists.chase import chase_datalist
+from monai_supmix.datalists.covid import covid_datalist
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.nnunet import nnunet_datalist
+from monai_supmix.datalists.survey import survey_datalist
+from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
+
+
+@pytest.fixture(scope="module")
+def command():
+    spec = importlib.util.spec_from_file_location("prepare_data", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def chest(tmp_path):
+    sizes = {"num_labeled": 3, "num_unlabeled": 1, "num_test": 1, "size": (32, 32, 6), "slice_spacing": 20.0}
+    return write_chest_ct_phantom(tmp_path / "chest", **sizes)
+
+
+@pytest.fixture
+def fundus(tmp_path):
+    return write_fundus_phantom(tmp_path / "fundus", size=(64, 64))
+
+
+def test_chest_folder_to_json(command, chest, tmp_path, capsys):
+    out = tmp_path / "lists" / "datalist.json"
+    assert command(["auto", "--data", str(chest), "--out", str(out), "--num-labeled", "2"]) == 0
+    text = capsys.readouterr().out
+    for line in ("labelled 2 (2 groups)", "unlabelled 2", "size: 32 x 32 x 6", "spacing in mm: 10 x 10 x 20"):
+        assert line in text
+    datalist = Datalist.from_json(out)
+    assert len(datalist.labeled) == 2
+    assert len(datalist.test) == 1
+
+
+def test_auto_tells_fundus_from_chest(command, fundus, tmp_path, capsys):
+    out = tmp_path / "datalist.json"
+    options = ["--num-labeled", "5", "--num-val-patients", "2", "--observer", "second", "--split", "paper"]
+    assert command(["auto", "--data", str(fundus), "--out", str(out), *options]) == 0
+    datalist = Datalist.from_json(out)
+    assert len(datalist.validation) == 4
+    assert datalist.labeled[0]["label"].endswith("2ndHO.png")
+    assert "child 12" in capsys.readouterr().out
+
+
+def test_as_a_program_with_a_wrong_folder(tmp_path):
+    arguments = [sys.executable, str(SCRIPT), "covid", "--data", str(tmp_path / "no"), "--out", "x.json"]
+    result = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'no'}: does not exist: ")
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["chase"], ["mri", "--data", "a", "--out", "b"], ["chase", "--num-labeled", "x"]]
+)
+def test_a_wrong_command_line_ends_in_an_error_line(command, arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        command(arguments)
+    assert error.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: command line: ")
+
+
+def test_unreadable_files_are_all_listed_and_nothing_is_written(command, chest, tmp_path, capsys):
+    for name in ("imagesTr/chest_001_0000.nii.gz", "imagesTr/chest_004_0000.nii.gz"):
+        (chest / name).write_bytes(b"nothing")
+    out = tmp_path / "datalist.json"
+    assert command(["covid", "--data", str(chest), "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.count("problem: ") == 2
+    assert "2 files in all" in printed.err.splitlines()[-1]
+    assert not out.exists()
+
+
+def test_an_output_that_cannot_be_written(command, chest, tmp_path, capsys):
+    assert command(["covid", "--data", str(chest), "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path}: ")
+
+
+def test_survey_counts_pixels_and_finds_copies(fundus):
+    (fundus / "Image_13L.jpg").write_bytes((fundus / "Image_02R.jpg").read_bytes())
+    datalist = chase_datalist(fundus, num_labeled=3, unlabeled_pool="all")
+    survey = survey_datalist(datalist)
+    assert "images: 28 pictures" in survey.lines
+    assert any("Image_02R" in w and "Image_13L" in w and "same contents" in w for w in survey.warnings)
+    masks = [np.asarray(Image.open(item["label"])) for item in datalist.test]
+    share = 100 * np.mean(masks)
+    assert any(line.startswith("pixels of test") and f"vessel {share:.3g} %" in line for line in survey.lines)
+
+
+def test_survey_warns_of_classes_nobody_shows(chest):
+    record = json.loads((chest / "dataset.json").read_text())
+    record["labels"]["fracture"] = 4
+    (chest / "dataset.json").write_text(json.dumps(record))
+    survey = survey_datalist(covid_datalist(chest))
+    assert "no labelled image shows fracture" in survey.warnings
+    assert "no test image shows fracture" in survey.warnings
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.001, True), (0.01, False)])
+def test_survey_warns_of_a_rare_class_among_several(tmp_path, share, warned):
+    write_chest_ct_phantom(tmp_path, num_labeled=1, num_unlabeled=1, num_test=1, size=(64, 64, 6), rare_fraction=share)
+    warnings = survey_datalist(nnunet_datalist(tmp_path)).warnings
+    assert any("pleural_effusion (0.1" in warning and "may stay unlearnt" in warning for warning in warnings) == warned

@@ -1,0 +1,154 @@
+"""A DICOM series gives the volume that its slices' positions tell, or an error without a patient's name."""
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from monai_supmix.errors import InputError
+from monai_supmix.imageio.reading import read_image
+from tests.imageio.dicom_series import PATIENT, PATIENT_ID, edit, write_series
+
+TURN = nib.eulerangles.euler2mat(0.3, -0.2, 0.1)
+AFFINE = nib.affines.from_matvec(TURN @ np.diag([-0.7, -0.8, 2.5]), (30, 40, -50))
+VOLUME = np.random.default_rng(0).integers(0, 3000, (10, 9, 8))
+
+
+def refused(folder, problem):
+    with pytest.raises(InputError, match=problem) as error:
+        read_image(folder)
+    assert error.value.subject == str(folder)
+    for secret in (PATIENT, PATIENT_ID, "1.2.826"):
+        assert secret not in str(error.value)
+
+
+def test_values_and_place(tmp_path):
+    write_series(tmp_path / "ct", VOLUME, AFFINE)
+    (tmp_path / "ct" / "notes.txt").write_text("not a slice")
+    image = read_image(tmp_path / "ct")
+    assert image.kind == "dicom" and image.array.dtype == np.int16 and image.notes == ()
+    assert np.array_equal(image.array, VOLUME - 1024)
+    assert np.allclose(image.affine, AFFINE, atol=1e-5)
+    assert image.spacing == pytest.approx((0.7, 0.8, 2.5))
+
+
+def test_values_beyond_16_bit_and_fractions(tmp_path):
+    write_series(tmp_path / "wide", VOLUME + 50000, AFFINE, inter=0)
+    image = read_image(tmp_path / "wide")
+    assert image.array.dtype == np.int32 and np.array_equal(image.array, VOLUME + 50000)
+    slopes = [1.0, 0.25, 0.5, 1, 2, 1.5, 0.125, 1]
+    write_series(tmp_path / "pet", VOLUME, AFFINE, slope=slopes, inter=0)
+    image = read_image(tmp_path / "pet")
+    assert image.array.dtype == np.float32 and np.allclose(image.array, VOLUME * slopes)
+
+
+def test_files_without_ending_are_found_by_their_mark(tmp_path):
+    for index, file in enumerate(write_series(tmp_path / "ct", VOLUME, AFFINE)):
+        file.rename(file.with_name(f"IM{index}"))
+    assert np.array_equal(read_image(tmp_path / "ct").array, VOLUME - 1024)
+
+
+def test_tilted_gantry_keeps_its_shear(tmp_path):
+    affine = AFFINE.copy()
+    affine[:3, 2] += 0.8 * affine[:3, 1]
+    write_series(tmp_path / "ct", VOLUME, affine)
+    image = read_image(tmp_path / "ct")
+    assert np.allclose(image.affine, affine, atol=1e-5)
+    assert "tilted gantry" in image.notes[0]
+
+
+def test_a_single_slice(tmp_path):
+    write_series(tmp_path / "ct", VOLUME[..., :1], AFFINE)
+    image = read_image(tmp_path / "ct")
+    assert np.allclose(image.affine, AFFINE, atol=1e-5)
+    assert image.notes == ("a single slice: thickness taken as 2.5 mm",)
+
+
+def test_modality_and_inverted_grey_are_noted(tmp_path):
+    for file in write_series(tmp_path / "mr", VOLUME, AFFINE):
+        edit(file, Modality="MR", PhotometricInterpretation="MONOCHROME1")
+    notes = " ".join(read_image(tmp_path / "mr").notes)
+    assert "MR, not CT" in notes and "MONOCHROME1" in notes
+
+
+def test_folder_without_dicom(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    refused(tmp_path, "holds no DICOM slices")
+
+
+@pytest.mark.parametrize("lost", [1, 4, 6])
+def test_missing_slices(tmp_path, lost):
+    write_series(tmp_path / "ct", VOLUME, AFFINE)[lost].unlink()
+    refused(tmp_path / "ct", r"missing or unevenly placed \(steps of 2.5 to 5 mm\)")
+
+
+def test_doubled_slices(tmp_path):
+    file = write_series(tmp_path / "ct", VOLUME, AFFINE)[3]
+    (tmp_path / "ct" / "copy.dcm").write_bytes(file.read_bytes())
+    refused(tmp_path / "ct", "several slices at one position")
+
+
+def test_all_slices_at_one_position(tmp_path):
+    for file in write_series(tmp_path / "ct", VOLUME, AFFINE):
+        edit(file, ImagePositionPatient=[0, 0, 0])
+    refused(tmp_path / "ct", "several slices at one position")
+
+
+def test_slice_shifted_in_its_plane(tmp_path):
+    file = write_series(tmp_path / "ct", VOLUME, np.diag([-1.0, -1, 1, 1]))[3]
+    edit(file, ImagePositionPatient=[5, 0, 3])
+    refused(tmp_path / "ct", "unevenly placed")
+
+
+def test_two_series(tmp_path):
+    write_series(tmp_path / "ct", VOLUME, AFFINE)
+    for file in write_series(tmp_path / "other", VOLUME, AFFINE):
+        file.rename(tmp_path / "ct" / f"other{file.name}")
+    refused(tmp_path / "ct", "holds 2 series in 16 files: put each series into a sub-folder")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "differ in orientation"),
+        ({"PixelSpacing": [0.5, 0.5]}, "differ in pixel spacing"),
+        ({"Rows": 5, "PixelData": bytes(5 * 10 * 2)}, "differ in size"),
+        ({"ImagePositionPatient": None}, "1 of 8 DICOM files are damaged, or are no images with a position"),
+        ({"PixelSpacing": None}, "1 of 8 DICOM files"),
+        ({"NumberOfFrames": "2", "PixelData": bytes(9 * 10 * 4)}, "several frames|1 of 8 DICOM files"),
+        (
+            {
+                "SamplesPerPixel": 3,
+                "PhotometricInterpretation": "RGB",
+                "PlanarConfiguration": 0,
+                "BitsAllocated": 8,
+            }
+            | {"BitsStored": 8, "HighBit": 7, "PixelData": bytes(9 * 10 * 3), "RescaleIntercept": "0"},
+            "colour",
+        ),
+    ],
+)
+def test_a_slice_that_does_not_fit(tmp_path, changes, problem):
+    edit(write_series(tmp_path / "ct", VOLUME, AFFINE)[2], **changes)
+    refused(tmp_path / "ct", problem)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 400, -50])
+def test_damaged_slice(tmp_path, keep):
+    file = write_series(tmp_path / "ct", VOLUME, AFFINE)[0]
+    file.write_bytes(file.read_bytes()[:keep])
+    refused(tmp_path / "ct", "1 of 8 DICOM files")
+
+
+def test_a_single_file_is_sent_to_its_folder(tmp_path):
+    file = write_series(tmp_path / "ct", VOLUME, AFFINE)[0]
+    with pytest.raises(InputError, match="give the folder of its series"):
+        read_image(file)
+
+
+def test_every_slice_knows_its_file(tmp_path):
+    write_series(tmp_path / "ct", VOLUME, AFFINE)
+    image = read_image(tmp_path / "ct")
+    for index, file in enumerate(image.files):
+        assert np.array_equal(pydicom.dcmread(file).pixel_array.T, VOLUME[..., index])
+    assert image.take_slice(3).files == image.files[3:4]

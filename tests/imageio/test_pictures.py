@@ -1,0 +1,188 @@
+"""Pictures keep their values; damage, several pages and orientation tags are refused."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_supmix.errors import InputError
+from monai_supmix.imageio.reading import read_image, read_label
+
+GREY = np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)
+COLOUR = np.random.default_rng(1).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["a.png", "sp ace ü.TIF", "a.bmp", "a.tiff"])
+@pytest.mark.parametrize("array", [GREY, COLOUR], ids=["grey", "colour"])
+def test_lossless_formats_keep_every_value(tmp_path, name, array):
+    Image.fromarray(array).save(tmp_path / name)
+    image = read_image(tmp_path / name)
+    assert image.is_picture and image.affine is None and image.spacing is None and image.notes == ()
+    assert np.array_equal(image.array, np.atleast_3d(array).transpose(2, 0, 1))
+    assert image.label_shape == (20, 30) and image.channels == image.array.shape[0]
+
+
+def test_jpeg(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.jpg")
+    assert np.array_equal(read_image(tmp_path / "a.jpg").array[0], np.array(Image.open(tmp_path / "a.jpg")))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_16_bit_grey_stays(tmp_path, name):
+    array = GREY.astype(np.uint16) * 257
+    Image.fromarray(array).save(tmp_path / name)
+    image = read_image(tmp_path / name)
+    assert image.array.dtype == np.uint16 and np.array_equal(image.array[0], array)
+
+
+def test_floating_point_tiff(tmp_path):
+    array = GREY.astype(np.float32) / 7
+    Image.fromarray(array).save(tmp_path / "a.tif")
+    assert np.array_equal(read_image(tmp_path / "a.tif").array[0], array)
+    array[1, 2] = np.nan
+    Image.fromarray(array).save(tmp_path / "b.tif")
+    with pytest.raises(InputError, match="1 of 600 values are NaN"):
+        read_image(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("LA", 1), ("RGBA", 3)])
+def test_alpha_is_dropped_with_a_note(tmp_path, mode, channels):
+    picture = Image.fromarray(GREY if channels == 1 else COLOUR)
+    picture.putalpha(Image.fromarray(GREY))
+    assert picture.mode == mode
+    picture.save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    assert image.notes == ("alpha channel dropped",)
+    assert np.array_equal(image.array, np.array(picture)[..., :channels].transpose(2, 0, 1))
+
+
+def test_palette_images_become_colour_and_palette_labels_stay_indices(tmp_path):
+    indices = GREY % 4
+    picture = Image.fromarray(indices).convert("P")
+    picture.putpalette([0, 0, 0, 250, 0, 0, 0, 240, 0, 0, 0, 230])
+    for name in ("a.png", "a.tif", "a.bmp"):
+        picture.save(tmp_path / name)
+        assert np.array_equal(read_label(tmp_path / name), indices)
+        image = read_image(tmp_path / name)
+        assert image.notes == ("converted from a palette to RGB",)
+        assert np.array_equal(image.array[0] > 0, indices == 1) and image.channels == 3
+
+
+@pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17)])
+def test_labels_of_few_bits_are_not_stretched(tmp_path, bits, step):
+    """Pillow stretches grey PNG of 2 and 4 bits. It cannot write them: the header of a palette is changed."""
+    indices = GREY % 2**bits
+    palette = Image.fromarray(indices).convert("P")
+    palette.putpalette([0] * 768)
+    palette.save(tmp_path / "a.png", bits=bits)
+    data = (tmp_path / "a.png").read_bytes()
+    start = data.index(b"IHDR")
+    header = bytearray(data[start : start + 17])
+    assert header[12] == bits
+    header[13] = 0  # colour type: grey
+    import zlib  # noqa: PLC0415
+
+    crc = zlib.crc32(header).to_bytes(4, "big")
+    cut = data.index(b"PLTE") - 4
+    rest = data[data.index(b"IDAT") - 4 :]
+    (tmp_path / "b.png").write_bytes(data[:start] + header + crc + data[start + 21 : cut] + rest)
+    assert np.array_equal(np.array(Image.open(tmp_path / "b.png")), indices * step)
+    assert np.array_equal(read_label(tmp_path / "b.png"), indices)
+
+
+def test_one_bit_pictures_are_zero_and_one(tmp_path):
+    Image.fromarray(GREY > 99).save(tmp_path / "a.png")
+    assert np.array_equal(read_label(tmp_path / "a.png"), (GREY > 99).astype(np.uint8))
+    assert np.array_equal(read_image(tmp_path / "a.png").array[0], GREY > 99)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+@pytest.mark.parametrize("read", [read_image, read_label])
+def test_orientation_tags_are_refused(tmp_path, name, read):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(GREY).save(tmp_path / name, exif=exif)
+    with pytest.raises(InputError, match="EXIF orientation"):
+        read(tmp_path / name)
+    exif[0x0112] = 1
+    Image.fromarray(GREY).save(tmp_path / name, exif=exif)
+    read_image(tmp_path / name)
+
+
+def test_several_pages_are_refused(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(GREY)])
+    with pytest.raises(InputError, match="2 pages"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("cut", [10, 0.4])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp"])
+def test_truncated_pictures_are_refused(tmp_path, name, cut):
+    Image.fromarray(GREY).save(tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    length = len(data) - (cut if isinstance(cut, int) else int(len(data) * cut))
+    (tmp_path / name).write_bytes(data[:length])
+    with pytest.raises(InputError, match="damaged"):
+        read_image(tmp_path / name)
+
+
+def test_every_flipped_bit_of_a_png_is_noticed(tmp_path):
+    """Pillow alone reads most of them without an error."""
+    path = tmp_path / "a.png"
+    Image.fromarray(GREY // 64).save(path)
+    data = path.read_bytes()
+    start = data.index(b"IDAT") + 4
+    for position in range(start, start + 100, 3):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(InputError):
+            read_image(path)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp"])
+def test_what_is_no_picture(tmp_path, name):
+    (tmp_path / name).write_bytes(b"hello, I am text")
+    with pytest.raises(InputError, match="not a picture"):
+        read_image(tmp_path / name)
+
+
+def test_cmyk_becomes_rgb_and_lab_is_refused(tmp_path):
+    Image.fromarray(COLOUR).convert("CMYK").save(tmp_path / "a.jpg")
+    image = read_image(tmp_path / "a.jpg")
+    assert image.channels == 3 and image.notes == ("converted from CMYK to RGB",)
+    Image.merge("LAB", [Image.fromarray(GREY)] * 3).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="colour space LAB"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_label_pictures_that_could_mislead_are_refused(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.jpg")
+    with pytest.raises(InputError, match="JPEG"):
+        read_label(tmp_path / "a.jpg")
+    Image.fromarray(COLOUR).save(tmp_path / "colour.png")
+    with pytest.raises(InputError, match="colour picture"):
+        read_label(tmp_path / "colour.png")
+    Image.fromarray(np.stack([GREY] * 3, -1)).save(tmp_path / "grey.png")
+    assert np.array_equal(read_label(tmp_path / "grey.png"), GREY)
+    picture = Image.fromarray(GREY)
+    picture.putalpha(255)
+    picture.save(tmp_path / "solid.png")
+    assert np.array_equal(read_label(tmp_path / "solid.png"), GREY)
+    picture.putalpha(7)
+    picture.save(tmp_path / "clear.png")
+    with pytest.raises(InputError, match="transparent"):
+        read_label(tmp_path / "clear.png")
+
+
+@pytest.mark.skipif("SUPMIX_DATA" not in os.environ, reason="SUPMIX_DATA names no data folder")
+def test_real_pictures_and_labels():
+    data = Path(os.environ["SUPMIX_DATA"])
+    image = read_image(data / "CHASE_DB1/Image_01L.jpg")
+    label = read_label(data / "CHASE_DB1/Image_01L_1stHO.png", image, 2)
+    assert image.array.shape == (3, 960, 999) and set(np.unique(label)) == {0, 1}
+    image = read_image(data / "COVID_MedSeg98/images/060.jpg")
+    label = read_label(data / "COVID_MedSeg98/labels/060.png", image, 3)
+    assert image.channels == 1 and label.shape == image.label_shape and label.max() == 2
