@@ -16,11 +16,11 @@ from ignite.engine import Engine, Events
 from monai_supmix.files import make_directory
 from monai_supmix.handlers.overlays import panel, save_png
 from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.metrics.overlap import iou, mean_present, overlap_counts
 from monai_supmix.report.pictures import PlanePictures, draw_plane
 
 if TYPE_CHECKING:
-    from monai_supmix.imageio.planes import Axis, Planes
     from monai_supmix.transforms.intensity import IntensityRule
 
 _PICTURE_SIDE, _SLICE_SIDE, _MAX_SLICES = 480, 320, 24
