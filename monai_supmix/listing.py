@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from monai_supmix.errors import InputError
@@ -22,13 +23,23 @@ def shorten(names: Sequence[str], limit: int = 5) -> str:
     return text if len(names) <= limit else f"{text}, ... ({len(names)} in all)"
 
 
+def normal_form(name: str) -> str:
+    r"""A name in the one Unicode form (NFC) in which names are compared: archives from macOS hold the other one.
+
+    Example:
+        >>> normal_form("Mu\u0308ller") == "M\u00fcller"
+        True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def read_names(path: Path) -> list[str]:
     """Read a text file with one name a line; blank lines are skipped.
 
     Raises:
         InputError: the file is missing, empty or not text.
     """
-    names = [line.strip() for line in _read_text(path).splitlines() if line.strip()]
+    names = [normal_form(line.strip()) for line in _read_text(path).splitlines() if line.strip()]
     if not names:
         raise InputError(path, "is empty", "write one case name a line")
     return names
@@ -53,27 +64,62 @@ def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
     """Map the names of a folder's files, without their ending, to their paths, in the order of the names.
 
     Args:
-        folder: where to look, not below it; hidden files (also ``._*``, which macOS leaves in archives) are
-            skipped.
+        folder: where to look, not below it; hidden files are skipped.
         endings: endings with their dot, such as ``".nii.gz"``, in any case.
 
+    Returns:
+        paths as they are on the disk, by names in their `normal_form`.
+
     Raises:
-        InputError: two files differ in their ending only, so that it is unclear which one is meant; or a link
-            leads nowhere.
+        InputError: two files differ only in their ending or Unicode form, so that it is unclear which one is
+            meant; or a link leads nowhere.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in visible_files(folder):
         ending = next((e for e in endings if path.name.lower().endswith(e)), None)
-        if ending is None or path.name.startswith(".") or path.is_dir():
+        if ending is None or is_companion(path):
             continue
         if not path.exists():
             raise InputError(path, "is a link that leads nowhere", "mend or remove it")
-        stem = path.name[: -len(ending)]
+        stem = normal_form(path.name[: -len(ending)])
         if stem in found:
-            problem = f"both {found[stem].name} and {path.name} exist"
+            same = normal_form(found[stem].name) == normal_form(path.name)
+            problem = f"both {found[stem].name} and {path.name} exist" + " in two Unicode forms" * same
             raise InputError(folder, problem, "keep one file for each case")
         found[stem] = path
     return found
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder in the order of their names; hidden ones (also ``._*`` of macOS's archives) are skipped."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in files if not path.name.startswith(".") and not path.is_dir()]
+
+
+def ending_of(name: str) -> str:
+    """The ending of any file, that of compressed files whole.
+
+    Example:
+        >>> ending_of("a.b.NII.GZ"), ending_of("c0.tif"), ending_of("notes")
+        ('.nii.gz', '.tif', '')
+    """
+    path = PurePath(name)
+    inner = PurePath(path.stem).suffix if path.suffix.lower() in (".gz", ".bz2", ".xz") else ""
+    return (inner + path.suffix).lower()
+
+
+def is_companion(path: Path) -> bool:
+    """Whether this holds the voxels of a header file beside it: ``.img`` of ``.hdr``, ``.raw`` of ``.mhd``."""
+    headers = {".img": ".hdr", ".img.gz": ".hdr", ".raw": ".mhd", ".zraw": ".mhd"}
+    ending = ending_of(path.name)
+    stem = path.name[: -len(ending)] if ending else path.name
+    return ending in headers and path.with_name(stem + headers[ending]).exists()
+
+
+def below(folder: Path, name: str) -> Path:
+    """The file that a list names, relative to a folder; lists written on Windows separate folders by backslashes."""
+    path = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not path.exists() else path
 
 
 def check_folder(dataset_dir: str | Path) -> Path:

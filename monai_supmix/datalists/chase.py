@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_supmix.datalists.datalist import Datalist, Item, build_datalist, fixed_datalist
+from monai_supmix.datalists.left_out import told_left_out
 from monai_supmix.errors import InputError
-from monai_supmix.listing import check_folder, find_data_folder, shorten
+from monai_supmix.listing import check_folder, find_data_folder, shorten, visible_files
 
 CHASE_CLASSES = ("background", "vessel")
 CHASE_CHILDREN = tuple(f"{number:02d}" for number in range(1, 15))
@@ -71,9 +72,9 @@ def chase_datalist(
     _require_files([item["image"] for item in items], folder)
     shared: list[str] = []
     notes = [f"truth: {observer} observer"]
-    extra = {path.stem for path in folder.glob("*.jpg")} - {item["case"] for item in items}
-    if extra:
-        notes.append(f"{len(extra)} pictures are no part of CHASE_DB1 and are left out: {shorten(sorted(extra))}")
+    known = {name for item in items for name in _files_of(item["case"])}
+    extra = [path for path in visible_files(folder) if path.name not in known and path.suffix in (".jpg", ".png")]
+    notes += told_left_out(extra, folder.name, "no part of CHASE_DB1")
     if split == "paper":
         train, test = items[:23], items[23:]
         shared = sorted({item["group"] for item in train} & {item["group"] for item in test})
@@ -96,6 +97,10 @@ def chase_datalist(
     used = (*datalist.labeled, *datalist.validation, *datalist.test)
     _require_files([item["label"] for item in used], folder)
     return datalist
+
+
+def _files_of(case: str) -> list[str]:
+    return [f"{case}.jpg", *(f"{case}_{name}.png" for name in OBSERVERS.values())]
 
 
 def _require_files(paths: Sequence[str], folder: Path) -> None:

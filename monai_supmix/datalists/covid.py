@@ -10,7 +10,7 @@ from typing import Any
 import nibabel as nib
 
 from monai_supmix.datalists.datalist import Datalist, Item, build_datalist, fixed_datalist
-from monai_supmix.datalists.folders import holds_pairs, pair_files, split_pairs
+from monai_supmix.datalists.folders import holds_pairs, left_out_of_pairs, pair_files, split_pairs
 from monai_supmix.datalists.nnunet import nnunet_datalist
 from monai_supmix.datalists.sides import group_by_pattern, split_named
 from monai_supmix.errors import InputError
@@ -20,12 +20,7 @@ from monai_supmix.imageio.usual_view import LYING, lies_on_its_side
 from monai_supmix.listing import check_folder, find_data_folder, list_files
 
 COVID_CLASSES = ("background", "ground_glass", "consolidation", "pleural_effusion")
-"""What brings a picture of the 8-bit packaging of the MedSeg slices to the usual axial view.
-
-Looked up in the pictures: they are transposed. After three quarter turns and a swap of left and right the
-spine is below, and liver and descending aorta are where radiologists expect them: left and right in the
-picture.
-"""
+"""Names of the classes, index = label value."""
 _FORMS = {
     "medseg": "tr_im.nii.gz and tr_mask.nii.gz",
     "pictures": "folders images and labels with files of the same names",
@@ -163,9 +158,7 @@ def _pictures(
 ) -> Datalist:
     """Pairs of images/ and labels/, brought to the usual view."""
     items = pair_files(root)
-    notes = group_by_pattern(items, group_pattern)
-    notes += _set_view(items, view)
-
+    notes = [*left_out_of_pairs(root), *group_by_pattern(items, group_pattern), *_set_view(items, view)]
     train, test, more = split_pairs(items, root, test_list)
     return build_datalist(train, test, COVID_CLASSES, root, notes=[*notes, *more], **draw)
 

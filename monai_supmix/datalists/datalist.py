@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from monai_supmix.datalists.draw import draw_validation_groups, pick_named, select_labeled
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
-from monai_supmix.listing import read_json, read_names, shorten
+from monai_supmix.listing import below, read_json, read_names, shorten
 
 Item: TypeAlias = dict[str, Any]
 SIDES = ("labeled", "unlabeled", "validation", "test")
@@ -302,11 +302,11 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
     for key, value in item.items():
         if not isinstance(value, kinds.get(key, str)):
             raise InputError(subject, f"{item['case']} has {key}={value!r}", _REMEDY)
-    return {key: str(folder / value) if key in _FILES else value for key, value in item.items()}
+    return {key: str(below(folder, value)) if key in _FILES else value for key, value in item.items()}
 
 
 def _read_hidden_labels(labels: object, subject: Path, folder: Path) -> dict[str, str]:
     """Check the table of hidden labels in a datalist file; the files themselves need not exist."""
     if not isinstance(labels, Mapping) or not all(isinstance(label, str) for label in labels.values()):
         raise InputError(subject, "its 'hidden_labels' is no table of case and label file", _REMEDY)
-    return {case: str(folder / label) for case, label in labels.items()}
+    return {case: str(below(folder, label)) for case, label in labels.items()}

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.listing import shorten
+from monai_supmix.listing import normal_form, shorten
 from monai_supmix.randomness import derive_seed
 
 
@@ -91,7 +91,7 @@ def pick_named(
 
     Args:
         items: all items.
-        names: case names.
+        names: case names, in any Unicode form; numbers are names, too.
         subject: what errors are about: the key or file that holds the names.
         need_label: whether each of them must have a label.
 
@@ -99,6 +99,7 @@ def pick_named(
         InputError: no name is given, a name is given twice, is unknown, or its case has no label.
     """
     by_case = {item["case"]: item for item in items}
+    names = [normal_form(str(name)) for name in names]
     if not names:
         raise InputError(subject, "is empty", "name at least one case")
     if repeated := sorted({name for name in names if list(names).count(name) > 1}):

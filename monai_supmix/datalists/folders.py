@@ -7,6 +7,7 @@ from pathlib import Path
 
 from monai_supmix.datalists.datalist import Item
 from monai_supmix.datalists.draw import pick_named
+from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels
 from monai_supmix.datalists.sides import hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
@@ -25,12 +26,14 @@ def pair_files(root: Path) -> list[Item]:
         root: the folder that holds both.
 
     Returns:
-        items in the order of their names; images without a label file have no ``label``.
+        items in the order of their names; images without a label file have no ``label``. What is left out beside
+        them, `left_out_of_pairs` tells.
 
     Raises:
-        InputError: there is no image, or a label without one.
+        InputError: there is no image, a label without one, or a label of a type that is not read.
     """
     images, labels = list_files(root / "images", SUFFIXES), list_files(root / "labels", SUFFIXES)
+    refuse_unread_labels(root / "labels", SUFFIXES, images)
     if not images:
         raise InputError(root / "images", "holds no images", f"give files ending in {', '.join(SUFFIXES)}")
     if orphans := [stem for stem in labels if stem not in images]:
@@ -41,6 +44,11 @@ def pair_files(root: Path) -> list[Item]:
         if item["case"] in labels:
             item["label"] = str(labels[item["case"]])
     return items
+
+
+def left_out_of_pairs(root: Path) -> list[str]:
+    """Tell of the files in ``images/`` and ``labels/`` that `pair_files` does not use."""
+    return [line for name in ("images", "labels") for line in left_out_of(root / name, SUFFIXES)]
 
 
 def split_pairs(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist, Item, build_datalist
+from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels, told_left_out
 from monai_supmix.datalists.sides import group_by_pattern, hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
@@ -55,16 +56,18 @@ def nnunet_datalist(
     if class_names is None:
         raise InputError(root / "dataset.json", "does not exist", "write it; its labels name the classes")
     notes = list(draw.pop("notes", ()))
-    endings = (record["file_ending"].lower(),) if isinstance(record.get("file_ending"), str) else SUFFIXES
+    endings = read_endings(record, root / "dataset.json")
     items = _pair(root, "Tr", endings)
     tests = _pair(root, "Ts", endings)
     if not items:
-        raise InputError(root / "imagesTr", "holds no images", _LAYOUT)
+        told = f" ending in {endings[0]}, the file_ending of dataset.json" if "file_ending" in record else ""
+        raise InputError(root / "imagesTr", f"holds no images{told}", _LAYOUT)
+    for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
+        notes += left_out_of(root / name, endings)
     notes += group_by_pattern([*items, *tests], group_pattern, record.get("patients"))
 
-    bare = [item["case"] for item in tests if "label" not in item]
-    if bare:
-        notes.append(f"{len(bare)} images of imagesTs have no label and are left out: {shorten(bare)}")
+    bare = [item["image"] for item in tests if "label" not in item]
+    notes += told_left_out(bare, "imagesTs", "no label in labelsTs")
     tests = [item for item in tests if "label" in item]
     if test_list is not None:
         items, tests, more = split_named([*items, *tests], test_list)
@@ -73,6 +76,25 @@ def nnunet_datalist(
     else:
         items, tests, more = hold_out_test(items, test_fraction, split_seed, root)
     return build_datalist(items, tests, class_names, root, notes=[*notes, *more], **draw)
+
+
+def read_endings(record: dict[str, Any], subject: object) -> tuple[str, ...]:
+    """Read the ending of a data set's files from its dataset.json; without ``file_ending`` all that are read.
+
+    Raises:
+        InputError: images of that ending are not read.
+
+    Example:
+        >>> read_endings({"file_ending": "nii.gz"}, "dataset.json")
+        ('.nii.gz',)
+    """
+    ending = record.get("file_ending")
+    if ending is None:
+        return SUFFIXES
+    ending = f".{str(ending).lower().lstrip('.')}"
+    if ending not in SUFFIXES:
+        raise InputError(subject, f"file_ending is {record['file_ending']!r}", f"use one of {', '.join(SUFFIXES)}")
+    return (ending,)
 
 
 def read_class_names(record: dict[str, Any], subject: object) -> list[str]:
@@ -115,12 +137,15 @@ def _pair(root: Path, side: str, endings: Sequence[str]) -> list[Item]:
     """Pair images{side} with labels{side}; the channel suffix ``_0000`` is no part of a case name."""
     labels = list_files(root / f"labels{side}", endings)
     images = list_files(root / f"images{side}", endings)
+    named = {stem.removesuffix("_0000"): path for stem, path in images.items()}
+    refuse_unread_labels(root / f"labels{side}", endings, named)
+    numbered = set(images) & set(labels)  # a file whose very name has a label is a case, whatever number it ends in
     items: dict[str, Item] = {}
     for stem, path in images.items():
         case, _, channel = stem.rpartition("_")
-        if channel.isdigit() and channel != "0000" and f"{case}_0000" in images:
+        if channel.isdigit() and channel != "0000" and f"{case}_0000" in images and stem not in numbered:
             raise InputError(path, "is a second channel of its case", "give one channel per image, CASE_0000")
-        if channel != "0000" or stem in labels:
+        if channel != "0000" or stem in numbered:
             case = stem
         items[case] = {"image": str(path), "case": case, "group": case}
         if case in labels:

@@ -58,7 +58,7 @@ def split_named(
     """
     names = read_names(Path(test_list)) if isinstance(test_list, str) else test_list
     test = pick_named(items, names, "test_list")
-    return [item for item in items if item["case"] not in set(names)], test, []
+    return [item for item in items if item not in test], test, []
 
 
 def group_by_pattern(items: Sequence[dict[str, Any]], pattern: str | None, patients: object = None) -> list[str]:

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 LYING = {"turns": 3, "mirror": 1}
-"""Of pictures whose rows and columns are exchanged: what brings them to the usual view."""
+"""What brings pictures whose rows and columns are exchanged to the usual view.
+
+Looked up in the 8-bit packaging of the MedSeg slices: after three quarter turns and a swap of left and right the spine
+is below, and liver and descending aorta are where radiologists expect them, left and right in the picture.
+"""
 
 
 def to_usual_view(array: np.ndarray, turns: int = 0, mirror: int = 0) -> np.ndarray:

@@ -8,18 +8,19 @@ import hashlib
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from monai_supmix.datalists.image_folder import ImageFolder
+from monai_supmix.datalists.left_out import told_left_out
 from monai_supmix.errors import InputError
 from monai_supmix.files import sha256
 from monai_supmix.imageio.dicom import list_dicom_files
 from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, SUFFIXES, suffix_of
 from monai_supmix.imageio.reading import read_image
 from monai_supmix.imageio.usual_view import LYING, lies_on_its_side
+from monai_supmix.listing import below, is_companion, shorten
 
 _OWN = "_seg"
 _LABELS = ("labels", "labelsTr", "labelsTs")
@@ -101,9 +102,9 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
 
     Args:
         inputs: a file; a folder, searched with all its sub-folders (links are followed, loops are safe); a
-            pattern with ``*``, ``?`` or ``**``; a datalist ``.json`` whose items have ``image`` (paths
-            relative to it); or several of these. A folder with DICOM slices is one case. Files named
-            ``*_seg.*``, the observers' masks of CHASE_DB1 and hidden files are left out when searching.
+            pattern with ``*``, ``?`` or ``**``; a datalist ``.json`` whose items have ``image`` or are paths
+            themselves (relative to it); or several of these. A folder with DICOM slices is one case. Files
+            named ``*_seg.*``, the observers' masks of CHASE_DB1 and hidden files are left out when searching.
 
     Returns:
         cases, and notes about what was left out, also beside an `ImageFolder`.
@@ -113,15 +114,13 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
     """
     named = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     cases: dict[Path, InputCase] = {}
-    ignored: Counter[str] = Counter()
+    notes: list[str] = []
     for entry in named:
-        for case in _expand(entry, ignored, several=len(named) > 1):
+        for case in _expand(entry, notes, several=len(named) > 1):
             cases.setdefault(_absolute(case.path), case)
     if not cases:
         subject = ", ".join(str(entry) for entry in named) or "inputs"
         raise InputError(subject, "holds no image", f"give files of type {', '.join(SUFFIXES)} or DICOM folders")
-    types = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in sorted(ignored.items()))
-    notes = [f"files of other types were left out: {types}"] if ignored else []
     notes += [note for entry in named if isinstance(entry, ImageFolder) for note in _beside(entry)]
     return [cases[path] for path in sorted(cases)], notes
 
@@ -161,17 +160,20 @@ def set_view(cases: Sequence[InputCase], view: str = "upright") -> tuple[list[In
     return [turned.get(case, case) for case in cases], [note]
 
 
-def _expand(entry: str | Path, ignored: Counter[str], several: bool) -> Iterator[InputCase]:
+def _expand(entry: str | Path, notes: list[str], several: bool) -> Iterator[InputCase]:
     path = Path(entry)
     if path.is_dir():
         named = path.absolute().parent if isinstance(entry, ImageFolder) else path.absolute()
-        yield from _search(path, PurePath(named.name if several else ""), ignored)
+        unused: list[Path] = []
+        yield from _search(path, PurePath(named.name if several else ""), unused)
+        notes += _told(unused, path.name or str(path))
     elif path.name.lower().endswith(".json"):
-        yield from _relative(_read_datalist(path))
+        yield from _relative(_read_datalist(path, notes))
     elif not path.exists() and glob.has_magic(str(entry)):
         found = [Path(match) for match in sorted(glob.glob(str(entry), recursive=True))]  # noqa: PTH207  # may be absolute
         files = [match for match in found if match.is_file() and suffix_of(match) and not _is_own(match.name)]
         folders = [match for match in found if match.is_dir() and list_dicom_files(match)]
+        notes += _told([match for match in found if match.is_file() and match not in files], str(entry))
         yield from _relative(InputCase(match) for match in [*files, *folders])
     else:
         yield InputCase(path)
@@ -181,14 +183,24 @@ def _beside(taken: ImageFolder) -> Iterator[str]:
     """Tell of images in the data folder that are not in its folder of images; label maps are none."""
     folder = Path(taken)
     known = (folder, *(folder.with_name(name) for name in _LABELS))
-    count = sum(1 for _ in _search(folder.parent, _HERE, Counter(), without=known))
+    count = sum(1 for _ in _search(folder.parent, _HERE, [], without=known))
     if count:
         how = "to predict them, give their folder, their files or a pattern"
         yield f"only images in {folder.name} are predicted, {count} beside it left out: {how}"
 
 
-def _search(root: Path, base: PurePath, ignored: Counter[str], without: Collection[Path] = ()) -> Iterator[InputCase]:
-    """Walk a folder; every folder is entered once, however many links lead to it."""
+def _told(unused: Sequence[Path], where: str) -> list[str]:
+    """Say what a search passes over: masks, and files that are no images."""
+    masks = [path for path in unused if _is_own(path.name)]
+    others = [path for path in unused if path not in masks and not is_companion(path)]
+    return [
+        *told_left_out(others, where, "not a type that is read"),
+        *told_left_out([path for path in masks if suffix_of(path)], where, "named like masks"),
+    ]
+
+
+def _search(root: Path, base: PurePath, unused: list[Path], without: Collection[Path] = ()) -> Iterator[InputCase]:
+    """Walk a folder; every folder is entered once, however many links lead to it; `unused` gets what is passed over."""
     entered = {folder.resolve() for folder in without}
     for name, folders, files in os.walk(root, followlinks=True):
         place = Path(name)
@@ -198,13 +210,13 @@ def _search(root: Path, base: PurePath, ignored: Counter[str], without: Collecti
         entered.add(place.resolve())
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         relative = base / place.relative_to(root)
-        visible = [place / file for file in sorted(files) if not file.startswith(".") and not _is_own(file)]
+        visible = [place / file for file in sorted(files) if not file.startswith(".")]
         dicom = set(list_dicom_files(place))
         for file in visible:
-            if suffix_of(file):
+            if suffix_of(file) and not _is_own(file.name) and not is_companion(file):
                 yield InputCase(file, relative)
             elif file not in dicom:
-                ignored[file.suffix.lower()] += 1
+                unused.append(file)
         if dicom:
             whole = place if place.name not in ("", "..") else place.resolve()
             yield InputCase(whole, relative.parent if relative != base else base)
@@ -216,23 +228,35 @@ def _is_own(name: str) -> bool:
     return stem.endswith(_OWN) or f"{_OWN}_prob_" in stem or _CHASE_MASK.fullmatch(stem) is not None
 
 
-def _read_datalist(path: Path) -> Iterator[InputCase]:
-    """Read the items of a datalist: a list, or lists by side, of dictionaries with ``image``."""
+def _read_datalist(path: Path, notes: list[str]) -> Iterator[InputCase]:
+    """Read the items of a datalist: a list, or lists by side, of paths or of dictionaries with ``image``."""
     remedy = 'write {"test": [{"image": "scan.nii.gz"}, ...]}'
     try:
         record = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(path, f"cannot be read as JSON ({error})", remedy) from error
-    lists = [record] if isinstance(record, list) else list(record.values()) if isinstance(record, dict) else []
-    items = [item for part in lists if isinstance(part, list) for item in part]
-    found = [item for item in items if isinstance(item, dict) and isinstance(item.get("image"), str)]
+    sides = record.values() if isinstance(record, dict) else [record]
+    lists = [side for side in sides if isinstance(side, list) and any(_image_of(item) for item in side)]
+    found = [item for side in lists for item in side if _image_of(item)]
     if not found:
         raise InputError(path, "names no image", remedy)
-    if not any((path.parent / item["image"]).exists() for item in found):
-        problem = f"names images that are not where it lies, such as {found[0]['image']}"
+    if dropped := [str(item) for side in lists for item in side if not _image_of(item)]:
+        notes.append(f"{len(dropped)} entries of {path.name} name no image and are left out: {shorten(dropped)}")
+    files = [below(path.parent, _image_of(item)) for item in found]
+    if not any(file.exists() for file in files):
+        problem = f"names images that are not where it lies, such as {_image_of(found[0])}"
         raise InputError(path, problem, "give the folder of the images, or a datalist with paths relative to itself")
-    for item in found:
-        yield InputCase(path.parent / item["image"], turns=int(item.get("turns", 0)), mirror=int(item.get("mirror", 0)))
+    for file, item in zip(files, found, strict=True):
+        how = item if isinstance(item, dict) else {}
+        yield InputCase(file, turns=int(how.get("turns", 0)), mirror=int(how.get("mirror", 0)))
+
+
+def _image_of(item: object) -> str:
+    """The image that an entry of a datalist names, or nothing. Class names and notes are no paths of images."""
+    if isinstance(item, dict):
+        item = item.get("image")
+        return item if isinstance(item, str) else ""
+    return item if isinstance(item, str) and suffix_of(item) else ""
 
 
 def _relative(cases: Iterable[InputCase]) -> Iterator[InputCase]:

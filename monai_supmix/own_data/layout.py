@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.datalists.datalist import SIDES, Datalist, build_datalist
-from monai_supmix.datalists.folders import holds_pairs, pair_files, split_pairs
+from monai_supmix.datalists.folders import holds_pairs, left_out_of_pairs, pair_files, split_pairs
+from monai_supmix.datalists.left_out import left_out_of
 from monai_supmix.datalists.nnunet import nnunet_datalist, read_class_names
 from monai_supmix.datalists.sides import group_by_pattern
 from monai_supmix.errors import InputError
@@ -74,10 +75,9 @@ def find_cases(
     given_test = _given_test(root, test_list)
     guess: tuple[str, str] | None = None
     notes: list[str] = []
-    left_out = list(_in_sub_folders(root))
     if group_pattern is None and "patients" not in record:
         guess, notes = _guess(make(root, record, names, None, test_list, []), fixed=given_test is not None)
-    datalist = make(root, record, names, guess[0] if guess else group_pattern, test_list, [*notes, *left_out])
+    datalist = make(root, record, names, guess[0] if guess else group_pattern, test_list, notes)
 
     known = True
     if guess is not None:
@@ -122,17 +122,12 @@ def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None) ->
         below = sum(map(_count_below, (root / name for name in folders)))
         problem, remedy = "holds no label file", "label some of the images"
         if below:
-            problem, remedy = f"holds label files in sub-folders alone ({below})", "put all into one folder"
+            problem, remedy = f"holds label files in sub-folders only ({below})", "put all into one folder"
+        elif left_out := [line for name in folders for line in left_out_of(root / name, SUFFIXES)]:
+            problem, remedy = f"holds no label file that is read: {left_out[0]}", "convert them, for example to .png"
         raise InputError(root / folders[0], problem, remedy)
     names, why = names_from_values(files)
     return names, f"{why}; --class_names gives them other names"
-
-
-def _in_sub_folders(root: Path) -> Iterator[str]:
-    """Tell of files that no layout looks for."""
-    for name in ("imagesTr", "imagesTs", "labelsTr", "labelsTs") if _is_nnunet(root) else ("images", "labels"):
-        if count := _count_below(root / name):
-            yield f"{count} files in sub-folders of {name} are left out: to use them, put them into {name} itself"
 
 
 def _count_below(folder: Path) -> int:
@@ -162,7 +157,7 @@ def _from_pairs(
     notes: list[str],
 ) -> Datalist:
     items = pair_files(root)
-    notes = notes + group_by_pattern(items, group_pattern, record.get("patients"))
+    notes = [*notes, *left_out_of_pairs(root), *group_by_pattern(items, group_pattern, record.get("patients"))]
     train, test, more = split_pairs(items, root, test_list)
     return build_datalist(train, test, names, root, notes=[*notes, *more])
 

@@ -96,12 +96,13 @@ def test_files_in_sub_folders_are_told(tmp_path):
         (root / name / "more" / "notes.txt").touch()
     notes = [note for note in find_cases(root).datalist.notes if "sub-folders" in note]
     assert notes == [
-        f"1 files in sub-folders of {name} are left out: to use them, put them into {name} itself"
+        f"1 file of {name} is left out (in sub-folders: to use them, put them into {name} itself; "
+        f"1 .{ending}): d.{ending}"
         for name in ("images", "labels")
     ]
     for path in [*(root / "labels").glob("*.*")]:
         path.rename(root / "labels" / "more" / path.name)
-    with pytest.raises(InputError, match=r"holds label files in sub-folders alone \(4\): put all into one folder"):
+    with pytest.raises(InputError, match=r"holds label files in sub-folders only \(4\): put all into one folder"):
         find_cases(root)
 
 

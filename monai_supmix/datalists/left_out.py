@@ -1,0 +1,85 @@
+"""What a folder or list names and nothing uses: counted and told, everywhere in the same words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+
+from monai_supmix.errors import InputError
+from monai_supmix.listing import ending_of, is_companion, normal_form, shorten, visible_files
+
+
+def told_left_out(names: Iterable[str | PurePath], where: object, why: str) -> list[str]:
+    """Say in one line what is left out: how many, with which endings, and the first names.
+
+    Args:
+        names: names or paths of the files.
+        where: the folder or list that holds them.
+        why: why nothing uses them.
+
+    Returns:
+        one line, or none if nothing is left out.
+
+    Example:
+        >>> told_left_out(["a.ppm", "b.ppm", "notes"], "images", "not a type that is read")
+        ['3 files of images are left out (not a type that is read; 2 .ppm, 1 without ending): a.ppm, b.ppm, notes']
+    """
+    paths = [PurePath(name) for name in names]
+    if not paths:
+        return []
+    counts = Counter(ending_of(path.name) or "without ending" for path in paths)
+    endings = ", ".join(f"{count} {ending}" for ending, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
+    files = "1 file of {} is" if len(paths) == 1 else f"{len(paths)} files of {{}} are"
+    return [f"{files.format(where)} left out ({why}; {endings}): {shorten([path.name for path in paths])}"]
+
+
+def left_out_of(folder: Path, endings: Sequence[str]) -> list[str]:
+    """Tell of the files of a folder that a layout does not look at: other types, and what lies in sub-folders.
+
+    Args:
+        folder: a folder of images or labels; a missing one holds nothing.
+        endings: the endings that are read there, with their dot.
+
+    Returns:
+        a line for each reason.
+    """
+    here = [path for path in visible_files(folder) if not _is_read(path, endings) and not is_companion(path)]
+    below = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.parent != folder
+        and _is_read(path, endings)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    return [
+        *told_left_out(here, folder.name, "not a type that is read"),
+        *told_left_out(below, folder.name, f"in sub-folders: to use them, put them into {folder.name} itself"),
+    ]
+
+
+def refuse_unread_labels(folder: Path, endings: Sequence[str], cases: Mapping[str, object]) -> None:
+    """Raise `InputError` for a label file of a type that is not read: its case would pass for an unlabelled one.
+
+    Args:
+        folder: a folder of labels.
+        endings: the endings that are read there, with their dot.
+        cases: by name, the cases that have an image.
+    """
+    unread = [
+        path
+        for path in visible_files(folder)
+        if not _is_read(path, endings)
+        and not is_companion(path)
+        and normal_form(path.name.removesuffix(ending_of(path.name))) in cases
+    ]
+    if unread:
+        problem = (
+            f"{len(unread)} label files of images are of a type that is not read: {shorten([p.name for p in unread])}"
+        )
+        wanted = endings[0] if len(endings) == 1 else ".nii.gz or .png"
+        raise InputError(folder, problem, f"convert them, for example to {wanted}")
+
+
+def _is_read(path: Path, endings: Sequence[str]) -> bool:
+    return path.name.lower().endswith(tuple(endings))
