@@ -10,6 +10,7 @@ class InputError(ValueError):
         subject: the file, folder or configuration key that is wrong.
         problem: what is wrong with it.
         remedy: what to do about it.
+        code: a name of the mistake, by which the command line finds a remedy in its own words.
 
     Example:
         >>> raise InputError("scan.nii.gz", "has 4 dimensions", "give one 3D volume per file")
@@ -18,12 +19,12 @@ class InputError(ValueError):
         monai_supmix.errors.InputError: scan.nii.gz: has 4 dimensions: give one 3D volume per file
     """
 
-    def __init__(self, subject: object, problem: str, remedy: str) -> None:
+    def __init__(self, subject: object, problem: str, remedy: str, code: str = "") -> None:
         super().__init__(f"{subject}: {problem}: {remedy}")
-        self.subject, self.problem, self.remedy = str(subject), problem, remedy
+        self.subject, self.problem, self.remedy, self.code = str(subject), problem, remedy, code
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
-        return type(self), (self.subject, self.problem, self.remedy)
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, str]]:
+        return type(self), (self.subject, self.problem, self.remedy, self.code)
 
 
 def first_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ import sys
 from typing import NoReturn
 
 from monai_supmix.config.error_lines import error_line
+from monai_supmix.config.remedies import REMEDIES
 from monai_supmix.datalists.chase import chase_datalist, holds_chase
 from monai_supmix.datalists.covid import covid_datalist
 from monai_supmix.datalists.datalist import Datalist
@@ -72,7 +73,7 @@ def make_datalist(args: argparse.Namespace) -> Datalist:
 
 def prepare(args: argparse.Namespace) -> None:
     datalist = make_datalist(args)
-    survey = survey_datalist(datalist)
+    survey = survey_datalist(datalist, REMEDIES["rare-class"])
     print(*datalist.describe(), *survey.lines, sep="\n")
     for warning in survey.warnings:
         print(f"warning: {warning}")

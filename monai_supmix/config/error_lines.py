@@ -7,6 +7,7 @@ import traceback as tracebacks
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 
+from monai_supmix.config.remedies import in_words_of_options
 from monai_supmix.errors import InputError
 
 
@@ -44,7 +45,7 @@ def error_line(error: BaseException) -> str | None:
 
 
 def _line(error: InputError) -> str:
-    return f"error: {' '.join(str(error).split())}"
+    return f"error: {' '.join(str(in_words_of_options(error)).split())}"
 
 
 def _refused_setting(error: BaseException) -> InputError | None:

@@ -52,7 +52,7 @@ class PlanesByClass(Dataset):
                 raise ValueError(f"{case['case']} has no label: planes are drawn by class among labelled cases alone.")
             if case["label"].ndim != 4 or case["label"].shape[1] != 1:
                 problem = "draws planes by class, and these cases are loaded as whole volumes"
-                raise InputError("PlanesByClass", problem, "leave it (or the preset rare_classes) to networks in 2D")
+                raise InputError("PlanesByClass", problem, "load planes", code="planes-of-volumes")
         planes = [(image, label) for case in cases for image, label in zip(case["image"], case["label"], strict=True)]
         self._groups = [_group("all", planes)]
         for c in range(num_classes):

@@ -17,6 +17,9 @@ from monai_supmix.listing import shorten
 _RARE = 0.002  # share of the labelled pixels
 
 
+DRAW_BY_CLASS = "draw labelled planes by class (monai_supmix.data.PlanesByClass)"
+
+
 @dataclass
 class Survey:
     """What was found.
@@ -32,16 +35,17 @@ class Survey:
     errors: list[InputError] = field(default_factory=list)
 
 
-def survey_datalist(datalist: Datalist) -> Survey:
+def survey_datalist(datalist: Datalist, rare_class_advice: str = DRAW_BY_CLASS) -> Survey:
     """Read all images and labels of a datalist, one case at a time.
 
     Args:
         datalist: the list.
+        rare_class_advice: what to do about a class that few images show.
 
     Returns:
         the findings; files that cannot be read are collected, not raised.
     """
-    surveyor = Surveyor(len(datalist.class_names))
+    surveyor = Surveyor(len(datalist.class_names), rare_class_advice)
     errors = []
     for side in SIDES:
         for item in getattr(datalist, side):
@@ -57,12 +61,14 @@ class Surveyor:
 
     Args:
         num_classes: number of classes.
+        rare_class_advice: what to do about a class that few images show.
 
     Attributes:
         counts: pixels of each class by side of the datalist.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, rare_class_advice: str = DRAW_BY_CLASS) -> None:
+        self.rare_class_advice = rare_class_advice
         self.counts = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}
         self._showing = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}  # images, not pixels
         self._shapes: list[tuple[int, ...]] = []
@@ -114,7 +120,7 @@ class Surveyor:
         survey.warnings += [f"{note}: {len(cases)} images ({shorten(cases, 3)})" for note, cases in self._notes.items()]
         copies = (cases for cases in self._contents.values() if len(cases) > 1)
         survey.warnings += [f"{shorten(cases)} have the same contents" for cases in copies]
-        survey.warnings += _class_warnings(datalist, self.counts, self._showing["labeled"])
+        survey.warnings += _class_warnings(datalist, self.counts, self._showing["labeled"], self.rare_class_advice)
         return survey
 
 
@@ -156,14 +162,14 @@ def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> li
     return lines
 
 
-def _rare_classes(names: Sequence[str], pixels: np.ndarray, images: np.ndarray) -> Iterable[str]:
+def _rare_classes(names: Sequence[str], pixels: np.ndarray, images: np.ndarray, advice: str) -> Iterable[str]:
     """Say which of several foreground classes are so rare that they may stay unlearnt, and what there is to do."""
     shares = pixels / max(pixels.sum(), 1)
     rare = [c for c, share in enumerate(shares) if 0 < share < _RARE]
     if len(names) < 3:
         return
     for common, remedy in (
-        (False, "train with --preset rare_classes, which draws every class equally often"),
+        (False, advice),
         (True, "small in the images that show it, it may stay unlearnt: look at its own figures"),
     ):
         told = [f"{names[c]} ({100 * shares[c]:.2g} %)" for c in rare if (2 * images[c] > images.max()) == common]
@@ -171,12 +177,14 @@ def _rare_classes(names: Sequence[str], pixels: np.ndarray, images: np.ndarray) 
             yield f"few of the labelled pixels show {', '.join(told)}: {remedy}"
 
 
-def _class_warnings(datalist: Datalist, counts: dict[str, np.ndarray], labeled_showing: np.ndarray) -> Iterable[str]:
+def _class_warnings(
+    datalist: Datalist, counts: dict[str, np.ndarray], labeled_showing: np.ndarray, rare_class_advice: str
+) -> Iterable[str]:
     """Say which classes no labelled image shows, and whether the unlabelled pool is empty."""
     for side, where in (("labeled", "labelled"), ("test", "test")):
         missing = [name for name, count in zip(datalist.class_names, counts[side], strict=True) if not count]
         if missing and getattr(datalist, side):
             yield f"no {where} image shows {', '.join(missing)}"
-    yield from _rare_classes(datalist.class_names, counts["labeled"], labeled_showing)
+    yield from _rare_classes(datalist.class_names, counts["labeled"], labeled_showing, rare_class_advice)
     if not datalist.unlabeled:
         yield "there are no unlabelled images, so only supervised training is possible"

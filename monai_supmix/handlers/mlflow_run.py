@@ -18,7 +18,7 @@ _LONGEST = 6000  # characters of a parameter
 
 
 class MLflowRun:
-    """The run that MONAI's handler opens, which ``--tracking mlflow`` of ``monai.bundle run`` adds to a bundle.
+    """The run that MONAI's handler opens, which the tracking of ``monai.bundle run`` adds to a bundle.
 
     Without such a handler, or on another process than the first, nothing here has an effect. What is logged here takes
     the place of the figures that MONAI's handlers log by default: these ask the device for the loss at every iteration,

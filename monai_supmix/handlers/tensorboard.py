@@ -24,7 +24,7 @@ class TensorBoardCurves(HistoryFollower):
 
     Args:
         history: collects the figures; attach it to the engine before this.
-        log_dir: folder for the event files; look at it with ``tensorboard --logdir FOLDER``.
+        log_dir: folder for the event files; TensorBoard's ``logdir``.
         class_names: names of the classes, for the curves of pseudo-label shares.
 
     Example:

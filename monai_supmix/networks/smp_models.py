@@ -163,10 +163,7 @@ def _check_options(model_class: type[nn.Module], encoder_name: str, options: Map
 
 def _weights_error(encoder_name: str, encoder_weights: str, error: Exception) -> InputError:
     problem = f"{encoder_weights!r} could not be loaded for {encoder_name} ({first_line(error)})"
-    remedy = (
-        "go online once so that they reach the Hugging Face cache (folder HF_HOME), copy that cache here, "
-        "or set encoder_weights (of presets/paper.json: --pretrained) to null"
-    )
     if isinstance(error, KeyError):
-        remedy = "choose one of these, or null for random weights"
-    return InputError("encoder_weights", problem, remedy)
+        return InputError("encoder_weights", problem, "choose one of these, or null for random weights")
+    remedy = "bring them into the Hugging Face cache (folder HF_HOME), or set encoder_weights to null"
+    return InputError("encoder_weights", problem, remedy, code="no-pretrained-weights")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from monai_supmix.config.remedies import REMEDIES
 from monai_supmix.datalists.datalist import SIDES, Datalist, Item
 from monai_supmix.datalists.survey import Surveyor
 from monai_supmix.errors import InputError
@@ -52,7 +53,7 @@ class Facts:
     """
 
     def __init__(self, datalist: Datalist) -> None:
-        self.surveyor = Surveyor(len(datalist.class_names))
+        self.surveyor = Surveyor(len(datalist.class_names), REMEDIES["rare-class"])
         self.channels: Counter[int] = Counter()
         self.pictures = 0
         self.lowest: list[float] = []
