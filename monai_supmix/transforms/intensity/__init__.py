@@ -6,7 +6,6 @@ are plain dictionaries in configurations and beside the weights (:meth:`Intensit
 :func:`intensity_rule`).
 """
 
-from monai_supmix.transforms.intensity.field_of_view import FieldOfViewScale, field_of_view
 from monai_supmix.transforms.intensity.from_config import (
     ApplyIntensityRuleD,
     ApplyIntensityRuled,
@@ -14,6 +13,7 @@ from monai_supmix.transforms.intensity.from_config import (
     intensity_rule,
 )
 from monai_supmix.transforms.intensity.hu_window import HUWindow
+from monai_supmix.transforms.intensity.lit_area import FieldOfViewScale, field_of_view
 from monai_supmix.transforms.intensity.percentile_scale import PercentileScale, exact_percentiles
 from monai_supmix.transforms.intensity.rule import IntensityRule
 

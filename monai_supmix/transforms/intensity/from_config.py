@@ -12,8 +12,8 @@ from monai.transforms import MapTransform
 from monai.utils.type_conversion import convert_data_type, convert_to_dst_type
 
 from monai_supmix.errors import InputError
-from monai_supmix.transforms.intensity.field_of_view import FieldOfViewScale
 from monai_supmix.transforms.intensity.hu_window import HUWindow
+from monai_supmix.transforms.intensity.lit_area import FieldOfViewScale
 from monai_supmix.transforms.intensity.percentile_scale import PercentileScale
 from monai_supmix.transforms.intensity.rule import IntensityRule
 
