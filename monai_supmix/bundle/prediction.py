@@ -15,7 +15,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.trained import Trained
-from monai_supmix.inferers import PredictionSummary, SliceVolumeInferer, predict_cases
+from monai_supmix.inferers import Inferer, PredictionSummary, predict_cases
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class PredictionRun(Evaluator):
         inputs: str | Sequence[str],
         output_dir: str | os.PathLike[str],
         trained: Trained,
-        inferer: SliceVolumeInferer,
+        inferer: Inferer,
         intensity: str | None = None,
         overwrite: bool = False,
         on_error: Literal["raise", "skip"] = "raise",

@@ -37,6 +37,10 @@ class Configured:
         workflow.run()
         workflow.finalize()
 
+    def merged(self) -> dict[str, Any]:
+        """The configuration of the files alone, without the overrides."""
+        return merge(self.files)
+
     def workflow(self) -> Any:
         """The workflow of MONAI, of which nothing is made yet; logging is set up as the bundle has it."""
         from monai.bundle import ConfigWorkflow  # noqa: PLC0415  # slow: mistakes so far are told without it

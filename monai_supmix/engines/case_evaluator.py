@@ -11,7 +11,7 @@ from torch import nn
 
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import load_case
-from monai_supmix.inferers import SliceVolumeInferer
+from monai_supmix.inferers import Inferer
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -42,7 +42,7 @@ class CaseEvaluator(Evaluator):
         device: torch.device | str,
         items: Sequence[Mapping[str, Any]],
         network: nn.Module,
-        inferer: SliceVolumeInferer,
+        inferer: Inferer,
         intensity: Callable[[CaseImage], IntensityRule],
         num_classes: int,
         **evaluator_kwargs: Any,

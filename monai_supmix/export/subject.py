@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.inferers.slice_volume import SliceVolumeInferer
+from monai_supmix.inferers import Inferer
 from monai_supmix.inferers.suitability import choose_intensity
-from monai_supmix.inferers.volume import VolumeInferer
 from monai_supmix.phantoms.chest_ct import FIELD_OF_VIEW, draw_chest_ct
 from monai_supmix.phantoms.fundus import draw_fundus
 
@@ -76,7 +75,7 @@ def network_inputs(
     image: CaseImage,
     network: nn.Module,
     record: Mapping[str, Any],
-    inferer: SliceVolumeInferer | VolumeInferer,
+    inferer: Inferer,
     intensity: str | None = None,
     most: int = 32,
 ) -> list[Tensor]:

@@ -2,12 +2,14 @@
 
 from monai_supmix.inferers.flips import class_probabilities
 from monai_supmix.inferers.predict import PredictionSummary, predict_cases
+from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork, in_runtime
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer, predict_planes
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.inferers.volume import VolumeInferer
 
 __all__ = [
+    "Inferer",
     "SliceVolumeInferer",
     "VolumeInferer",
     "predict_planes",

@@ -25,9 +25,10 @@ from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentatio
 from monai_supmix.imageio.masks import mask_suffix, write_json, write_mask
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from monai_supmix.inferers.outputs import check_outputs, is_there, remove_old
+from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.reading import read_cases
 from monai_supmix.inferers.runtime import OpenVINONetwork
-from monai_supmix.inferers.slice_volume import SliceVolumeInferer, fit_intensity
+from monai_supmix.inferers.slice_volume import fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
@@ -61,7 +62,7 @@ def predict_cases(
     output_dir: str | Path,
     network: nn.Module,
     record: Mapping[str, Any],
-    inferer: SliceVolumeInferer,
+    inferer: Inferer,
     *,
     intensity: str | None = None,
     overwrite: bool = False,
@@ -230,7 +231,7 @@ def _probability_maps(
         temporary.unlink(missing_ok=True)
 
 
-def _precision(inferer: SliceVolumeInferer, network: nn.Module) -> str:
+def _precision(inferer: Inferer, network: nn.Module) -> str:
     """Number format of the forward pass, which may differ between machines and change single pixels."""
     if isinstance(network, OpenVINONetwork):
         return str(network.precision).removeprefix("torch.")

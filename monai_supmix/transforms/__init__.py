@@ -26,7 +26,18 @@ from monai_supmix.transforms.intensity import (
     PercentileScale,
     intensity_rule,
 )
-from monai_supmix.transforms.mixing import Mixed, derangement, inverse_frequency_weights
+from monai_supmix.transforms.mixing import (
+    Batch,
+    Mixed,
+    class_index,
+    class_mask,
+    classes_present,
+    derangement,
+    draw_classes,
+    inverse_frequency_weights,
+    mix_regions,
+    paste,
+)
 from monai_supmix.transforms.region_mix import RegionMix
 from monai_supmix.transforms.similarity_crop import (
     RandSimilarityCropD,
@@ -40,7 +51,14 @@ __all__ = [
     "ClassMix",
     "CutMix",
     "RegionMix",
+    "Batch",
     "Mixed",
+    "paste",
+    "mix_regions",
+    "class_index",
+    "classes_present",
+    "draw_classes",
+    "class_mask",
     "derangement",
     "inverse_frequency_weights",
     "BatchCompose",

@@ -1,0 +1,48 @@
+"""``import monai_supmix as ms``: few names, loaded when they are used, with types for a user's own checks."""
+
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+
+import monai_supmix as ms
+
+
+@pytest.mark.parametrize("name", [name for name in ms.__all__ if name != "__version__"])
+def test_every_name_is_there_and_is_that_of_its_room(name):
+    thing = getattr(ms, name)
+    assert thing.__name__ == name and thing.__doc__
+    assert name in dir(ms)
+
+
+def test_another_name_is_refused():
+    with pytest.raises(AttributeError, match="no attribute 'SupMicks'"):
+        ms.SupMicks  # noqa: B018
+
+
+def test_importing_loads_nothing_slow():
+    slow = ("torch", "monai", "nibabel", "itk", "numpy")
+    code = f"import sys, monai_supmix; print([name for name in {slow} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_types_are_marked_as_such():
+    assert (resources.files("monai_supmix") / "py.typed").is_file()
+
+
+@pytest.mark.slow
+def test_a_users_type_checker_sees_the_types(tmp_path):
+    mypy = pytest.importorskip("mypy.api")
+    file = tmp_path / "mine.py"
+    file.write_text("import monai_supmix as ms\n\nmix = ms.SupMix(num_classes='four')\nms.read_image(3)\n")
+    out, _, _ = mypy.run(["--ignore-missing-imports", "--cache-dir", str(tmp_path / "cache"), str(file)])
+    assert 'Argument "num_classes" to "SupMix" has incompatible type "str"' in out, out
+    assert 'Argument 1 to "read_image" has incompatible type "int"' in out, out
+
+
+@pytest.mark.parametrize("options, problem", [({"ttaa": True}, "did you mean tta"), ({"overwrite": 3}, "is 3")])
+def test_prediction_from_python_checks_its_options(options, problem, tmp_path):
+    with pytest.raises(ms.InputError, match=problem):
+        ms.predict("chase_supmix", tmp_path / "none.png", tmp_path / "masks", **options)
+    assert not (tmp_path / "masks").exists()
