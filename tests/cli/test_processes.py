@@ -23,3 +23,22 @@ def test_a_broken_file_ends_in_one_line_and_status_2(command, chest, weights, tm
     assert ended.stderr.startswith(f"error: {image}: is damaged or truncated")
     assert ended.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chest"]
+
+
+def test_help_and_slips_of_the_pen_are_told_without_the_slow_libraries():
+    code = """
+import sys
+from monai_supmix.__main__ import main
+
+commands = ["run", "check", "predict", "new", "export", "install", "audit"]
+for command in [[], *([command] for command in commands)]:
+    assert main([*command, "--help"]) == 0
+assert main(["--version"]) == 0
+assert main(["run", "covid19_ct_supmx", "train"]) == main(["predct"]) == 2
+print(*{"torch", "monai", "nibabel", "numpy"} & sys.modules.keys())
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    *printed, loaded = ended.stdout.splitlines()
+    assert "--class_names" in "".join(printed)
+    assert loaded == ""
