@@ -1,0 +1,40 @@
+"""The pages of the documentation: every public name has one, and Sphinx finds nothing to warn about."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    target = tmp_path_factory.mktemp("docs") / "sources"
+    subprocess.run([sys.executable, ROOT / "scripts/documentation/pages.py", target], check=True)
+    return target
+
+
+def test_every_public_name_has_a_page(sources):
+    pages = "".join(path.read_text() for path in (sources / "api").glob("*.rst"))
+    for room in sorted(path.stem for path in (sources / "api").glob("*.md")):
+        module = importlib.import_module(f"monai_supmix.{room}")
+        for name in module.__all__:
+            thing = getattr(module, name)
+            others = [other for other in module.__all__ if getattr(module, other) is thing]
+            assert any(f".{other}\n" in pages for other in others), f"{room}.{name}"
+
+
+def test_pictures_are_beside_the_pages(sources):
+    pictures = {path.name for path in (sources / "pictures").iterdir()}
+    assert pictures and all(f"pictures/{name}" in (sources / "readme.md").read_text() for name in pictures)
+
+
+@pytest.mark.slow
+def test_it_builds_without_a_warning(sources, tmp_path):
+    pytest.importorskip("sphinx")
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet", "-b", "html", sources, tmp_path / "html"]
+    subprocess.run(command, check=True)
+    assert "Eq. 12" in (tmp_path / "html" / "api" / "losses.SUFDLoss.html").read_text()
