@@ -155,9 +155,8 @@ def load_matching(network: nn.Module, state_dict: Mapping[str, torch.Tensor], pa
     ours = network.state_dict()
     match = match_names(state_dict, ours)
     if not any(tensor.ndim > 1 for tensor in match.tensors.values()):
-        told = "; ".join(["none of its kernels fits", *_differences(match)])
-        remedy = "use weights of the same network, or of its encoder"
-        raise InputError(path, f"has nothing for this network ({told})", remedy)
+        problem = f"has nothing for this network: no kernel fits; tensors: {_counts(match)}"
+        raise InputError(path, problem, "use weights of the same network, or of its encoder")
     network.load_state_dict(dict(match.tensors), strict=False)
     loaded, whole = (sum(tensor.numel() for tensor in side.values()) for side in (match.tensors, ours))
     share = f"{len(match.tensors)} of {len(ours)} tensors loaded ({100 * loaded // whole} % of the values"
@@ -213,7 +212,12 @@ def _misfit(match: Match, pixels: int) -> str | None:
             return f"was trained with {their} classes, this network has {our}"
         if axis == 1:
             return f"was trained on images of {their} channels, this network takes {our}"
+    counts = _counts(match)
+    return f"holds the weights of another network, tensors: {counts}" if counts else None
+
+
+def _counts(match: Match) -> str:
+    """How many tensors do not fit, and one of each kind."""
     shapes = [name for name, *_ in match.other_shape]
     groups = ((match.unexpected, "unknown here"), (match.missing, "missing"), (shapes, "of another shape"))
-    parts = [f"{len(names)} {what} (such as '{names[0]}')" for names, what in groups if names]
-    return f"holds the weights of another network, tensors: {', '.join(parts)}" if parts else None
+    return ", ".join(f"{len(names)} {what} (such as '{names[0]}')" for names, what in groups if names)

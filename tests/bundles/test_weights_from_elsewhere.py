@@ -3,6 +3,7 @@
 import json
 import logging
 
+import nibabel as nib
 import pytest
 import timm
 import torch
@@ -31,17 +32,18 @@ def test_the_shipped_weights_without_their_record_give_the_same_mask(shipped, ph
 
     def predict(name, **override):
         out = tmp_path / name
-        run(BUNDLE, "inference", dataset_dir=str(case), output_dir=str(out), device="cpu", amp=False, **override)
-        return (
-            next(out.glob("*_seg.nii.gz")).read_bytes(),
-            json.loads(next(out.glob("*_seg.json")).read_text()),
-        )
+        where = {"dataset_dir": str(case), "output_dir": str(out), "device": "cpu", "amp": False}
+        run(BUNDLE, "inference", probabilities=True, **where, **override)
+        maps = [path.read_bytes() for path in sorted(out.glob("*_seg*.nii.gz"))]
+        return maps, json.loads(next(out.glob("*_seg.json")).read_text())
 
-    mask, told = predict("own")
+    masks, told = predict("own")
+    assert nib.load(next((tmp_path / "own").glob("*_seg_prob_ground_glass.nii.gz"))).get_fdata().max() > 0
     assert "from_configuration" not in told
     for name in SAVE:
         same, told = predict(name, ckpt_path=str(shipped / name))
-        assert same == mask
+        assert len(same) == 4
+        assert same == masks
         filled = told["from_configuration"]
         assert filled["class_names"] == {"value": training["class_names"], "from": "metadata.json"}
         assert filled["intensity"] == {"value": training["intensity_settings"], "from": "train.json"}
