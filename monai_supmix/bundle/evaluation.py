@@ -28,6 +28,7 @@ from monai_supmix.report import (
     read_history,
     write_evaluation_report,
 )
+from monai_supmix.weights.foreign import configured_note
 from monai_supmix.weights.record import current_versions
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ class EvaluationRun:
             )
         self.evaluator, self.trained, self.datalist = evaluator, trained, datalist
         self.output_dir, self.settings = Path(output_dir), dict(settings)
+        if "from_configuration" in trained.record:
+            self.settings["from_configuration"] = trained.record["from_configuration"]
         axis: Axis = getattr(evaluator.case_inferer, "axis", "axial")
         self.gallery = CaseGallery(datalist.class_names, evaluator.intensity, axis=axis)
         self.gallery.attach(evaluator)
@@ -101,7 +104,7 @@ class EvaluationRun:
             checkpoint=str(self.trained.path),
             checkpoint_sha256=self.trained.sha256,
             settings=self.settings,
-            notes=list(self.datalist.notes),
+            notes=[*self.datalist.notes, *configured_note(self.trained.record)],
             versions=current_versions(),
         )
         files = [self.output_dir / name for name in ("metrics.json", "cases.csv", "report.html")]

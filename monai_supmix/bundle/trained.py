@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from monai_supmix.files import sha256
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.runtime import Runtime, in_runtime
 from monai_supmix.inferers.suitability import choose_intensity
 from monai_supmix.precision import Amp
-from monai_supmix.weights import default_weights, load_into, load_weights
+from monai_supmix.weights import (
+    configured_note,
+    configured_record,
+    default_weights,
+    load_into,
+    load_matching,
+    read_weights,
+)
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -73,40 +79,67 @@ def load_trained(
     device: torch.device | str = "cpu",
     runtime: Runtime = "torch",
     amp: Amp = "auto",
+    working: Mapping[str, Any] | None = None,
+    intensity_settings: Mapping[str, Any] | None = None,
+    num_classes: int | None = None,
 ) -> Trained:
     """Load the weights that a bundle's evaluation and inference use by default, or those asked for.
 
+    Weights of other programs have no record; theirs comes from the bundle's configuration, and says so.
+
     Args:
-        network: the network of the configuration.
+        network: the network of the configuration, which the weights have to fit as a whole.
         output_dir: its ``model.pt`` is used where it exists ...
         bundle_root: ... else the bundle's ``models/model.pt``.
-        ckpt_path: weights to use instead.
+        ckpt_path: weights to use instead, see :func:`monai_supmix.weights.read_weights`.
         device: where the network shall be.
         runtime: what runs it, see :func:`monai_supmix.inferers.in_runtime`.
         amp: number format of a runtime other than PyTorch, where the inferer sets it.
+        working: working grid of weights without a record; ``None``: that of the bundle's training.
+        intensity_settings: intensity rules of weights without a record; ``None``: those of the bundle's training.
+        num_classes: of the network, which weights without a record are checked by.
 
     Raises:
-        InputError: no weights, damaged ones, those of another network, or a runtime that cannot run it.
+        InputError: no weights, damaged ones, those of another network, weights without a record where the
+            configuration does not tell what they need, or a runtime that cannot run them.
     """
     path = default_weights(output_dir, bundle_root, ckpt_path)
-    state_dict, record = load_weights(path)
-    load_into(network, state_dict, path)
-    trained = Trained(in_runtime(network, runtime, amp, device), record, path, sha256(path))
+    weights = read_weights(path)
+    record = weights.record or configured_record(path, bundle_root, working, intensity_settings, num_classes)
+    load_into(network, weights.tensors, path)
+    trained = Trained(in_runtime(network, runtime, amp, device), record, path, weights.sha256)
     logger.info("weights: %s (SHA-256 %s)", path, trained.sha256)
+    for note in (*configured_note(record), *_without_effect(record, working, intensity_settings)):
+        logger.warning("%s: %s", path, note)
     return trained
+
+
+def _without_effect(
+    record: Mapping[str, Any], working: Mapping[str, Any] | None, intensity_settings: Mapping[str, Any] | None
+) -> list[str]:
+    """Which settings say something else than the record of the weights, which counts."""
+    settings = (("working", working, "working"), ("intensity_settings", intensity_settings, "intensity"))
+    return [
+        f"{key}={dict(given)} has no effect, for the weights' own record has {dict(record[entry])}"
+        for key, given, entry in settings
+        if given is not None and dict(given) != dict(record[entry])
+    ]
 
 
 def start_from(ckpt_path: str | os.PathLike[str] | None, network: nn.Module) -> None:
     """Begin a training with trained weights instead of random ones (a resumed run has its own).
 
+    What fits the network is loaded, and one line tells what was: weights for other classes have another output layer,
+    those of an encoder have no decoder.
+
     Args:
-        ckpt_path: the weights; ``None`` leaves the network as it is.
+        ckpt_path: the weights, see :func:`monai_supmix.weights.read_weights`; ``None`` leaves the network as it is.
         network: the network, changed in place.
 
     Raises:
-        InputError: damaged weights, or those of another network.
+        InputError: damaged weights, or none of them fits.
     """
     if ckpt_path is not None:
-        state_dict, _ = load_weights(ckpt_path)
-        load_into(network, state_dict, ckpt_path)
-        logger.info("training begins with the weights %s (SHA-256 %s)", ckpt_path, sha256(Path(ckpt_path)))
+        weights = read_weights(ckpt_path)
+        report = load_matching(network, weights.tensors, ckpt_path)
+        logger.info("training begins with the weights %s (SHA-256 %s): %s", ckpt_path, weights.sha256, report)

@@ -126,6 +126,7 @@ def predict_cases(
             "weights_sha256": weights_sha256,
             "inference": {**inferer.settings, "intensity": intensity, "probabilities": probabilities},
             **({"dicom_seg": True} if segmentations.on and case.is_dicom else {}),
+            **{key: record[key] for key in ("from_configuration",) if key in record},  # of weights without a record
         }
 
     todo = []

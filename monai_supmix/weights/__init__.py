@@ -1,22 +1,24 @@
-"""Files of trained weights and the record that is stored with them."""
+"""Files of trained weights, the record that is stored with them, and weights of other programs."""
 
-from monai_supmix.weights.files import (
-    default_weights,
-    install_weights,
-    load_into,
-    load_weights,
-    require_classes,
-    save_weights,
-    unwrap,
-)
+from monai_supmix.weights.foreign import configured_note, configured_record
+from monai_supmix.weights.matching import load_into, load_matching, match_names, unwrap
+from monai_supmix.weights.places import default_weights, install_weights, require_classes
+from monai_supmix.weights.reading import WeightsFile, load_weights, read_weights
 from monai_supmix.weights.record import current_versions, record_problem
+from monai_supmix.weights.writing import save_weights
 
 __all__ = [
+    "WeightsFile",
+    "configured_note",
+    "configured_record",
     "current_versions",
     "default_weights",
     "install_weights",
     "load_into",
+    "load_matching",
     "load_weights",
+    "match_names",
+    "read_weights",
     "record_problem",
     "require_classes",
     "save_weights",

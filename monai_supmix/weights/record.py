@@ -6,11 +6,14 @@
 * ``working``: the scale at which the network works: ``size``, ``scale`` or ``spacing``, or nothing;
 * ``trained_on``: facts about the training data, such as the range of their spacing;
 * ``versions``: of this package and of those below it;
-* ``content_sha256``: of the tensors and the rest of the record, added on saving and verified on loading.
+* ``content_sha256``: of the tensors and the rest of the record, added on saving, verified on loading;
+* ``from_configuration``: only for weights of other programs, see `monai_supmix.weights.foreign`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,3 +81,19 @@ def current_versions() -> dict[str, str]:
         ['monai', 'monai_supmix', 'torch']
     """
     return {"monai_supmix": __version__, "monai": monai.__version__, "torch": str(torch.__version__)}
+
+
+def content_sha256(tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any]) -> str:
+    """Hash tensors and a record.
+
+    Args:
+        tensors: contiguous, on the CPU.
+        record: as JSON has it; its own ``content_sha256`` is left out.
+    """
+    rest = {key: value for key, value in record.items() if key != "content_sha256"}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

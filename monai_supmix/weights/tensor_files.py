@@ -260,11 +260,44 @@ def read_tensors(path: str | os.PathLike[str]) -> Any:
     damage = damage_of(path)
     if damage is not None:
         raise InputError(path, f"is {damage}", "use another copy of the file, or train again")
+    return load_plain(path, path, "use a file that monai_supmix has written")
+
+
+def load_plain(source: str | os.PathLike[str] | IO[bytes], path: str | os.PathLike[str], remedy: str) -> Any:
+    """Read tensors and plain values from a file of PyTorch, unpickling nothing else.
+
+    Args:
+        source: the file, or its bytes.
+        path: its name, for the message.
+        remedy: what to do where it holds something else, for the message.
+
+    Raises:
+        InputError: when it does, or is no file of PyTorch.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError) as error:
-        raise InputError(
-            path,
-            "does not hold tensors and plain values alone; anything else could run code when loaded",
-            "use a file that monai_supmix has written",
-        ) from error
+        problem = "does not hold tensors and plain values alone; anything else could run code when loaded"
+        raise InputError(path, problem, remedy) from error
+
+
+def check_seal(raw: bytes, path: str | os.PathLike[str]) -> tuple[bool, str]:
+    """Hash the bytes of a file once, for its seal and for its own SHA-256.
+
+    Args:
+        raw: all its bytes.
+        path: its name, for the message.
+
+    Returns:
+        whether it has a seal, and the SHA-256 of all its bytes.
+
+    Raises:
+        InputError: when the seal does not hold.
+    """
+    body, seal = memoryview(raw)[:-_SEAL_LENGTH], raw[-_SEAL_LENGTH:]
+    digest = hashlib.sha256(body)
+    sealed = seal.startswith(_SEAL_MARK)
+    if sealed and seal != _SEAL_MARK + digest.hexdigest().encode():
+        raise InputError(path, "is damaged (wrong checksum)", "use another copy of the file, or train again")
+    digest.update(seal)
+    return sealed, digest.hexdigest()

@@ -150,7 +150,7 @@ def test_nonfinite_weights_are_neither_saved_nor_loaded(tmp_path):
 
     # from elsewhere, with everything else in order
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("monai_supmix.weights.files.refuse_nonfinite", lambda *_: None)
+        patch.setattr("monai_supmix.weights.writing.refuse_nonfinite", lambda *_: None)
         patch.setattr("monai_supmix.weights.tensor_files.refuse_nonfinite", lambda *_: None)
         save_weights(tmp_path / "model.pt", network, make_record())
     for name in FORMATS:
@@ -189,7 +189,7 @@ def test_foreign_files_are_refused_with_a_reason(tmp_path):
     with pytest.raises(InputError, match="holds no trained weights"):
         load_weights(tmp_path / "a.pt")
     save_file({"x": torch.ones(2)}, tmp_path / "a.safetensors")
-    with pytest.raises(InputError, match="incomplete record"):
+    with pytest.raises(InputError, match="no record of classes"):
         load_weights(tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match=r"\.pt"):
         save_weights(tmp_path / "model.pth", make_network(), make_record())

@@ -1,0 +1,111 @@
+"""Where weights lie: those that evaluation and inference use by default, and those of a bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.errors import InputError
+from monai_supmix.files import make_directory, reading_error
+from monai_supmix.weights.reading import load_weights
+from monai_supmix.weights.writing import write_both
+
+
+def default_weights(
+    output_dir: str | os.PathLike[str],
+    bundle_root: str | os.PathLike[str],
+    ckpt_path: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Find the weights that evaluation and inference use.
+
+    Args:
+        output_dir: folder of a training run, perhaps.
+        bundle_root: folder of the bundle.
+        ckpt_path: weights that the user asks for; None or empty for the default.
+
+    Returns:
+        ``ckpt_path`` if given, else ``output_dir/model.pt`` if it exists, else
+        ``bundle_root/models/model.pt``.
+
+    Raises:
+        InputError: when there is no such file.
+    """
+    if ckpt_path:
+        if not Path(ckpt_path).is_file():
+            raise InputError(ckpt_path, "no weights file has this path", "give ckpt_path the path of a model.pt")
+        return Path(ckpt_path)
+    candidates = [Path(output_dir) / "model.pt", Path(bundle_root) / "models" / "model.pt"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise InputError(
+        candidates[0],
+        f"does not exist, and neither does {candidates[1]}",
+        "train first, or give ckpt_path the path of a model.pt",
+    )
+
+
+def install_weights(source: str | os.PathLike[str], bundle_root: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Copy a finished training's weights into a bundle, whose own they then are.
+
+    Args:
+        source: folder of the training run, with ``model.pt``, or a file of weights.
+        bundle_root: folder of the bundle, with ``configs/metadata.json``.
+
+    Returns:
+        the bundle's ``models/model.pt`` and ``models/model.safetensors``.
+
+    Raises:
+        InputError: when the weights are missing or damaged, their classes are not the bundle's, or the system
+            refuses to write.
+    """
+    source = Path(source) if Path(source).is_file() else Path(source) / "model.pt"
+    tensors, record = load_weights(source)
+    require_classes(source, record, bundle_root)
+    return write_both(make_directory(Path(bundle_root) / "models") / "model.pt", tensors, record)
+
+
+def require_classes(
+    path: str | os.PathLike[str], record: Mapping[str, Any], bundle_root: str | os.PathLike[str]
+) -> None:
+    """Raise `InputError` unless weights are for the classes of a bundle.
+
+    Args:
+        path: the file of the weights, for the message.
+        record: their record.
+        bundle_root: folder of the bundle, whose ``configs/metadata.json`` names its classes.
+    """
+    classes = bundle_classes(Path(bundle_root) / "configs" / "metadata.json")
+    if list(record["class_names"]) != classes:
+        raise InputError(
+            path,
+            f"was trained for the classes {', '.join(record['class_names'])}, "
+            f"the bundle {bundle_root} is for {', '.join(classes)}",
+            "use it with the bundle that it was trained for",
+        )
+
+
+def bundle_classes(metadata_file: Path) -> list[str]:
+    """Read the names of a bundle's classes, in the order of the output channels.
+
+    Args:
+        metadata_file: the bundle's ``configs/metadata.json``.
+
+    Raises:
+        InputError: the file cannot be read, or does not name them.
+    """
+    try:
+        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+        channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        return [channels[key] for key in sorted(channels, key=int)]
+    except OSError as error:
+        raise reading_error(metadata_file, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            metadata_file,
+            "does not name the classes",
+            "give network_data_format.outputs.pred.channel_def one entry for each class",
+        ) from error
