@@ -30,3 +30,9 @@ def test_snippet_runs(code, tmp_path, monkeypatch):
 def test_links_to_files_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_links_of_the_readme_work_on_the_package_index():
+    """README is the long description of the wheel, which has no files beside it; only pictures are told by place."""
+    links = re.findall(r"(?<!!)\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert links and all(link.startswith("https://") for link in links)
