@@ -6,9 +6,9 @@
 
 A cell is a training with its evaluation: (method, number of labelled images, seed). Start the same command again
 after any interruption: finished cells stand, the others go on from their newest checkpoint, and the figures
-are those of a run that never stopped. A cell whose configuration or training code has changed since is run
-again. METHOD@N trains for N iterations, a row of its own: supervised@3000 is a supervised run of about the
-compute of a semi-supervised one of chase_supmix's 1980 steps. Any key of train.json can follow as --key value.
+are those of a run that never stopped. A cell whose configuration has changed since is run again. METHOD@N
+trains for N iterations, a row of its own: supervised@3000 is a supervised run of about the compute of a
+semi-supervised one of chase_supmix's 1980 steps. Any key of train.json can follow as --key value.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from reproduction.experiment import METHODS, Cell, Experiment, Method, make_cells, read_experiment
+from reproduction.commit import current_commit
+from reproduction.configuration import Configuration, current_configuration
+from reproduction.evidence import Evidence, Finished
+from reproduction.experiment import METHODS, Cell, Experiment, Method, make_cells
 from reproduction.figure import draw, figure_cells, load_cases, save
-from reproduction.keys import Key
 from reproduction.schedule import Schedule, Stopped
 from reproduction.settings import show, show_settings, training_settings
-from reproduction.store import Finished, Store, current_key
+from reproduction.store import Store, check_same_cases
 from reproduction.table import make_table
 
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.overrides import split_flags
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write
+from monai_supmix.files import atomic_write, make_directory
 
 _MISTAKE, _INCOMPLETE = 2, 1
 _OUTPUTS = ("results.csv", "table.md", "figure.png", "figure.pdf")
@@ -48,10 +50,14 @@ def _build() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", help="name or folder of the bundle")
     parser.add_argument("--data", help="the data set, as the bundle's dataset_dir")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD[@N]", help="default: all seven")
-    parser.add_argument("--num-labeled", nargs="+", type=_count, metavar="N", help="numbers of labelled images")
+    parser.add_argument(
+        "--num-labeled", "--num_labeled", nargs="+", type=_count, metavar="N", help="numbers of labelled images"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)), metavar="S", help="default: 0 1 2 3 4")
     parser.add_argument("--preset", help="one of the bundle's presets, for example paper")
-    parser.add_argument("--max-iterations", type=_count, metavar="N", help="length of every training")
+    parser.add_argument(
+        "--max-iterations", "--max_iterations", type=_count, metavar="N", help="length of every training"
+    )
     parser.add_argument(
         "--vary-draw", action="store_true", help="draw other labelled images with each seed; default: the same"
     )
@@ -63,7 +69,7 @@ def _build() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder for cells, tables and figure")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run, and run nothing")
     parser.add_argument(
-        "--check", action="store_true", help="list the finished cells of --out that no longer count; status 1 if any"
+        "--check", action="store_true", help="say which cells of --out have another configuration or commit than now"
     )
     return parser
 
@@ -96,13 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        exit status: 0 done; 1 a cell failed, or `--check` found cells that no longer count; 2 a mistake; 75
-        stopped, start it again.
+        exit status: 0 done; 1 a cell failed; 2 a mistake; 75 stopped, start it again.
     """
     try:
         arguments, overrides = _parse(sys.argv[1:] if argv is None else argv)
         if arguments.check:
-            return _check(arguments.out)
+            print(*_check(arguments.out), sep="\n")
+            return 0
         return _run(arguments, overrides)
     except Stopped:
         print("stopped: start the same command again to go on")
@@ -120,7 +126,7 @@ def _run(arguments: argparse.Namespace, overrides: dict[str, str | None]) -> int
     for name in ("bundle", "num_labeled"):
         if getattr(arguments, name) is None:
             raise InputError(f"--{name.replace('_', '-')}", "is missing", "see scripts/reproduce.py --help")
-    reserved = {"seed", "num_labeled", "dataset_dir", "output_dir", "resume", "max_iterations", "tta"} & set(overrides)
+    reserved = {"seed", "dataset_dir", "output_dir", "resume", "tta"} & set(overrides)
     if reserved:
         raise InputError(f"--{min(reserved)}", "is set for each cell", "use the options of scripts/reproduce.py --help")
     experiment = Experiment(
@@ -128,11 +134,10 @@ def _run(arguments: argparse.Namespace, overrides: dict[str, str | None]) -> int
     )
     methods = [Method.parse(text) for text in arguments.methods]
     cells = make_cells(methods, arguments.num_labeled, arguments.seeds)
-    wanted = [(cell, current_key(experiment, cell)) for cell in cells]
+    wanted = [(cell, current_configuration(experiment, cell)) for cell in cells]
     store = Store(arguments.out)
-    missing = _missing(store, wanted)
     if arguments.dry_run:
-        _describe(experiment, wanted, missing, store)
+        _describe(experiment, wanted, _missing(store, wanted), store)
         return 0
     if arguments.data is None:
         raise InputError("--data", "is missing", "give the folder of the data set")
@@ -140,17 +145,17 @@ def _run(arguments: argparse.Namespace, overrides: dict[str, str | None]) -> int
         raise InputError("--data", f"{arguments.data} does not exist", "give the folder of the data set")
     data = str(Path(arguments.data).resolve())
     tested = _test_cases(experiment, data)
-    store.prepare()
+    make_directory(store.runs)
     with exclusive(store.runs):
-        experiment.claim(store.out)
-        _check_cases(tested, data, store)
-        for cell, key in wanted:
-            if (cell, key) not in missing:
-                store.clean(cell, key, arguments.keep)
+        store.prepare(experiment)
+        check_same_cases(tested, data, store.evidence.finished())
+        for cell, configuration in wanted:
+            store.take(experiment, cell, configuration, arguments.keep)
+        missing = _missing(store, wanted)
         writer = _Writer(experiment, data, store)
         writer.write()
-        schedule = Schedule(experiment, data, store, arguments.jobs, arguments.keep, lambda _cell: writer.write())
-        for finished in store.all_finished():
+        schedule = Schedule(experiment, data, store, arguments.jobs, arguments.keep, writer.write)
+        for finished in store.evidence.finished():
             schedule.pace.add(str(finished.cell.method), finished.record["seconds"])
         failures = schedule.run(missing)
     print(f"written to {store.out}: {', '.join(name for name in _OUTPUTS if (store.out / name).exists())}")
@@ -160,7 +165,10 @@ def _run(arguments: argparse.Namespace, overrides: dict[str, str | None]) -> int
 
 
 def _describe(
-    experiment: Experiment, wanted: Sequence[tuple[Cell, Key]], missing: Sequence[tuple[Cell, Key]], store: Store
+    experiment: Experiment,
+    wanted: Sequence[tuple[Cell, Configuration]],
+    missing: Sequence[tuple[Cell, Configuration]],
+    store: Store,
 ) -> None:
     """Say how everything is set, and what is finished, begun and missing."""
     firsts = {str(cell.method): cell for cell, _ in reversed(wanted)}
@@ -170,50 +178,36 @@ def _describe(
     print(f"{'seeds':28} {show(sorted({cell.seed for cell, _ in wanted}))}")
     print(f"{'draw of labelled images':28} {'with each seed' if experiment.vary_draw else 'the same for all seeds'}")
     print(f"{'test-time flips':28} {experiment.tta}", end="\n\n")
-    for cell, key in wanted:
-        begun = (store.run_folder(cell, key) / "output").exists()
-        state = "finished" if (cell, key) not in missing else "begun" if begun else "missing"
-        print(f"{state:9} {key.hash}  {cell.name}")
+    for cell, configuration in wanted:
+        begun = (store.run_folder(cell, configuration) / "output").exists()
+        state = "finished" if (cell, configuration) not in missing else "begun" if begun else "missing"
+        print(f"{state:9} {configuration.hash}  {cell.name}")
     print(f"{len(wanted) - len(missing)} of {len(wanted)} cells are finished")
 
 
-def _missing(store: Store, wanted: Sequence[tuple[Cell, Key]]) -> list[tuple[Cell, Key]]:
-    """The cells to run, with a word on those that were finished with another key."""
+def _missing(store: Store, wanted: Sequence[tuple[Cell, Configuration]]) -> list[tuple[Cell, Configuration]]:
+    """The cells to run, with a word on those that were finished with another configuration."""
     missing = []
-    for cell, key in wanted:
-        finished = store.finished(cell)
-        if finished is not None and finished.key.hash == key.hash:
+    finished = {one.cell: one.configuration for one in store.evidence.finished()}
+    for cell, configuration in wanted:
+        was = finished.get(cell)
+        if was is not None and was.hash == configuration.hash:
             continue
-        if finished is not None:
-            print(f"again: {cell.name}: {'; '.join(finished.key.differences(key))}")
-        missing.append((cell, key))
+        if was is not None:
+            print(f"again: {cell.name}: {'; '.join(was.differences(configuration))}")
+        missing.append((cell, configuration))
     return missing
 
 
-def _counting(experiment: Experiment, store: Store) -> tuple[list[Finished], list[str]]:
-    """The finished cells that count, and what is wrong with the others."""
-    counting, stale = [], []
-    for finished in store.all_finished():
-        key = current_key(experiment, finished.cell)
-        if key.hash == finished.key.hash:
-            counting.append(finished)
-        else:
-            stale.append(f"{finished.cell.name}: {'; '.join(finished.key.differences(key))}")
-    return counting, stale
+def _changes(experiment: Experiment, finished: Sequence[Finished]) -> dict[Cell, list[str]]:
+    """How the configuration of each cell has changed since it was finished."""
+    return {one.cell: one.configuration.differences(current_configuration(experiment, one.cell)) for one in finished}
 
 
 def _test_cases(experiment: Experiment, data: str) -> list[str]:
     """The names of the test images."""
     items = experiment.evaluation(data, "output").parser().get_parsed_content("datalist").test
     return sorted(item["case"] for item in items)
-
-
-def _check_cases(names: list[str], data: str, store: Store) -> None:
-    """Raise `InputError` unless these are the test images of the cells that are finished."""
-    for finished in store.all_finished():
-        if sorted(finished.cases) != names:
-            problem = f"has other test images than those of the finished cell {finished.cell.name}"
-            raise InputError(data, problem, "give the same data, or choose another --out")
 
 
 class _Writer:
@@ -230,13 +224,18 @@ class _Writer:
         self._shown: list[str] = []
 
     def write(self) -> None:
-        """Write results, table, and the figure if there is a new cell to show."""
-        counting, _ = _counting(self.experiment, self.store)
-        self.store.write_results(self.experiment, counting)
+        """Write results, table, and the figure if there is a new cell to show.
+
+        Cells of another configuration than now are left out: they would be compared with others than their own.
+        """
+        finished = self.store.evidence.finished()
+        changes = _changes(self.experiment, finished)
+        finished = [one for one in finished if not changes[one.cell]]
+        self.store.write_results(self.experiment, finished)
         with atomic_write(self.store.out / "table.md", text=True) as file:
-            file.write(make_table(self.experiment, counting))
-        shown = figure_cells(counting, self.store)
-        names = [f"{one.cell.name} {one.key.hash}" for one in shown]
+            file.write(make_table(self.experiment, finished))
+        shown = figure_cells(finished, self.store)
+        names = [f"{one.cell.name} {one.configuration.hash}" for one in shown]
         if shown and names != self._shown:
             self._draw(shown)
             self._shown = names
@@ -252,12 +251,20 @@ class _Writer:
             save(draw(cases, shown[0].class_names, caption), self.store.out)
 
 
-def _check(out: Path) -> int:
-    counting, stale = _counting(read_experiment(out), Store(out))
-    for line in stale:
-        print(f"stale: {line}")
-    print(f"{len(counting)} cells of {out} are those of the code as it stands, {len(stale)} are not")
-    return _INCOMPLETE if stale else 0
+def _check(out: Path) -> list[str]:
+    """Lines that say which cells were made with another configuration or commit than now."""
+    evidence = Evidence(out)
+    experiment, finished, now = evidence.experiment(), evidence.finished(), current_commit()
+    changes = _changes(experiment, finished)
+    lines = [f"another configuration: {cell.name}: {'; '.join(told)}" for cell, told in changes.items() if told]
+    commits: dict[str, list[str]] = {}
+    for one in finished:
+        commits.setdefault(one.record["commit"], []).append(one.cell.name)
+    lines += [
+        f"another commit: {commit}, now {now}: {', '.join(names)}" for commit, names in commits.items() if commit != now
+    ]
+    same = sum(not told for told in changes.values())
+    return [*lines, f"{same} of {len(finished)} cells of {out} have the configuration as it stands"]
 
 
 if __name__ == "__main__":

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from monai_supmix.cli.workflow import Configured, configure, merge
 from monai_supmix.config.find import config_files, find_bundle
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.listing import read_json
 
 METHODS = ("supervised", "fixmatch", "unimatch", "classmix", "supmix", "sufd", "supmix_sufd")
 """The methods of the paper, in the order of its tables."""
-FILE_NAME = "experiment.json"
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ class Experiment:
     def evaluation(self, data: str, output: str) -> Configured:
         """The configuration of a cell's evaluation; arguments and errors as for `training`."""
         known = merge(config_files(find_bundle(self.bundle), ["evaluate"]))
-        pairs = {key: text for key, text in self.overrides.items() if key.replace("::", "#").split("#")[0] in known}
+        pairs = {key: text for key, text in self.overrides.items() if _is_for_evaluation(key, known)}
         pairs |= {"dataset_dir": data, "output_dir": output, "tta": str(self.tta)}
         return configure(self.bundle, ["evaluate"], pairs, preset=self.preset if self._changes(known) else None)
 
@@ -173,42 +169,14 @@ class Experiment:
         """Plain values; of the bundle only its name, for its folder is another elsewhere."""
         return dataclasses.asdict(self) | {"bundle": find_bundle(self.bundle).name, "overrides": dict(self.overrides)}
 
-    def claim(self, out: Path) -> None:
-        """Write down what an output folder is for, or see that it is for this.
 
-        Args:
-            out: the output folder.
+def _is_for_evaluation(key: str, known: Mapping[str, Any]) -> bool:
+    """Whether an override of a training is one of its evaluation, too.
 
-        Raises:
-            InputError: the folder holds cells of another experiment, or cannot be written.
-        """
-        wanted, path = self.as_dict(), out / FILE_NAME
-        if path.exists():
-            was = read_experiment(out).as_dict()
-            told = "; ".join(f"{key} was {was[key]!r}, is {wanted[key]!r}" for key in wanted if was[key] != wanted[key])
-            if told:
-                raise InputError(out, f"is the folder of another experiment ({told})", "choose another --out")
-            return
-        make_directory(out)
-        with atomic_write(path, text=True) as file:
-            file.write(json.dumps(wanted, indent=2) + "\n")
-
-
-def read_experiment(out: Path) -> Experiment:
-    """Read what an output folder is for.
-
-    Raises:
-        InputError: there is no such record, or it is damaged.
+    Weights to start from are not those to evaluate; and where an entry is null, evaluation takes it from the weights.
     """
-    path = out / FILE_NAME
-    if not path.exists():
-        raise InputError(out, f"has no {FILE_NAME}", "give the folder of an earlier --out")
-    try:
-        return Experiment(**read_json(path))
-    except TypeError as error:
-        raise InputError(
-            path, f"is damaged ({error})", "take it from version control, or choose another --out"
-        ) from error
+    top, *inner = key.replace("::", "#").split("#")
+    return top in known and top != "ckpt_path" and not (inner and known[top] is None)
 
 
 def make_cells(methods: Sequence[Method], num_labeled: Sequence[int], seeds: Sequence[int]) -> list[Cell]:

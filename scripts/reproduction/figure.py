@@ -28,7 +28,8 @@ from monai_supmix.imageio.planes import Planes
 from monai_supmix.metrics import iou, mean_present
 from monai_supmix.report.gallery import brightness
 from monai_supmix.transforms.intensity import IntensityRule
-from reproduction.store import PREDICTIONS, Finished, Store
+from reproduction.evidence import Finished
+from reproduction.store import PREDICTIONS, Store
 from reproduction.table import title
 
 _NUM_CASES = 2
@@ -75,7 +76,7 @@ def figure_cells(finished: Sequence[Finished], store: Store) -> list[Finished]:
     seeds = [one.cell.seed for one in cells]
     seed = min(seeds, key=lambda candidate: (-seeds.count(candidate), candidate))
     cells = [one for one in cells if one.cell.seed == seed]
-    at_hand = all((store.run_folder(one.cell, one.key) / PREDICTIONS).exists() for one in cells)
+    at_hand = all((store.run_folder(one.cell, one.configuration) / PREDICTIONS).exists() for one in cells)
     return cells if at_hand else []
 
 
@@ -119,7 +120,7 @@ def load_cases(
     chosen = [name for name in choose_cases(cells) if name in by_name]
     predicted: dict[str, dict[str, np.ndarray]] = {}
     for one in cells:
-        with np.load(store.run_folder(one.cell, one.key) / PREDICTIONS) as maps:
+        with np.load(store.run_folder(one.cell, one.configuration) / PREDICTIONS) as maps:
             predicted[title(one.cell.method)] = {name: maps[name] for name in chosen}
     shown = []
     for name in chosen:

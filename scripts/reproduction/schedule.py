@@ -20,12 +20,12 @@ from tqdm import tqdm
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
 from monai_supmix.listing import shorten
+from reproduction.configuration import Configuration
 from reproduction.experiment import Cell, Experiment
-from reproduction.keys import Key
 from reproduction.store import LOG, Store
 
 MISTAKE, CHANGED = 2, 3
-"""Exit statuses of a worker: a user's mistake; the code is no longer what the command saw when it began."""
+"""Exit statuses of a worker: a user's mistake; the configuration is no longer what the command saw when it began."""
 _SCRIPTS = Path(__file__).resolve().parents[1]
 _ATTEMPTS = 3
 _STEP = re.compile(r"iteration (\d+)/(\d+)")
@@ -76,7 +76,7 @@ class _Attempt:
     """A worker under way."""
 
     cell: Cell
-    key: Key
+    configuration: Configuration
     process: subprocess.Popen
     log: Path
     started: float
@@ -108,7 +108,7 @@ class Schedule:
         store: Store,
         jobs: int,
         keep: bool,
-        on_finished: Callable[[Cell], None],
+        on_finished: Callable[[], None],
     ) -> None:
         self.experiment, self.data, self.store = experiment, data, store
         self.jobs, self.keep, self.on_finished = jobs, keep, on_finished
@@ -116,11 +116,11 @@ class Schedule:
         self._running: list[_Attempt] = []
         self._bar: tqdm | None = None
 
-    def run(self, cells: Sequence[tuple[Cell, Key]]) -> list[str]:
+    def run(self, cells: Sequence[tuple[Cell, Configuration]]) -> list[str]:
         """Run cells in their order.
 
         Args:
-            cells: unfinished cells with their keys.
+            cells: unfinished cells with their configurations.
 
         Returns:
             what went wrong with those that could not be finished.
@@ -146,11 +146,13 @@ class Schedule:
                         elif status == MISTAKE:
                             raise _told_mistake(attempt.log)
                         elif status == CHANGED:
-                            raise InputError("the code", "has changed since this command began", "start it again")
+                            raise InputError(
+                                "the configuration", "has changed since this command began", "start it again"
+                            )
                         elif (status < 0 or status == os.EX_TEMPFAIL) and attempts.get(name, 1) < _ATTEMPTS:
                             attempts[name] = attempts.get(name, 1) + 1
                             self._say(f"{name}: its process was ended from outside ({_ending(status)}); going on")
-                            waiting.insert(0, (attempt.cell, attempt.key))
+                            waiting.insert(0, (attempt.cell, attempt.configuration))
                         else:
                             failures.append(f"{name}: {_ending(status)}, see {attempt.log}")
                             self._say(f"failed: {failures[-1]}")
@@ -158,15 +160,14 @@ class Schedule:
                 self._stop()
         return failures
 
-    def _start(self, cell: Cell, key: Key) -> None:
-        folder = make_directory(self.store.run_folder(cell, key))
+    def _start(self, cell: Cell, configuration: Configuration) -> None:
+        folder = make_directory(self.store.run_folder(cell, configuration))
         task = {
             "experiment": self.experiment.as_dict() | {"bundle": self.experiment.bundle},
             "cell": cell.as_dict(),
-            "hash": key.hash,
+            "hash": configuration.hash,
             "data": self.data,
             "out": str(self.store.out),
-            "keep": self.keep,
         }
         path = os.pathsep.join([str(_SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])])
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -179,10 +180,10 @@ class Schedule:
                 env=os.environ | threads | {"PYTHONPATH": path},
                 start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
             )
-        self._running.append(_Attempt(cell, key, process, folder / LOG, time.monotonic()))
+        self._running.append(_Attempt(cell, configuration, process, folder / LOG, time.monotonic()))
         self._say(f"started: {cell.name}")
 
-    def _finish(self, attempt: _Attempt, waiting: Sequence[tuple[Cell, Key]]) -> None:
+    def _finish(self, attempt: _Attempt, waiting: Sequence[tuple[Cell, Configuration]]) -> None:
         seconds = time.monotonic() - attempt.started
         self.pace.add(str(attempt.cell.method), seconds)
         assert self._bar is not None
@@ -191,15 +192,16 @@ class Schedule:
         if num_left := len(waiting) + len(self._running):
             told += f", {num_left} to go{self._time_left(waiting)}"
         self._say(told)
-        self.on_finished(attempt.cell)
+        self.store.take(self.experiment, attempt.cell, attempt.configuration, self.keep)
+        self.on_finished()
 
-    def _time_left(self, waiting: Sequence[tuple[Cell, Key]]) -> str:
+    def _time_left(self, waiting: Sequence[tuple[Cell, Configuration]]) -> str:
         unfinished = [str(one.cell.method) for one in self._running] + [str(cell.method) for cell, _ in waiting]
         now = time.monotonic()
         left = self.pace.left(unfinished, sum(now - one.started for one in self._running))
         return "" if left is None else f", {tqdm.format_interval(round(left))} left"
 
-    def _show(self, waiting: Sequence[tuple[Cell, Key]]) -> None:
+    def _show(self, waiting: Sequence[tuple[Cell, Configuration]]) -> None:
         if self._bar is None or self._bar.disable:
             return
         told = self._time_left(waiting)

@@ -9,8 +9,8 @@ import numpy as np
 
 from monai_supmix.errors import InputError
 from monai_supmix.metrics import iou
+from reproduction.evidence import Finished
 from reproduction.experiment import Method
-from reproduction.store import Finished
 
 RESAMPLES, CONFIDENCE = 10_000, 0.95
 BASELINES = ("supervised", "unimatch")

@@ -1,62 +1,26 @@
 """What an output folder holds: finished cells, which may be committed, and runs under way, which may not.
 
-`cells/<cell>/` has `metrics.json` and `cases.csv` of the evaluation and, written last, `cell.json`: a cell is
-finished when it is there. `runs/<cell>-<hash>/` is where a cell is trained; of a finished one the predicted
-label maps stay (for the figure), and with `--keep` everything.
+`experiment.json` says how each finished cell was made, `cases.csv.gz` has its counts for each test case.
+`runs/<cell>-<hash>/` is where a cell is trained, and left as such a pair of files in `evidence/` when it is
+finished, to be taken over by the command that runs the cells; of a finished one the predicted label maps stay
+(for the figure), and with `--keep` everything.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory, remove_leftovers
-from monai_supmix.listing import read_json
+from reproduction.configuration import Configuration
+from reproduction.evidence import Evidence, Finished
 from reproduction.experiment import Cell, Experiment
-from reproduction.keys import Key, cell_key
 
 PREDICTIONS, LOG = "predictions.npz", "log.txt"
 RESULT_COLUMNS = ("bundle", "method", "num_labeled", "seed", "class", "iou", "dice", "seconds", "config_hash")
-_RECORD, _METRICS, _CASES = "cell.json", "metrics.json", "cases.csv"
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished cell.
-
-    Args:
-        cell: which one.
-        key: what its figures depend on, as it was when they were made.
-        record: the content of its ``cell.json``.
-        metrics: the content of its ``metrics.json``.
-        counts: TP, FP, FN of each test case and class, int64 ``(num_cases, C, 3)``.
-        cases: the cases' names.
-    """
-
-    cell: Cell
-    key: Key
-    record: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    counts: np.ndarray
-    cases: tuple[str, ...]
-
-    @property
-    def class_names(self) -> list[str]:
-        """The classes, background first."""
-        return list(self.metrics["classes"])
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The patient of each test case."""
-        return tuple(self.record["groups"][case] for case in self.cases)
 
 
 class Store:
@@ -67,80 +31,70 @@ class Store:
     """
 
     def __init__(self, out: Path) -> None:
-        self.out, self.cells, self.runs = out, out / "cells", out / "runs"
+        self.out, self.runs, self.evidence = out, out / "runs", Evidence(out)
 
-    def prepare(self) -> None:
+    def prepare(self, experiment: Experiment) -> None:
         """Make the folders; what lies in ``runs`` stays out of version control.
 
+        Args:
+            experiment: what the folder is for from now on.
+
         Raises:
-            InputError: the system refuses.
+            InputError: the folder holds cells of another experiment, or the system refuses.
         """
-        for folder in (self.out, self.cells, self.runs):
+        for folder in (self.out, self.runs):
             make_directory(folder)
             remove_leftovers(folder)
+        self.evidence.claim(experiment)
         with atomic_write(self.runs / ".gitignore", text=True) as file:
             file.write("*\n")
 
-    def run_folder(self, cell: Cell, key: Key) -> Path:
-        """Where a cell is trained; another key is another folder."""
-        return self.runs / f"{cell.name}-{key.hash}"
+    def run_folder(self, cell: Cell, configuration: Configuration) -> Path:
+        """Where a cell is trained; another configuration is another folder."""
+        return self.runs / f"{cell.name}-{configuration.hash}"
 
-    def finished(self, cell: Cell) -> Finished | None:
-        """A cell as it was finished, with whatever key, or None.
-
-        Raises:
-            InputError: its files are damaged.
-        """
-        folder = self.cells / cell.name
-        return _read(folder) if (folder / _RECORD).exists() else None
-
-    def all_finished(self) -> list[Finished]:
-        """All finished cells in the order of the tables.
-
-        Raises:
-            InputError: the files of one are damaged.
-        """
-        found = [_read(path.parent) for path in self.cells.glob(f"*/{_RECORD}")]
-        return sorted(found, key=lambda finished: finished.cell.place)
-
-    def add(self, cell: Cell, key: Key, evaluated: Path, record: Mapping[str, Any]) -> None:
-        """Take a cell's figures over from the folder in which it was evaluated.
+    def hand_over(self, experiment: Experiment, one: Finished) -> None:
+        """Leave a finished cell for `take`, which one process alone may call.
 
         Args:
-            cell: the cell.
-            key: its key.
-            evaluated: folder with ``metrics.json`` and ``cases.csv``.
-            record: what else to write down.
+            experiment: the folder's experiment.
+            one: the cell.
 
         Raises:
             InputError: the system refuses to write.
         """
-        folder = make_directory(self.cells / cell.name)
-        (folder / _RECORD).unlink(missing_ok=True)  # not finished while the figures are being replaced
-        metrics = read_json(evaluated / _METRICS)
-        metrics["checkpoint"] = Path(metrics["checkpoint"]).name  # where it lay is nobody's business
-        with atomic_write(folder / _METRICS, text=True) as file:
-            file.write(json.dumps(metrics, indent=1) + "\n")
-        with atomic_write(folder / _CASES) as file:
-            file.write((evaluated / _CASES).read_bytes())
-        content = {**cell.as_dict(), "config_hash": key.hash, **record}
-        content |= {"train": key.train, "evaluate": key.evaluate, "sources": key.sources}
-        with atomic_write(folder / _RECORD, text=True) as file:
-            file.write(json.dumps(content, indent=1) + "\n")
+        handed = Evidence(make_directory(self.run_folder(one.cell, one.configuration) / "evidence"))
+        handed.claim(experiment)
+        handed.write(experiment, [one])
 
-    def clean(self, cell: Cell, key: Key, keep: bool) -> None:
-        """Remove what is no longer needed of a finished cell's runs, those of former keys included."""
-        current = self.run_folder(cell, key)
-        for folder in self.runs.glob(f"{cell.name}-*"):
-            if folder != current:
-                shutil.rmtree(folder, ignore_errors=True)
-        if keep or not current.is_dir():
+    def take(self, experiment: Experiment, cell: Cell, configuration: Configuration, keep: bool) -> None:
+        """Take over what was handed over of a cell, if anything was, and remove what is no longer needed of its runs.
+
+        Args:
+            experiment: the folder's experiment.
+            cell: the cell.
+            configuration: its configuration.
+            keep: keep weights, checkpoints and reports.
+
+        Raises:
+            InputError: files are damaged, or the system refuses to write.
+        """
+        folder = self.run_folder(cell, configuration)
+        handed = Evidence(folder / "evidence").finished()
+        if handed:
+            self.evidence.add(experiment, handed[0])
+        finished = self.evidence.of(cell)
+        if finished is None or finished.configuration.hash != configuration.hash:
             return
-        for path in current.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.name != PREDICTIONS:
-                path.unlink()
+        for other in self.runs.glob(f"{cell.name}-*"):
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+        if folder.is_dir():
+            for path in folder.iterdir():
+                if path.is_dir() and not (keep and path.name != "evidence"):
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.is_file() and path.name != PREDICTIONS and not keep:
+                    path.unlink()
 
     def write_results(self, experiment: Experiment, finished: Sequence[Finished]) -> None:
         """Write ``results.csv``: a row for each cell and class, and for the mean over the classes.
@@ -165,29 +119,15 @@ class Store:
                     writer.writerow(row)
 
 
-def current_key(experiment: Experiment, cell: Cell) -> Key:
-    """The key that a cell would have now.
+def check_same_cases(names: Sequence[str], data: str, finished: Sequence[Finished]) -> None:
+    """Raise `InputError` unless these are the test images of the cells that are finished.
 
-    Raises:
-        InputError: the experiment's configuration is wrong.
+    Args:
+        names: the test images at hand, sorted.
+        data: the data set's folder or datalist.
+        finished: finished cells.
     """
-    return cell_key(experiment.training(cell, "data", "output"), experiment.evaluation("data", "output"))
-
-
-def _read(folder: Path) -> Finished:
-    record, metrics = read_json(folder / _RECORD), read_json(folder / _METRICS)
-    try:
-        names = list(metrics["classes"])
-        with (folder / _CASES).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        counts = [[[int(row[f"{name}_{what}"]) for what in ("tp", "fp", "fn")] for name in names] for row in rows]
-        return Finished(
-            Cell.from_dict(record),
-            Key(record["train"], record["evaluate"], record["sources"]),
-            record,
-            metrics,
-            np.array(counts, np.int64),
-            tuple(row["case"] for row in rows),
-        )
-    except (KeyError, ValueError, OSError) as error:
-        raise InputError(folder, f"is damaged ({error!r})", "remove it, so that the cell is run again") from error
+    for one in finished:
+        if sorted(one.cases) != list(names):
+            problem = f"has other test images than those of the finished cell {one.cell.name}"
+            raise InputError(data, problem, "give the same data, or choose another --out")

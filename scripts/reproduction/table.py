@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from reproduction import paper
+from reproduction.evidence import Finished
 from reproduction.experiment import Experiment, Method
 from reproduction.statistics import CONFIDENCE, Comparison, Difference, compare
-from reproduction.store import Finished
 
 _NONE = "-"  # no figure
 TITLES = {

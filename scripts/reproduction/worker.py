@@ -6,12 +6,13 @@ when its parent does: its standard input is a pipe that the parent holds open.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,35 +22,36 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_supmix.bundle.lock import exclusive
-from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.listing import read_json
 from monai_supmix.weights.record import current_versions
+from reproduction.commit import current_commit
+from reproduction.configuration import Configuration, current_configuration
+from reproduction.evidence import Finished
 from reproduction.experiment import Cell, Experiment
-from reproduction.keys import Key
 from reproduction.schedule import CHANGED, MISTAKE
-from reproduction.store import PREDICTIONS, Store, current_key
+from reproduction.store import PREDICTIONS, Store
 
 _PATIENCE = 60.0  # seconds for the orphan of a killed command to die
 
 
-def run_cell(experiment: Experiment, cell: Cell, key: Key, data: str, store: Store, keep: bool = False) -> None:
-    """Train and evaluate a cell, from wherever an earlier attempt was stopped.
+def run_cell(experiment: Experiment, cell: Cell, configuration: Configuration, data: str, store: Store) -> None:
+    """Train and evaluate a cell, from wherever an earlier attempt was stopped, and hand it over to the store.
 
     Args:
         experiment: what all cells share.
         cell: the cell.
-        key: its key.
+        configuration: its configuration.
         data: the data set's folder or datalist.
         store: the output folder.
-        keep: keep weights, checkpoints and reports.
 
     Raises:
         InputError: a mistake in data or configuration.
         Preempted: a signal stopped the training; a checkpoint is written.
     """
-    folder = make_directory(store.run_folder(cell, key))
+    folder = make_directory(store.run_folder(cell, configuration))
     output = folder / "output"
     with _held(folder):
         clock = _Clock(folder / "clock.json", output / "checkpoints")
@@ -66,17 +68,29 @@ def run_cell(experiment: Experiment, cell: Cell, key: Key, data: str, store: Sto
         datalist = workflow.parser.get_parsed_content("datalist")
         with atomic_write(folder / PREDICTIONS) as file:
             np.savez_compressed(file, **predictions)  # type: ignore[arg-type]
+        metrics = read_json(output / "metrics.json")
         record = {
+            "config_hash": configuration.hash,
+            "commit": " and ".join(clock.commits),
+            "versions": current_versions(),
+            "seconds": round(clock.seconds(), 1),
+            "weights_sha256": metrics["checkpoint_sha256"],
             "labeled_seed": experiment.labeled_seed(cell),
             "labeled": labeled,
-            "groups": {item["case"]: item["group"] for item in datalist.test},
             "notes": list(datalist.notes),
-            "seconds": round(clock.seconds(), 1),
-            "commands": [_command(training, "train"), _command(evaluation, "evaluate")],
-            "versions": current_versions(),
         }
-        store.add(cell, key, output, record)
-    store.clean(cell, key, keep)
+        names, groups = tuple(metrics["classes"]), {item["case"]: item["group"] for item in datalist.test}
+        cases, counts = _read_counts(output / "cases.csv", names)
+        of_cases = tuple(groups[case] for case in cases)
+        store.hand_over(experiment, Finished(cell, configuration, record, names, cases, of_cases, counts))
+
+
+def _read_counts(path: Path, class_names: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of an evaluation's cases, and TP, FP, FN of each and its classes, ``(num_cases, C, 3)``."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    counts = [[[int(row[f"{name}_{what}"]) for what in ("tp", "fp", "fn")] for name in class_names] for row in rows]
+    return tuple(row["case"] for row in rows), np.array(counts, np.int64)
 
 
 @contextmanager
@@ -99,17 +113,22 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 class _Clock:
-    """How long a cell took, over all attempts; what a killed attempt did after its last checkpoint is lost work."""
+    """How long a cell took, over all attempts, and by what code.
+
+    What a killed attempt did after its last checkpoint is lost work.
+    """
 
     def __init__(self, path: Path, checkpoints: Path) -> None:
         self.path = path
         self.before, self.started = 0.0, time.time()
+        self.commits = [current_commit()]
         if path.exists():
             earlier = json.loads(path.read_text())
             saved = max((file.stat().st_mtime for file in checkpoints.glob("*.pt")), default=0.0)
             self.before = earlier["before"] + max(0.0, saved - earlier["started"])
+            self.commits = list(dict.fromkeys([*earlier["commits"], *self.commits]))
         with atomic_write(path, text=True) as file:
-            json.dump({"before": self.before, "started": self.started}, file)
+            json.dump({"before": self.before, "started": self.started, "commits": self.commits}, file)
 
     def seconds(self) -> float:
         return self.before + time.time() - self.started
@@ -127,14 +146,6 @@ def _collect_predictions(evaluator: Engine) -> dict[str, np.ndarray]:
     return predictions
 
 
-def _command(configured: Configured, kind: str) -> str:
-    """The same as a user would type it, with DATA and OUTPUT for the folders."""
-    overrides = configured.overrides | {"dataset_dir": "DATA", "output_dir": "OUTPUT"}
-    files = [kind, *("--" + file.parent.name[:-1] + " " + file.stem for file in configured.files[1:])]
-    options = [f"--{name} {value}" for name, value in overrides.items() if name not in ("bundle_root", "resume")]
-    return " ".join(["monai-supmix run", configured.bundle.name, *files, *options])
-
-
 def _end_with_parent() -> None:
     """End this process as soon as nobody holds the other end of its standard input."""
 
@@ -150,15 +161,15 @@ def main(task: dict[str, Any]) -> int:
     """Run the cell that a task describes.
 
     Returns:
-        exit status: 0 finished, `MISTAKE`, or `CHANGED` when the code is no longer what the parent saw.
+        exit status: 0 finished, `MISTAKE`, or `CHANGED` when the configuration is no longer what the parent saw.
     """
     torch.set_num_threads(1)
     experiment, cell = Experiment(**task["experiment"]), Cell.from_dict(task["cell"])
-    key = current_key(experiment, cell)
-    if key.hash != task["hash"]:
+    configuration = current_configuration(experiment, cell)
+    if configuration.hash != task["hash"]:
         return CHANGED
     try:
-        run_cell(experiment, cell, key, task["data"], Store(Path(task["out"])), task["keep"])
+        run_cell(experiment, cell, configuration, task["data"], Store(Path(task["out"])))
     except Exception as error:
         line = error_line(error)
         if line is None:

@@ -1,10 +1,9 @@
 """Finished cells with figures of our own making."""
 
 import numpy as np
-from reproduction.keys import Key
-from reproduction.store import Finished
+from reproduction.configuration import Configuration
+from reproduction.evidence import Finished
 
-from monai_supmix.metrics import CaseMeasures, summarize
 from tests.scripts.cells import cell
 
 CASES = ("11L", "11R", "12L", "12R")
@@ -19,15 +18,16 @@ def finished(method, counts, num_labeled=2, seed=0, class_names=("background", "
         num_labeled: of the cell.
         seed: of the cell.
         class_names: the classes.
-        record: what its record says otherwise.
+        record: what its record says otherwise; ``groups`` are the patients by case.
     """
-    counts = np.array(counts)
-    summary = summarize(dict(zip(CASES, map(CaseMeasures, counts), strict=True)), class_names)
     record = {
         "labeled": [f"0{n}L" for n in range(num_labeled)], "labeled_seed": 0, "seconds": 10.0 + seed, "notes": [],
-        "groups": {case: case[:2] for case in CASES}, "config_hash": "0" * 12, **record,
+        "config_hash": "0" * 12, "commit": "0" * 12, **record,
     }  # fmt: skip
-    return Finished(cell(method, num_labeled, seed), Key({}, {}, {}), record, summary, counts, CASES)
+    patients = record.pop("groups", {case: case[:2] for case in CASES})
+    groups = tuple(patients[case] for case in CASES)
+    one = cell(method, num_labeled, seed)
+    return Finished(one, Configuration({"seed": seed}, {}), record, class_names, CASES, groups, np.array(counts))
 
 
 def counts(*vessel):

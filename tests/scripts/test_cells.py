@@ -1,7 +1,8 @@
 """Cells as they are trained, evaluated and kept."""
 
 import csv
-import json
+import dataclasses
+import gzip
 import multiprocessing
 import os
 import signal
@@ -15,13 +16,15 @@ import reproduce
 import torch
 from ignite.engine import Events
 from reproduction import worker
+from reproduction.commit import current_commit
+from reproduction.configuration import Configuration
+from reproduction.schedule import Schedule
 from reproduction.store import Store
 
 from monai_supmix.engines import SemiSupervisedTrainer
-from monai_supmix.errors import InputError
 from monai_supmix.handlers.preemption import Preempted
 from monai_supmix.metrics import iou
-from tests.scripts.cells import TINY, cell, experiment, key
+from tests.scripts.cells import TINY, cell, configuration, experiment
 
 LENGTH = 40
 OPTIONS = [word for name, text in TINY.items() for word in (f"--{name}", text)]
@@ -29,9 +32,11 @@ OPTIONS = [word for name, text in TINY.items() for word in (f"--{name}", text)]
 
 def run_cell(store, data, one, **more):
     """Run a cell in this process."""
-    store.prepare()
-    worker.run_cell(experiment(**more), one, key(one, **more), str(data), store)
-    return store.finished(one)
+    of = experiment(**more)
+    store.prepare(of)
+    worker.run_cell(of, one, configuration(one, of), str(data), store)
+    store.take(of, one, configuration(one, of), keep=False)
+    return store.evidence.of(one)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +49,10 @@ def finished(phantoms, tmp_path_factory):
 
 def test_a_finished_cell_has_its_figures_case_by_case(finished):
     one, _ = finished
-    assert one.key == key(cell())
+    assert one.configuration == configuration(cell())
+    assert one.record["config_hash"] == configuration(cell()).hash
+    assert set(one.record["versions"]) >= {"monai", "torch"}
+    assert one.record["commit"] == current_commit()
     assert one.record["labeled"] == ["Image_05R", "Image_01R"]
     assert one.groups == tuple(case[6:8] for case in one.cases)
     assert one.counts.shape == (8, 2, 3)
@@ -54,13 +62,13 @@ def test_a_finished_cell_has_its_figures_case_by_case(finished):
 
 def test_a_finished_cell_is_small_and_names_no_path_of_this_machine(finished, phantoms):
     one, store = finished
-    files = {path.name: path.read_text() for path in (store.cells / one.cell.name).iterdir()}
-    assert set(files) == {"metrics.json", "cases.csv", "cell.json"}
-    for text in files.values():
-        assert str(store.out) not in text
-        assert str(phantoms["chase_supmix"]) not in text
-        assert len(text) < 20_000
-    left = store.run_folder(one.cell, one.key)
+    files = {path.name: path.read_bytes() for path in (store.evidence.settings, store.evidence.table)}
+    files["cases.csv.gz"] = gzip.decompress(files["cases.csv.gz"])
+    for content in files.values():
+        assert str(store.out).encode() not in content
+        assert str(phantoms["chase_supmix"]).encode() not in content
+        assert len(content) < 10_000
+    left = store.run_folder(one.cell, one.configuration)
     assert [path.name for path in left.iterdir()] == ["predictions.npz"]
     with np.load(left / "predictions.npz") as predictions:
         assert sorted(predictions) == sorted(one.cases)
@@ -77,7 +85,7 @@ def test_results_have_a_row_for_each_class_and_the_mean(finished):
     assert [float(row["iou"]) for row in rows] == pytest.approx(
         [*(one.metrics["classes"][name]["iou"] for name in one.class_names), one.metrics["mean_iou"]], abs=1e-6
     )
-    assert {row["config_hash"] for row in rows} == {key(cell()).hash}
+    assert {row["config_hash"] for row in rows} == {configuration(cell()).hash}
 
 
 def test_a_cell_stopped_in_its_training_goes_on_to_the_same_figures(finished, phantoms, tmp_path, monkeypatch):
@@ -91,48 +99,75 @@ def test_a_cell_stopped_in_its_training_goes_on_to_the_same_figures(finished, ph
     with monkeypatch.context() as patch, pytest.raises(Preempted):
         patch.setattr(SemiSupervisedTrainer, "run", stop)
         run_cell(store, phantoms["chase_supmix"], cell())
-    assert store.finished(cell()) is None
+    assert store.evidence.of(cell()) is None
     again = run_cell(store, phantoms["chase_supmix"], cell())
     assert np.array_equal(again.counts, finished[0].counts)
     assert again.record["seconds"] > 0
 
 
-def test_damaged_files_are_named(finished, tmp_path):
-    one, store = finished
-    copy = Store(tmp_path)
-    copy.prepare()
-    copy.add(one.cell, one.key, store.cells / one.cell.name, {"groups": {}})
-    path = copy.cells / one.cell.name / "cases.csv"
-    path.write_text(path.read_text().replace("vessel_tp", "other"))
-    with pytest.raises(InputError, match="is damaged"):
-        copy.all_finished()
+def command(data, out, *more):
+    """The command of a fixture's one cell."""
+    words = ["--bundle", "chase_supmix", "--num-labeled", "2", "--methods", "supmix_sufd", "--seeds", "0"]
+    return [*words, "--max_iterations", "2", *OPTIONS, "--data", str(data), "--out", str(out), *more]
 
 
-def test_cells_of_other_code_or_settings_are_found(finished, tmp_path, capsys):
-    one, store = finished
-    copy = Store(tmp_path)
-    copy.prepare()
-    experiment().claim(tmp_path)
-    copy.add(one.cell, one.key, store.cells / one.cell.name, {**one.record, **one.cell.as_dict()})
-    assert reproduce.main(["--check", "--out", str(tmp_path)]) == 0
-    path = copy.cells / one.cell.name / "cell.json"
-    record = json.loads(path.read_text())
-    record["sources"]["losses.sufd"] = "00000000"
-    path.write_text(json.dumps(record))
-    assert reproduce.main(["--check", "--out", str(tmp_path)]) == 1
-    assert "stale: supmix_sufd-2labeled-seed0: losses.sufd.py has changed" in capsys.readouterr().out
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A folder with the finished cell, with what is given of it in its place."""
+
+    def copy(**changes):
+        one = dataclasses.replace(finished[0], **changes)
+        store = Store(tmp_path)
+        store.prepare(experiment())
+        store.evidence.add(experiment(), one)
+        return store
+
+    return copy
 
 
-def test_other_data_than_that_of_finished_cells_is_refused(finished, phantoms, tmp_path, capsys):
-    one, store = finished
-    copy = Store(tmp_path)
-    copy.prepare()
-    others = {**one.record, **one.cell.as_dict()}
-    copy.add(one.cell, one.key, store.cells / one.cell.name, others)
-    path = copy.cells / one.cell.name / "cases.csv"
-    path.write_text(path.read_text().replace("Image_14R", "Image_99R"))
-    words = ["--bundle", "chase_supmix", "--num-labeled", "2", "--max-iterations", "2", *OPTIONS]
-    assert reproduce.main([*words, "--data", str(phantoms["chase_supmix"]), "--out", str(tmp_path)]) == 2
+def test_a_check_names_cells_of_another_configuration_or_commit(finished, copied, capsys):
+    one, _ = finished
+    assert reproduce.main(["--check", "--out", str(copied().out)]) == 0
+    assert capsys.readouterr().out.startswith("1 of 1 cells")
+    settings = Configuration({**one.configuration.train, "optimizer#lr": 0.5}, one.configuration.evaluate)
+    store = copied(configuration=settings, record={**one.record, "commit": "0123456789ab"})
+    assert reproduce.main(["--check", "--out", str(store.out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "another configuration: supmix_sufd-2labeled-seed0: optimizer#lr was 0.5, is 0.002"
+    assert lines[1] == f"another commit: 0123456789ab, now {current_commit()}: supmix_sufd-2labeled-seed0"
+    assert lines[2].startswith("0 of 1 cells")
+
+
+def test_a_finished_cell_of_another_commit_is_not_run_again(finished, copied, phantoms, monkeypatch):
+    store = copied(record={**finished[0].record, "commit": "0123456789ab"})
+    monkeypatch.setattr(Schedule, "_start", lambda *_: pytest.fail("a finished cell is run again"))
+    assert reproduce.main(command(phantoms["chase_supmix"], store.out)) == 0
+    assert "0123456789ab" in store.evidence.settings.read_text()
+    assert (store.out / "results.csv").read_text().count("supmix_sufd") == 3
+
+
+def test_a_finished_cell_of_another_configuration_is_run_again_and_not_shown(finished, copied, phantoms, capsys):
+    settings = dataclasses.replace(finished[0].configuration, train={**finished[0].configuration.train, "burn_in": 0.1})
+    store = copied(configuration=settings)
+    assert reproduce.main(command(phantoms["chase_supmix"], store.out, "--dry-run")) == 0
+    assert "again: supmix_sufd-2labeled-seed0: burn_in was 0.1, is 0.7\n" in capsys.readouterr().out
+    reproduce._Writer(experiment(), "data", store).write()
+    assert (store.out / "results.csv").read_text().count("\n") == 1
+
+
+def test_a_cell_that_was_handed_over_and_not_taken_is_taken_by_the_next_command(finished, phantoms, tmp_path):
+    one, _ = finished
+    store = Store(tmp_path)
+    store.prepare(experiment())
+    store.hand_over(experiment(), one)
+    assert store.evidence.of(one.cell) is None
+    assert reproduce.main(command(phantoms["chase_supmix"], tmp_path)) == 0
+    assert np.array_equal(store.evidence.of(one.cell).counts, one.counts)
+
+
+def test_other_data_than_that_of_finished_cells_is_refused(finished, copied, phantoms, capsys):
+    store = copied(cases=tuple(name.replace("14R", "99R") for name in finished[0].cases))
+    assert reproduce.main(command(phantoms["chase_supmix"], store.out)) == 2
     assert "has other test images than those of the finished cell" in capsys.readouterr().err
 
 
@@ -141,9 +176,12 @@ def test_other_data_than_that_of_finished_cells_is_refused(finished, phantoms, t
     [
         (["--bundle", "chase_supmx", "--num-labeled", "2"], "error: chase_supmx: is no bundle: did you mean chase_"),
         (["--bundle", "chase_supmix"], "error: --num-labeled: is missing"),
-        (["--bundle", "chase_supmix", "--num-labeled", "0"], "error: command line: argument --num-labeled: '0' is no"),
+        (
+            ["--bundle", "chase_supmix", "--num-labeled", "0"],
+            "error: command line: argument --num-labeled/--num_labeled: '0'",
+        ),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--methods", "x"], "error: x: is no method"),
-        (["--bundle", "chase_supmix", "--num-labeled", "2", "--max_itertions", "2"], "error: --max_itertions: is no"),
+        (["--bundle", "chase_supmix", "--num_labeled", "2", "--max_itertions", "2"], "error: --max_itertions: is no"),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--seed", "2"], "error: --seed: is set for each cell"),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--data", "/no"], "error: --data: /no does not exist"),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--data", "."], "error: /"),
@@ -223,11 +261,11 @@ def test_killed_anywhere_the_command_ends_with_the_same_results(phantoms, tmp_pa
         over.set()
         killer.join()
     assert "its process was ended from outside (signal SIGKILL); going on" in capsys.readouterr().out
-    again = Store(out).finished(cell())
+    again = Store(out).evidence.of(cell())
     uninterrupted = run_cell(alone, data, cell(), max_iterations=LENGTH)
     assert np.array_equal(again.counts, uninterrupted.counts)
-    assert again.metrics == uninterrupted.metrics  # with the hash of the weights
+    assert again.record["weights_sha256"] == uninterrupted.record["weights_sha256"]
     assert workers_of(out) == []
     assert {path.name for path in out.iterdir() if path.is_file()} == {
-        "experiment.json", "results.csv", "table.md", "figure.png", "figure.pdf"
+        "experiment.json", "cases.csv.gz", "results.csv", "table.md", "figure.png", "figure.pdf"
     }  # fmt: skip

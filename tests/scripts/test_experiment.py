@@ -1,7 +1,7 @@
-"""Cells, and the folder that belongs to one experiment."""
+"""Cells and what they are trained with."""
 
 import pytest
-from reproduction.experiment import Method, make_cells, read_experiment
+from reproduction.experiment import Method, make_cells
 
 from monai_supmix.errors import InputError
 from tests.scripts.cells import cell, experiment
@@ -41,16 +41,14 @@ def test_evaluation_takes_presets_that_change_it():
         assert len(experiment(preset=preset).training(cell(), "D", "O").files) == 2 + (preset is not None)
 
 
+def test_evaluation_takes_weights_and_grid_from_the_training():
+    one = experiment(overrides={"ckpt_path": "start.pt", "working#scale": "0.5"})
+    assert one.training(cell(), "D", "O").overrides.items() >= {"ckpt_path": "start.pt", "working#scale": 0.5}.items()
+    assert not {"ckpt_path", "working#scale"} & one.evaluation("D", "O").overrides.keys()
+
+
 def test_evaluation_takes_the_overrides_that_it_knows():
     evaluation = experiment(tta=False).evaluation("D", "O")
     assert evaluation.overrides["tta"] is False
     assert "network_def#features" in evaluation.overrides
     assert "crop_size" not in evaluation.overrides
-
-
-def test_a_folder_belongs_to_one_experiment(tmp_path):
-    experiment().claim(tmp_path)
-    experiment().claim(tmp_path)
-    assert read_experiment(tmp_path) == experiment()
-    with pytest.raises(InputError, match=r"another experiment \(tta was True, is False\): choose another --out"):
-        experiment(tta=False).claim(tmp_path)
