@@ -1,7 +1,6 @@
 """What bundles are made of beside MONAI's parts: runs, their records, and their errors."""
 
 from monai_supmix.bundle.defaults import default_amp, default_device, default_num_workers, unlabeled_pool
-from monai_supmix.bundle.describe import describe
 from monai_supmix.bundle.distributed import distribute, rank, shard, start_processes, stop_processes, world_size
 from monai_supmix.bundle.evaluation import EvaluationRun
 from monai_supmix.bundle.prediction import PredictionRun
@@ -15,7 +14,6 @@ __all__ = [
     "default_amp",
     "default_device",
     "default_num_workers",
-    "describe",
     "error_line",
     "show_error_line_last",
     "check_overrides",

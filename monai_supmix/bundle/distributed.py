@@ -13,23 +13,26 @@ from torch import nn
 from monai_supmix.errors import InputError
 
 Item = TypeVar("Item")
+_STARTED = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # what torchrun tells each of its processes
 
 
-def start_processes(device: torch.device | str) -> None:
-    """Join the processes that torchrun has started; does nothing when they are joined already.
+def start_processes(device: torch.device | str, required: bool = False) -> None:
+    """Join the processes that torchrun has started; does nothing where it has started none.
 
     Args:
         device: this process's device; GPUs talk through NCCL, CPUs through Gloo.
+        required: refuse to go on alone.
 
     Raises:
-        InputError: torchrun has started none.
+        InputError: torchrun has started none, and several are required.
     """
+    if not dist.is_initialized() and not os.environ.keys() >= _STARTED:
+        if required:
+            problem = "trains on several processes, and this one was started alone"
+            remedy = "start it with torchrun --nproc_per_node=N -m monai.bundle run"
+            raise InputError("multi_gpu_train.json", problem, remedy)
+        return
     device = torch.device(device)
-    if not dist.is_initialized() and "RANK" not in os.environ:
-        problem = "trains on several processes, and this one was started alone"
-        raise InputError(
-            "multi_gpu_train.json", problem, "start it with torchrun --nproc_per_node=N -m monai.bundle run"
-        )
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if not dist.is_initialized():

@@ -43,6 +43,7 @@ class Tracking:
 
     Args:
         history: collects the figures, and is attached to the trainer already.
+        method: what the method is called.
         class_names: names of the classes.
         log_dir: folder for TensorBoard's files, ``None`` for none.
         handlers: handlers of the trainer and its validator; where MONAI's ``MLFlowHandler`` is among them its run
@@ -52,11 +53,12 @@ class Tracking:
     def __init__(
         self,
         history: TrainingHistory,
+        method: str,
         class_names: Sequence[str] = (),
         log_dir: str | os.PathLike[str] | None = None,
         handlers: Sequence[Any] = (),
     ) -> None:
-        self.tensorboard = None if log_dir is None else TensorBoardCurves(history, log_dir, class_names)
+        self.tensorboard = None if log_dir is None else TensorBoardCurves(history, log_dir, class_names, method)
         self.mlflow = MLflowRun(handlers)
         self._curves = MLflowCurves(history, self.mlflow, class_names)
 

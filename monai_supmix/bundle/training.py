@@ -1,23 +1,28 @@
-"""A training run around its trainer: resume, checkpoints, preemption, final weights."""
+"""A training run around its trainer: what follows it, resume, checkpoints, preemption, final weights."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import ignite.distributed as idist
 from ignite.engine import Engine
-from torch import nn
+from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
+from monai_supmix.bundle.attached import Loading, attach_schedules, check_crop_size, followed
 from monai_supmix.bundle.closing import closing_lines
-from monai_supmix.bundle.describe import describe
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.bundle.tracking import Tracking, run_parameters
+from monai_supmix.config.comparison import comparable, configuration_of
+from monai_supmix.data.planes_loading import trained_on
 from monai_supmix.datalists.check import Problem
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.engines import SemiSupervisedTrainer
+from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.checkpoints import (
     TrainingCheckpoint,
@@ -27,13 +32,14 @@ from monai_supmix.handlers.checkpoints import (
     newest_intact,
     read_checkpoint,
 )
-from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.handlers.preemption import Preemption
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
-from monai_supmix.weights import save_weights, unwrap
+from monai_supmix.weights import save_weights
 from monai_supmix.weights.record import current_versions
 
 logger = logging.getLogger(__name__)
+
+_TOLD = 6  # differences that a refusal names
 
 
 class TrainingRun:
@@ -43,60 +49,97 @@ class TrainingRun:
     ``history.json`` (what was run and how it went), ``report.html`` (the same to look at) and
     ``tensorboard/`` (curves for TensorBoard, while it trains) in the folder.
 
+    What every run needs is attached here: learning-rate schedules, history, watch, the look at pseudo-labels,
+    progress, trackers, checkpoints. The trainer's own handlers come on top of it.
+
+    A run is resumed if its configuration is that of the run which wrote the checkpoint, but for what cannot change
+    the weights (:data:`monai_supmix.config.comparison.CANNOT_MATTER`), if its data are the same
+    (:func:`monai_supmix.datalists.fingerprint.fingerprint`), and its number of iterations and of processes.
+
     Args:
         trainer: the trainer.
         output_dir: the run's folder; one run at a time.
-        state: what a checkpoint holds beside the trainer's progress, by name: network, optimizers,
-            schedulers, discriminator, history. Entries that are ``None`` are left out.
-        record: what is stored with the final weights, see :mod:`monai_supmix.weights`.
-        settings: what must be the same for a resumed run to be the same run; objects are described by their
-            class and arguments, see :func:`monai_supmix.bundle.describe`.
+        method: what the method is called, in reports and trackers.
+        record: what is stored with the final weights, ``class_names`` among it, see :mod:`monai_supmix.weights`;
+            the network's configuration, facts about the training data and versions are added.
+        total_iterations: when the run is finished.
+        lr_scheduler: steps after every iteration; ``None`` keeps the learning rate.
+        discriminator_lr_scheduler: steps after every iteration past the burn-in.
+        recalibration: called when the training is over, before the weights are written, for example a
+            :class:`monai_supmix.engines.RecalibrateBatchNorm`; what it does has to follow from the network alone.
+        datalist: what is trained on.
+        loaded: the loaded training images, whose sizes are stored with the weights.
         problems: cases that were left out because they are broken; the run then ends with exit status 1.
+        loading: loads a case as training does, for the look at pseudo-labels.
+        evaluator: the validation, whose figures go into the history; its inferer looks at pseudo-labels.
         resume: ``False`` refuses a folder that holds checkpoints; ``"auto"`` continues from the newest intact
             one and starts anew where there is none; ``"force"`` continues although settings differ.
         save_interval: iterations between checkpoints.
-        total_iterations: when the run is finished.
+        val_interval: epochs between two looks at pseudo-labels.
+        log_interval: iterations for each row of the history.
+        num_monitored: how many cases with a hidden truth are looked at.
         tensorboard: whether to write TensorBoard's files.
-        recalibration: called when the training is over, before the weights are written, for example a
-            :class:`monai_supmix.engines.RecalibrateBatchNorm`; what it does has to follow from the network alone.
         handlers: handlers of the trainer and its validator, for a run in MLflow, see
             :class:`monai_supmix.bundle.tracking.Tracking`.
+        configuration: what another run must agree in; ``None`` takes the configuration that MONAI made this from.
 
     Raises:
-        InputError: for an unknown ``resume``, or crops that the network or the discriminator cannot take.
+        InputError: for an unknown ``resume``, crops that the network or the discriminator cannot take, or a handler
+            that steps ``lr_scheduler`` a second time.
     """
 
     def __init__(
         self,
         trainer: SemiSupervisedTrainer,
         output_dir: str | os.PathLike[str],
-        state: Mapping[str, Any],
+        method: str,
         record: Mapping[str, Any],
-        settings: Mapping[str, Any],
         total_iterations: int,
+        lr_scheduler: LRScheduler | None = None,
+        discriminator_lr_scheduler: LRScheduler | None = None,
+        recalibration: Callable[[], None] | None = None,
+        datalist: Datalist | None = None,
+        loaded: Iterable[Mapping[str, Any]] = (),
         problems: Sequence[Problem] = (),
+        loading: Loading | None = None,
+        evaluator: CaseEvaluator | None = None,
         resume: Literal[False, "auto", "force"] = False,
         save_interval: int = 200,
+        val_interval: int = 1,
+        log_interval: int = 10,
+        num_monitored: int = 0,
         tensorboard: bool = True,
-        recalibration: Callable[[], None] | None = None,
         handlers: Sequence[Any] = (),
+        configuration: Mapping[str, Any] | None = None,
     ) -> None:
         if resume not in (False, "auto", "force"):
             raise InputError("resume", f"is {resume!r}", "give false, 'auto' or 'force'")
-        _check_crop_size(trainer)
+        check_crop_size(trainer)
         self.trainer, self.output_dir, self.resume = trainer, Path(output_dir), resume
+        self.method, self.datalist, self.configuration = method, datalist, configuration
         self.problems, self.recalibration = tuple(problems), recalibration
-        self.record, self.total_iterations = describe(record), total_iterations
-        self.record["versions"] = current_versions()
-        self.settings = describe(settings)
+        self.total_iterations = total_iterations
+        self.record = {**record, "trained_on": trained_on(loaded), "versions": current_versions()}
+        attach_schedules(trainer, lr_scheduler, discriminator_lr_scheduler, handlers)
+        self.history = followed(
+            trainer, self.record["class_names"], total_iterations, log_interval, datalist, loading, evaluator,
+            val_interval, num_monitored,
+        )  # fmt: skip
+        state = {
+            "network": trainer.network,
+            "optimizer": trainer.optimizer,
+            "lr_scheduler": lr_scheduler,
+            "discriminator": trainer.discriminator,
+            "discriminator_optimizer": trainer.discriminator_optimizer,
+            "discriminator_lr_scheduler": discriminator_lr_scheduler,
+            "history": self.history,
+            "trainer": _Progress(trainer),
+            "grad_scaler": trainer.grad_scaler,
+        }
         self.state = {name: part for name, part in state.items() if part is not None}
-        self.state |= {"trainer": _Progress(trainer), "grad_scaler": trainer.grad_scaler}
-        self.history: TrainingHistory = self.state.get("history", TrainingHistory())
         log_dir = self.output_dir / "tensorboard" if tensorboard else None
-        self.tracking = Tracking(self.history, self.record["class_names"], log_dir, handlers)
-        self.checkpoint = TrainingCheckpoint(
-            self.state, self.output_dir / "checkpoints", save_interval, config=self.settings
-        )
+        self.tracking = Tracking(self.history, method, self.record["class_names"], log_dir, handlers)
+        self.checkpoint = TrainingCheckpoint(self.state, self.output_dir / "checkpoints", save_interval)
 
     def run(self) -> None:
         """Train to the end, from wherever the folder's newest intact checkpoint stands.
@@ -117,6 +160,7 @@ class TrainingRun:
             raise SystemExit(1)
 
     def _run(self) -> None:
+        self._note_settings()
         self._restore()
         finished = self.trainer.state.iteration >= self.total_iterations
         if finished:
@@ -136,7 +180,7 @@ class TrainingRun:
                 remedy = "the training itself is kept: go on with recalibration=null and resume=force"
                 raise InputError("recalibration", f"does not suit this network or size ({error})", remedy) from error
         if idist.get_rank() == 0:
-            files = list(save_weights(self.output_dir / "model.pt", self.state["network"], self.record))
+            files = list(save_weights(self.output_dir / "model.pt", self.trainer.network, self.record))
             history, report = self.output_dir / HISTORY_NAME, self.output_dir / "report.html"
             if not (finished and history.exists() and report.exists()):  # an evaluation may have added to it
                 record = self._what_was_run()
@@ -148,14 +192,27 @@ class TrainingRun:
 
     def _what_was_run(self) -> dict[str, Any]:
         return training_record(
+            self.method,
             self.settings,
             self.record["class_names"],
             self.record["versions"],
             self.total_iterations,
+            self.datalist,
             self.history.rows,
             self.history.validation_rows,
             self.history.pseudo_label_rows,
         )
+
+    def _note_settings(self) -> None:
+        """Find out what this run is: known only now, for MONAI's parser knows an object once it is made."""
+        configuration = configuration_of(self) if self.configuration is None else self.configuration
+        if configuration is None:
+            raise ValueError("a run that no configuration made has to be given one: configuration={...}.")
+        self.settings = comparable(configuration)
+        self.settings |= {"total_iterations": self.total_iterations, "processes": idist.get_world_size()}
+        self.record.setdefault("network", self.settings.get("network_def", {}))
+        data = {} if self.datalist is None else {"data": fingerprint(self.datalist)}
+        self.checkpoint.config = self.settings | data
 
     def _restore(self) -> None:
         folder = self.output_dir / "checkpoints"
@@ -174,35 +231,18 @@ class TrainingRun:
             logger.info("no checkpoint in %s: starting anew.", folder)
             return
         content = read_checkpoint(path)
-        differing = compare_config(content["config"], self.settings)
+        differing = compare_config(content["config"], self.checkpoint.config)
         if differing and self.resume != "force":
-            told = "; ".join(f"{key} was {was!r}, is {now!r}" for key, (was, now) in differing.items())
-            remedy = "run with the same settings, give resume=force to go on all the same, or another output_dir"
-            raise InputError(path, f"belongs to a run with other settings ({told})", remedy)
+            named = [f"{key} was {was!r}, is {now!r}" for key, (was, now) in differing.items()]
+            more = [f"and {len(named) - _TOLD} more"] if len(named) > _TOLD else []
+            told = "; ".join([*named[:_TOLD], *more])
+            remedy = "run with the same ones, give resume=force to go on all the same, or another output_dir"
+            raise InputError(path, f"belongs to a run with other settings or data ({told})", remedy)
         load_checkpoint(content, self.state)
         logger.info("resumed from %s at iteration %d.", path, self.trainer.state.iteration)
 
     def _save(self, engine: Engine) -> None:
         self.checkpoint.save(engine)
-
-
-def _check_crop_size(trainer: SemiSupervisedTrainer) -> None:
-    """Raise `InputError` for crops that would be refused in the first iteration; other transforms are not judged."""
-    transform = trainer.streams.labeled.dataset.transform
-    sizes = [step.crop_size for step in getattr(transform, "transforms", [transform]) if hasattr(step, "crop_size")]
-    if not sizes:
-        return
-    size = list(sizes[-1])
-    convolutions = [module for module in trainer.network.modules() if isinstance(module, (nn.Conv2d, nn.Conv3d))]
-    ndim = max((len(module.kernel_size) for module in convolutions), default=len(size))
-    divisor = getattr(unwrap(trainer.network), "divisor", 1)
-    critic = trainer.discriminator
-    least = max(divisor, 1 if critic is None else getattr(unwrap(critic), "min_size", 1))
-    if len(size) == ndim and all(type(side) is int and side >= least and side % divisor == 0 for side in size):
-        return
-    fitting = -(-least // divisor) * divisor
-    needed = f"{ndim} whole numbers, multiples of {divisor} and at least {fitting}"
-    raise InputError("crop_size", f"is {size}, and the networks take crops of {needed}", "give such a size")
 
 
 class _Progress:

@@ -99,6 +99,8 @@ def configure(
     check_tracking(tracking)
     folder = find_bundle(bundle)
     files = config_files(folder, configs, method, preset)
+    if method is not None and files[1].suffix == ".json" and "method" not in read_json(files[1]):
+        raise InputError(files[1], "does not say what its method is called", 'add "method": "NAME" to it')
     merged = merge(files)
     overrides = read_overrides(merged, pairs, files)
     if "bundle_root" in merged:

@@ -30,6 +30,7 @@ def _is_names(value: Any) -> bool:
 
 _TEXT = Expected(lambda v: isinstance(v, str) and v != "", "a path")
 _PATHS = Expected(lambda v: (isinstance(v, str) and v != "") or (_is_names(v) and len(v) > 0), "a path")
+_NAME = Expected(lambda v: isinstance(v, str) and v != "", "a name")
 _BOOL = Expected(lambda v: isinstance(v, bool), "true or false")
 _DEVICE = Expected(
     lambda v: isinstance(v, str) and re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", v) is not None,
@@ -44,11 +45,13 @@ SETTINGS: dict[str, Expected] = {
     "ckpt_path": Expected(lambda v: v is None or isinstance(v, str), "a path or null"),
     "pretrained": Expected(lambda v: v is None or isinstance(v, str), "the name of weights or null"),
     "tracking_uri": _TEXT,
-    "run_name": Expected(lambda v: isinstance(v, str) and v != "", "a name"),
+    "run_name": _NAME,
+    "method": _NAME,
     "device": _DEVICE,
     "amp": _one_of("auto", True, False, "bf16", "fp16"),
     "seed": _whole(0),
     "num_workers": _whole(0),
+    "multi_gpu": _BOOL,
     "max_epochs": _whole(1),
     "max_iterations": _whole(1, none=True),
     "num_labeled": _whole(1, none=True),
@@ -88,6 +91,16 @@ def is_dynamic(value: Any) -> bool:
         (True, False)
     """
     return isinstance(value, str) and value[:1] in ("$", "@", "%")
+
+
+def is_wiring(value: Any) -> bool:
+    """Whether a value only says how parts are put together: a reference, an expression, or a list of nothing else.
+
+    Example:
+        >>> is_wiring("@network"), is_wiring(["$@training.run()"]), is_wiring(["image", "@key"]), is_wiring([])
+        (True, True, False, False)
+    """
+    return is_dynamic(value) or (isinstance(value, list) and value != [] and all(is_wiring(part) for part in value))
 
 
 def value_problem(key: str, value: Any, default: Any) -> str | None:

@@ -1,7 +1,7 @@
 """Datalists, images on their own grid, and the streams of training samples."""
 
 from monai_supmix.data.class_weights import inverse_frequency
-from monai_supmix.data.paired import PairedLoader
+from monai_supmix.data.paired import PairedLoader, paired_loader
 from monai_supmix.data.planes_by_class import PlanesByClass
 from monai_supmix.data.planes_loading import LoadPlanes, RandPlane, trained_on
 from monai_supmix.data.streams import StreamLoader
@@ -36,6 +36,7 @@ __all__ = [
     "listed_datalist",
     "StreamLoader",
     "PairedLoader",
+    "paired_loader",
     "LoadPlanes",
     "RandPlane",
     "PlanesByClass",

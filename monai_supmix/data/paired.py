@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
+
+import torch.distributed as dist
+from torch.utils.data import Dataset
 
 from monai_supmix.data.streams import StreamLoader
 
@@ -58,3 +61,36 @@ class PairedLoader:
         yield from ({"labeled": batch} for batch in islice(labeled, alone))
         unlabeled = self.unlabeled.batches(self.iteration + alone)
         yield from ({"labeled": a, "unlabeled": b} for a, b in zip(labeled, unlabeled, strict=False))
+
+
+def paired_loader(
+    labeled: Sequence[Any] | Dataset,
+    unlabeled: Sequence[Any] | Dataset,
+    transform: Callable[[Any], Any],
+    batch_sizes: Sequence[int],
+    seed: int,
+    **loader_kwargs: Any,
+) -> PairedLoader:
+    """Make both streams of a training, of which each of several processes draws its own share.
+
+    Args:
+        labeled: prepared items with labels.
+        unlabeled: prepared items of the unlabelled images.
+        transform: the random transform of a sample, of both streams.
+        batch_sizes: samples per batch and process, labelled and unlabelled.
+        seed: the run's seed.
+        loader_kwargs: further arguments of :class:`torch.utils.data.DataLoader`, such as ``num_workers``.
+
+    Example:
+        >>> loader = paired_loader(range(3), range(10, 18), lambda item: item, batch_sizes=[2, 4], seed=0)
+        >>> batch = next(iter(loader))
+        >>> len(batch["labeled"]), len(batch["unlabeled"]), len(loader)
+        (2, 4, 2)
+    """
+    joined = dist.is_available() and dist.is_initialized()
+    rank, world_size = (dist.get_rank(), dist.get_world_size()) if joined else (0, 1)
+    labeled_size, unlabeled_size = batch_sizes
+    return PairedLoader(
+        StreamLoader(labeled, transform, labeled_size, seed, "labeled", rank, world_size, **loader_kwargs),
+        StreamLoader(unlabeled, transform, unlabeled_size, seed, "unlabeled", rank, world_size, **loader_kwargs),
+    )

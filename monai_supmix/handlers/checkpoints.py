@@ -230,12 +230,12 @@ def compare_config(saved: Mapping[str, Any], current: Mapping[str, Any]) -> dict
         current: the same of the run at hand. Lists and tuples of equal values are equal.
 
     Returns:
-        for each dotted key that differs the saved and the current value; a key that one side lacks has the
-        value ``"(not set)"`` there. Empty when they agree.
+        for each id that differs, with ``#`` between its parts, the saved and the current value; an id that one side
+        lacks has the value ``"(not set)"`` there. Empty when they agree.
 
     Example:
         >>> compare_config({"seed": 0, "mix": {"prob": 0.5}}, {"seed": 0, "mix": {"prob": 1.0, "area": 2}})
-        {'mix.area': ('(not set)', 2), 'mix.prob': (0.5, 1.0)}
+        {'mix#area': ('(not set)', 2), 'mix#prob': (0.5, 1.0)}
     """
     theirs, ours = dict(_flat(saved)), dict(_flat(current))
     pairs = {k: (theirs.get(k, _NOT_SET), ours.get(k, _NOT_SET)) for k in sorted(theirs.keys() | ours.keys())}
@@ -243,9 +243,12 @@ def compare_config(saved: Mapping[str, Any], current: Mapping[str, Any]) -> dict
 
 
 def _flat(config: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if not isinstance(config, Mapping) or (prefix and not config):
+    """Values by id; a list counts as one value unless it holds dictionaries."""
+    is_list = isinstance(config, (list, tuple)) and any(isinstance(entry, Mapping) for entry in config)
+    if not (is_list or isinstance(config, Mapping)) or (prefix and not config):
         return [(prefix, config)]
-    return [item for key, value in config.items() for item in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
+    entries = enumerate(config) if is_list else config.items()
+    return [item for key, value in entries for item in _flat(value, f"{prefix}#{key}" if prefix else str(key))]
 
 
 def _as_lists(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from monai_supmix.config.settings import is_wiring
 from monai_supmix.handlers.follow import HistoryFollower
 from monai_supmix.handlers.history import TrainingHistory
 
@@ -141,18 +142,19 @@ def _batches(items: list[Any]) -> Iterator[list[Any]]:
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested plain values as pairs of texts that MLflow takes as parameters.
 
-    Names of inner ones are joined by dots; the class of an object stands for it by its own name. What is ``None`` is
-    left out, long texts are cut.
+    Names of inner ones are joined by dots; a component of a configuration stands for itself by the last part of its
+    ``_target_``. References and expressions, and what is ``None``, are left out, long texts are cut.
 
     Example:
-        >>> list(flat({"seed": 0, "optimizer": {"class": "torch.optim.AdamW", "lr": 0.1}, "list": None, "n": [4, 4]}))
+        >>> optimizer = {"_target_": "torch.optim.AdamW", "lr": 0.1, "params": "$@network.parameters()"}
+        >>> list(flat({"seed": 0, "optimizer": optimizer, "list": None, "n": [4, 4]}))
         [('seed', '0'), ('optimizer', 'AdamW'), ('optimizer.lr', '0.1'), ('n', '[4, 4]')]
     """
     for key, value in values.items():
         name = re.sub(r"[^\w.-]+", "_", f"{prefix}{key}")
         if isinstance(value, Mapping):
-            if "class" in value:
-                yield name, str(value["class"]).rpartition(".")[2]
-            yield from flat({inner: entry for inner, entry in value.items() if inner != "class"}, f"{name}.")
-        elif value is not None:
+            if "_target_" in value:
+                yield name, str(value["_target_"]).rpartition(".")[2]
+            yield from flat({inner: entry for inner, entry in value.items() if inner != "_target_"}, f"{name}.")
+        elif value is not None and not is_wiring(value):
             yield name, str(value)[:_LONGEST]

@@ -26,6 +26,7 @@ class TensorBoardCurves(HistoryFollower):
         history: collects the figures; attach it to the engine before this.
         log_dir: folder for the event files; TensorBoard's ``logdir``.
         class_names: names of the classes, for the curves of pseudo-label shares.
+        method: what the method is called, shown as a text.
 
     Example:
         >>> import tempfile, torch
@@ -41,10 +42,14 @@ class TensorBoardCurves(HistoryFollower):
     """
 
     def __init__(
-        self, history: TrainingHistory, log_dir: str | os.PathLike[str], class_names: Sequence[str] = ()
+        self,
+        history: TrainingHistory,
+        log_dir: str | os.PathLike[str],
+        class_names: Sequence[str] = (),
+        method: str | None = None,
     ) -> None:
         super().__init__(history, class_names)
-        self.log_dir = Path(log_dir)
+        self.log_dir, self.method = Path(log_dir), method
         self._writer: SummaryWriter | None = None
 
     def files(self) -> list[Path]:
@@ -61,6 +66,8 @@ class TensorBoardCurves(HistoryFollower):
             self._writer = SummaryWriter(str(self.log_dir), purge_step=iteration + 1)
         except OSError as error:
             raise writing_error(self.log_dir, error) from error
+        if self.method is not None and not known:
+            self._writer.add_text("method", self.method)
         return known
 
     def write(self, figures: Mapping[str, float], iteration: int) -> None:

@@ -96,7 +96,8 @@ The same without the front: `python -m monai.bundle run --bundle_root B --config
 --output_dir O`, and `evaluate.json` and `inference.json` likewise.
 
 `train` leaves `model.pt`, `model.safetensors`, checkpoints and `report.html` in `O`; `--num_labeled N` uses N of the
-labelled images and the others without their labels, `--method unimatch` another method. `evaluate` writes
+labelled images and the others without their labels, `--method unimatch` another method (a file of your own says
+`"method": "mine"`, and reports and trackers call it that). `evaluate` writes
 `metrics.json`, `cases.csv` and a report of the test. `predict` writes {masks}:
 `uint8`, {values}.
 `monai-supmix install O B` copies the weights into `models/`, so that the bundle predicts by itself.

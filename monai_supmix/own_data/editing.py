@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_supmix.errors import InputError
 
-_WIDTH = 117
+_WIDTH = 120
 
 
 def put(config: dict[str, Any], key: str, value: Any, new: bool = False) -> None:
@@ -66,6 +66,8 @@ def without(config: Mapping[str, Any], ids: Collection[str]) -> dict[str, Any]:
 def to_text(entry: Any, indent: int = 0, taken: int = 0) -> str:
     r"""Write JSON as the shipped bundles have it: on one line what fits on one, four spaces a level.
 
+    A component that takes more has its ``_target_`` first, and as many arguments on each of the lines below as fit.
+
     Args:
         entry: plain values.
         indent: spaces that lines below the first begin with.
@@ -83,6 +85,22 @@ def to_text(entry: Any, indent: int = 0, taken: int = 0) -> str:
     inner = " " * (indent + 4)
     if isinstance(entry, dict):
         keys = [f"{json.dumps(key, ensure_ascii=False)}: " for key in entry]
-        lines = [key + to_text(value, indent + 4, len(key)) for key, value in zip(keys, entry.values(), strict=True)]
+        parts = [key + to_text(value, indent + 4, len(key)) for key, value in zip(keys, entry.values(), strict=True)]
+        lines = _filled(parts, _WIDTH - len(inner)) if next(iter(entry)) == "_target_" else parts
         return "{\n" + ",\n".join(inner + line for line in lines) + "\n" + " " * indent + "}"
     return "[\n" + ",\n".join(inner + to_text(value, indent + 4) for value in entry) + "\n" + " " * indent + "]"
+
+
+def _filled(parts: list[str], width: int) -> list[str]:
+    """Parts on one line if all fit there, else the first on a line of its own and the others as far as they fit."""
+    whole = ", ".join(parts)
+    if "\n" not in whole and len(whole) <= width:
+        return [whole]
+    lines = parts[:1]
+    for number, part in enumerate(parts[1:]):
+        together = f"{lines[-1]}, {part}"
+        if number and "\n" not in together and len(together) + 1 <= width:
+            lines[-1] = together
+        else:
+            lines.append(part)
+    return lines

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from monai_supmix.config.settings import is_wiring
+
 Cell = str | int | float | None
 
 
@@ -108,16 +110,17 @@ def number(value: float) -> str:
 def settings_list(value: Any) -> str:
     """Nested plain values as nested lists.
 
-    Objects, as `monai_supmix.bundle.describe` tells them, are shown by the name of their class. Of absolute
-    paths only the last part is shown: folders may be named after people.
+    A component of a configuration is shown by the name of its ``_target_``; references and expressions, which say how
+    parts are put together, are left out. Of absolute paths only the last part is shown: folders may be named after
+    people.
 
     Example:
-        >>> settings_list({"seed": 0, "list": "/home/x/names.txt"})
+        >>> settings_list({"seed": 0, "list": "/home/x/names.txt", "loss": "@supervised_loss"})
         '<dl><dt>seed</dt><dd>0</dd><dt>list</dt><dd>names.txt</dd></dl>'
     """
     if isinstance(value, Mapping):
-        entries = {str(name): entry for name, entry in value.items()}
-        kind = entries.pop("class", None)
+        entries = {str(name): entry for name, entry in value.items() if not is_wiring(entry)}
+        kind = entries.pop("_target_", None)
         head = escape(str(kind).rpartition(".")[2]) if kind else ""
         rows = "".join(f"<dt>{escape(name)}</dt><dd>{settings_list(entry)}</dd>" for name, entry in entries.items())
         return head + (f"<dl>{rows}</dl>" if rows else "")

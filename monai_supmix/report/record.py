@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write
 from monai_supmix.listing import read_json
@@ -23,23 +24,15 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     **{"rows": list, "validation_rows": list},
 }
 _SIDES = {"labeled": "labelled", "unlabeled": "unlabelled", "validation": "validation", "test": "test"}
-# Mixing, strong views, feature dropout, discriminator.
-_METHODS = {
-    (None, 0, False, False): "supervised",
-    ("CutMix", 1, False, False): "fixmatch",
-    ("CutMix", 2, True, False): "unimatch",
-    ("ClassMix", 2, True, False): "classmix",
-    ("SupMix", 2, True, False): "supmix",
-    ("CutMix", 2, True, True): "sufd",
-    ("SupMix", 2, True, True): "supmix_sufd",
-}
 
 
 def training_record(
+    method: str,
     settings: Mapping[str, Any],
     class_names: Sequence[str],
     versions: Mapping[str, str],
     total_iterations: int,
+    datalist: Datalist | None = None,
     rows: Sequence[Mapping[str, Any]] = (),
     validation_rows: Sequence[Mapping[str, Any]] = (),
     pseudo_label_rows: Sequence[Mapping[str, Any]] = (),
@@ -48,11 +41,12 @@ def training_record(
     """Put together what was run and how it went.
 
     Args:
-        settings: the run's settings as `monai_supmix.bundle.describe` tells them; of its ``datalist`` only
-            names of cases, counts and notes are kept, of no image its path or patient.
+        method: what the method is called.
+        settings: the run's configuration, see `monai_supmix.config.comparison.comparable`.
         class_names: names of the classes, background first.
         versions: of the packages.
         total_iterations: length of the training.
+        datalist: what was trained on; names of cases, counts and notes are kept, of no image its path or patient.
         rows: of :class:`monai_supmix.handlers.TrainingHistory`.
         validation_rows: of the same.
         pseudo_label_rows: of the same.
@@ -62,23 +56,23 @@ def training_record(
         plain values without NaN, for `write_history` and the report.
 
     Example:
-        >>> record = training_record({"seed": 3}, ["background", "vessel"], {}, 100, command=["train"])
+        >>> record = training_record("mine", {"seed": 3}, ["background", "vessel"], {}, 100, command=["train"])
         >>> record["method"], record["seed"], record["command"]
-        ('supervised', 3, 'train')
+        ('mine', 3, 'train')
     """
     words = _own_command() if command is None else list(command)
     return _finite(
         {
             "format": _FORMAT,
-            "method": method_name(settings),
+            "method": method,
             "preset": preset_name(words),
             "seed": settings.get("seed"),
             "total_iterations": total_iterations,
             "class_names": list(class_names),
             "versions": {"python": sys.version.split()[0], **versions},
             "command": _typed(words),
-            "data": _data(settings.get("datalist") or {}),
-            "settings": {name: value for name, value in settings.items() if name != "datalist"},
+            "data": {"sides": {}, "notes": []} if datalist is None else _data(datalist),
+            "settings": dict(settings),
             "rows": list(rows),
             "validation_rows": list(validation_rows),
             "pseudo_label_rows": list(pseudo_label_rows),
@@ -106,32 +100,6 @@ def _own_command() -> list[str]:
     return [Path(python).name, *words]
 
 
-def method_name(settings: Mapping[str, Any]) -> str:
-    """Tell a method by its pieces.
-
-    Args:
-        settings: of these ``strong_views``, ``feature_dropout`` and ``discriminator`` are looked at.
-
-    Returns:
-        its name, or ``"custom"`` for a combination without one.
-
-    Example:
-        >>> views = {"num_views": 2, "mixing": {"class": "monai_supmix.transforms.supmix.SupMix"}}
-        >>> method_name({"strong_views": views, "feature_dropout": True, "discriminator": None})
-        'supmix'
-    """
-    views = settings.get("strong_views") or {}
-    count = views.get("num_views", 0)
-    mixing = str((views.get("mixing") or {}).get("class", "")).rpartition(".")[2] if count else ""
-    pieces = (
-        mixing or None,
-        count,
-        bool(settings.get("feature_dropout")),
-        settings.get("discriminator") is not None,
-    )
-    return _METHODS.get(pieces, "custom")
-
-
 def preset_name(command: Sequence[str]) -> str | None:
     """Find the preset in the words of a command, or ``None``.
 
@@ -148,7 +116,7 @@ def preset_name(command: Sequence[str]) -> str | None:
     return Path(found[1]).stem if found else None
 
 
-def _data(datalist: Mapping[str, Any]) -> dict[str, Any]:
+def _data(datalist: Datalist) -> dict[str, Any]:
     sides = {
         told: {
             "images": len(items),
@@ -156,9 +124,9 @@ def _data(datalist: Mapping[str, Any]) -> dict[str, Any]:
             "cases": [item["case"] for item in items],
         }
         for side, told in _SIDES.items()
-        if (items := datalist.get(side)) is not None
+        for items in [getattr(datalist, side)]
     }
-    return {"sides": sides, "notes": list(datalist.get("notes", []))}
+    return {"sides": sides, "notes": list(datalist.notes)}
 
 
 def _finite(value: Any) -> Any:

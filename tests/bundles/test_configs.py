@@ -13,8 +13,8 @@ COMMON = {
     "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device", "amp", "seed", "num_workers"
 }  # fmt: skip
 TRAIN = {
-    "max_epochs", "max_iterations", "num_labeled", "labeled_seed", "labeled_list", "num_val_patients", "resume",
-    "save_interval",
+    "method", "max_epochs", "max_iterations", "num_labeled", "labeled_seed", "labeled_list", "num_val_patients",
+    "resume", "save_interval",
 }  # fmt: skip
 INFERENCE = {"overwrite", "on_error", "tta", "runtime"}
 PIECES = {  # mixing, strong views, feature dropout, discriminator: METHOD.md's table
@@ -102,9 +102,11 @@ def test_every_method_is_its_pieces_with_and_without_the_preset(bundle, method, 
 
 @pytest.mark.parametrize("bundle", NAMES)
 def test_methods_and_presets_keep_to_their_own_keys(bundle):
-    pieces = {"mixing", "num_strong_views", "feature_dropout", "discriminator"}
+    pieces = {"method", "mixing", "num_strong_views", "feature_dropout", "discriminator"}
     for method in METHODS:
-        assert set(read_config(bundle, f"methods/{method}")) == pieces
+        config = read_config(bundle, f"methods/{method}")
+        assert set(config) == pieces
+        assert config["method"] == method
     for preset in (BUNDLES / bundle / "configs" / "presets").iterdir():
         assert not set(read_config(bundle, f"presets/{preset.stem}")) & pieces
 
@@ -210,23 +212,26 @@ def test_the_head_of_the_papers_network_can_learn_faster(bundle):
 
 
 @pytest.mark.parametrize("bundle", NAMES)
-def test_training_on_several_devices_begins_like_that_on_one(bundle):
-    one, several = read_config(bundle, "train"), read_config(bundle, "multi_gpu_train")
-    added = ["$bundle.start_processes(@device)"]
-    assert [line for line in several["initialize"] if line not in added] == one["initialize"]
-    assert several["imports"] == one["imports"]
-    assert set(several) == {"imports", "initialize"}
+def test_several_processes_are_not_started_by_one_alone(bundle, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    assert read_config(bundle, "multi_gpu_train") == {"multi_gpu": True}, "it restates nothing"
+    for several in (False, True):
+        config = ConfigParser()
+        config.read_config([*config_files(bundle, "train"), *(config_files(bundle, "multi_gpu_train") * several)])
+        config.update({"device": "cpu"})
+        if not several:
+            config.get_parsed_content("initialize#1")  # alone, and nothing is asked for
+            continue
+        with pytest.raises(RuntimeError) as caught:
+            config.get_parsed_content("initialize#1")
+        assert "start it with torchrun" in error_line(caught.value)
 
 
 @pytest.mark.parametrize("bundle", NAMES)
-def test_several_processes_are_not_started_by_one_alone(bundle, monkeypatch):
-    monkeypatch.delenv("RANK", raising=False)
-    config = ConfigParser()
-    config.read_config([*config_files(bundle, "train"), *config_files(bundle, "multi_gpu_train")])
-    config.update({"device": "cpu"})
-    with pytest.raises(RuntimeError) as caught:
-        config.get_parsed_content("initialize#1")
-    assert "start it with torchrun" in error_line(caught.value)
+def test_the_configuration_of_a_training_is_read_in_a_few_minutes(bundle):
+    text = (BUNDLES / bundle / "configs" / "train.json").read_text()
+    assert len(text.splitlines()) <= 220
+    assert len(read_config(bundle, "train")["initialize"]) <= 4
 
 
 @pytest.mark.parametrize("bundle", NAMES)

@@ -52,12 +52,13 @@ def own_logging():
 
 
 @pytest.mark.usefixtures("own_logging")
+@pytest.mark.parametrize("kind", ["train", "inference"])
 @pytest.mark.parametrize("bundle", NAMES)
-def test_monai_loads_a_bundle_with_its_weights(bundle, monkeypatch):
+def test_monai_loads_a_bundle_with_its_weights(bundle, kind, monkeypatch):
     monkeypatch.chdir(BUNDLES / bundle)  # MONAI gives no bundle_root, so the configurations' "." stands
     # Without the bundle's own loading, which would hide that MONAI's copies nothing.
     monkeypatch.setattr("monai_supmix.bundle.trained.load_into", lambda *_: None)
-    network = load(bundle, bundle_dir=str(BUNDLES), workflow_type="inference", device="cpu")
+    network = load(bundle, bundle_dir=str(BUNDLES), workflow_type=kind, device="cpu")
     state = load_weights(BUNDLES / bundle / "models" / "model.pt")[0]
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
 

@@ -9,7 +9,7 @@ from tests.names import dotted_names, modules_among
 @pytest.mark.parametrize("bundle", NAMES)
 def test_no_name_of_a_shipped_bundle_is_a_module(bundle):
     names = dotted_names(BUNDLES / bundle)
-    assert {"monai_supmix.engines.SemiSupervisedTrainer", "monai_supmix.bundle.rank"} <= names
+    assert {"monai_supmix.engines.SemiSupervisedTrainer", "monai_supmix.bundle.shard"} <= names
     assert modules_among(names) == []
 
 

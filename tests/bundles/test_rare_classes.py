@@ -23,9 +23,9 @@ def rare(tmp_path_factory):
 def test_the_preset_changes_which_labelled_planes_are_drawn_and_pasted(bundle, phantoms, tmp_path):
     make = {"device": "cpu", "dataset_dir": str(phantoms[bundle]), "output_dir": str(tmp_path), "num_labeled": 2}
     part = workflow(bundle, "train", preset="rare_classes", **make).parser.get_parsed_content
-    groups = part("train#labeled_stream").dataset.items
+    groups = part("train#dataloader").labeled.dataset.items
     assert [group["case"] for group in groups] == ["all", *(f"class {c}" for c in range(1, part("num_classes")))]
-    assert part("unlabeled_dataset") is part("train#unlabeled_stream").dataset.items
+    assert part("unlabeled_dataset") is part("train#dataloader").unlabeled.dataset.items
     labels = torch.cat([item["label"].flatten() for item in part("train#dataset")])
     shares = part("mixing")._weights * torch.bincount(labels)[1:].numpy()
     assert shares == pytest.approx(shares[0])

@@ -31,7 +31,7 @@ def test_training_leaves_weights_and_checkpoints(trained):
         for name in ("model.pt", "model.safetensors"):
             state, record = load_weights(folder / name)
             assert record["class_names"][0] == "background"
-            assert record["network"]["class"].endswith("CompactUNet")
+            assert record["network"]["_target_"].endswith("CompactUNet")
             assert set(record["intensity"]) == ({"picture"} if bundle == "chase_supmix" else {"hu", "picture"})
             assert state
 
@@ -231,7 +231,7 @@ def test_looking_at_pseudo_labels_changes_no_bit_of_the_weights(phantoms, tmp_pa
         )  # fmt: skip
         weights.append((folder / "model.pt").read_bytes())
         part = flow.parser.get_parsed_content
-        assert [row["iteration"] for row in part("history").pseudo_label_rows] == ([1, 2] if count else [])
+        assert [row["iteration"] for row in part("training").history.pseudo_label_rows] == ([1, 2] if count else [])
         assert all("label" not in item for item in part("datalist").unlabeled)
         assert all("label" not in item for item in part("unlabeled_dataset"))
         assert "label" not in next(part("train#trainer").streams.unlabeled.batches())
@@ -246,6 +246,7 @@ def test_training_can_begin_with_trained_weights(phantoms, trained, tmp_path):
         crop_size=[32, 32], ckpt_path=str(checkpoint), **TINY,
     )  # fmt: skip
     flow.initialize()
+    flow.parser.get_parsed_content("run#0")  # what comes before the training
     state, network = load_weights(checkpoint)[0], flow.parser.get_parsed_content("network_def")
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
 

@@ -116,7 +116,7 @@ def test_the_run_shows_parameters_metrics_and_the_report(finished):
         ("seed", "0"),
         ("optimizer", "AdamW"),
         ("optimizer.lr", str(read_config(bundle, "train")["optimizer"]["lr"])),
-        ("strong_views.mixing", "SupMix"),
+        ("mixing", "SupMix"),
         ("images.labelled", "2"),
         ("total_iterations", "4"),
     ):
@@ -186,3 +186,33 @@ def test_an_evaluation_has_a_run_of_its_own(finished, phantoms, store, tmp_path)
     assert only.data.params["checkpoint_sha256"] == metrics["checkpoint_sha256"]
     artifacts = {item.path for item in client.list_artifacts(only.info.run_id)}
     assert artifacts == {"metrics.json", "cases.csv", "report.html"}
+
+
+def test_somebody_elses_method_is_called_what_its_file_says_everywhere(phantoms, store, tmp_path):
+    shutil.copy(store, tmp_path)
+    method = tmp_path / "any_name.json"
+    method.write_text(json.dumps({"method": "mine", "mixing": None, "num_strong_views": 1, "train#handlers": []}))
+    folder = BUNDLES / "chase_supmix"
+    flow = ConfigWorkflow(
+        config_file=[*config_files("chase_supmix", "train"), str(method)],
+        meta_file=str(folder / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="train",
+        tracking="mlflow",
+        bundle_root=str(folder),
+        **TINY,
+        **training("chase_supmix", phantoms, tmp_path, max_iterations=2, log_interval=1),
+    )
+    flow.initialize()
+    flow.run()
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert history["method"] == "mine"
+    assert "Training report: mine" in (tmp_path / "report.html").read_text("utf-8")
+    (run,) = runs(tmp_path, "chase_supmix")[1]
+    assert run.data.params["method"] == "mine"
+    accumulator = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    (text,) = accumulator.Tensors("method/text_summary")
+    assert text.tensor_proto.string_val == [b"mine"]
+    # and its own "train#handlers" does not drop the schedule of the learning rate
+    first, last = (row["learning_rate"] for row in history["rows"])
+    assert last == 0 < first < read_config("chase_supmix", "train")["optimizer"]["lr"]

@@ -39,7 +39,7 @@ def volumetric(phantoms, tmp_path_factory):
 
 def test_training_in_3d_has_all_terms_and_finite_losses(volumetric):
     flow, folder = volumetric
-    rows = flow.parser.get_parsed_content("history").rows
+    rows = flow.parser.get_parsed_content("training").history.rows
     assert len(rows) == ITERATIONS
     terms = {"supervised", "strong_1", "strong_2", "feature_dropout", "generator", "discriminator"}
     assert {f"loss_{term}" for term in terms} <= rows[-1].keys()
@@ -49,7 +49,7 @@ def test_training_in_3d_has_all_terms_and_finite_losses(volumetric):
     assert type(batch["unlabeled"]["image"]).__name__ == "Tensor"  # MONAI's metadata would slow down every operation
     assert "label" not in batch["unlabeled"]
     assert load_weights(folder / "model.pt")[1]["working"] == SMALL["working"]
-    looks = flow.parser.get_parsed_content("history").pseudo_label_rows
+    looks = flow.parser.get_parsed_content("training").history.pseudo_label_rows
     assert looks[-1]["iteration"] == ITERATIONS
     assert 0 <= looks[-1]["coverage"] <= 1
 

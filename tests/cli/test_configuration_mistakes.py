@@ -40,7 +40,7 @@ MISTAKES = [
     ),
     (
         "run chase_supmix evaluate --preset rare_classes",
-        "rare_classes.json: changes 'train#labeled_stream#items', and there is no 'train' in evaluate.json: ",
+        "rare_classes.json: changes 'train#dataloader#labeled', and there is no 'train' in evaluate.json: ",
     ),
     ("run chase_supmix evaluate --max_epochs 3", "--max_epochs: is no key of evaluate.json"),
     ("run chase_supmix train --seed 1 --seed 2", "--seed: is given twice: give it once"),
@@ -240,3 +240,9 @@ def test_a_bug_is_not_called_a_mistake_of_the_user(monkeypatch):
 def test_help_is_given(command, front):
     ended = front(*command.split(), "--help")
     assert ended.status == 0 and "usage: python -m monai_supmix" in ended.out
+
+
+def test_a_method_without_a_name_would_be_called_by_that_of_another(refused, tmp_path):
+    (tmp_path / "mine.json").write_text('{"mixing": null}')
+    says = 'mine.json: does not say what its method is called: add "method": "NAME" to it'
+    refused("run", "chase_supmix", "train", "--method", tmp_path / "mine.json", says=says)

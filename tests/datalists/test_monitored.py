@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from monai_supmix.bundle import describe
 from monai_supmix.data import hidden_truth
 from monai_supmix.datalists.datalist import SIDES, Datalist, build_datalist
+from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.errors import InputError
 
 CLASSES = ["background", "vessel"]
@@ -61,7 +61,7 @@ def test_only_files_that_exist_and_cases_that_are_still_used_are_picked(datalist
 def test_what_is_trained_is_the_same_with_and_without_them(datalist):
     bare = replace(datalist, hidden_labels={})
     assert bare == datalist
-    assert describe(bare) == describe(datalist)
+    assert fingerprint(bare) == fingerprint(datalist)
 
 
 def test_a_file_keeps_them(datalist, tmp_path):

@@ -1,17 +1,22 @@
 """A run that was stopped anywhere ends with the same bits as one that never stopped."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
+import nibabel as nib
+import numpy as np
 import pytest
 from ignite.engine import Events
 
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.errors import InputError
+from monai_supmix.handlers.checkpoints import read_checkpoint
 from monai_supmix.handlers.preemption import PREEMPTED_STATUS, Preempted
-from monai_supmix.phantoms import write_fundus_phantom
+from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
+from monai_supmix.transforms import SupMix
 from tests.bundles.workflows import TINY, run, workflow
 
 ITERATIONS = 4
@@ -66,15 +71,15 @@ def test_the_figures_of_an_epochs_end_are_in_the_checkpoint_of_its_last_iteratio
     run("chase_supmix", "train", **override(data, folders[0], **often))
     flow = workflow("chase_supmix", "train", **override(data, folders[1], **often))
     flow.initialize()
-    history, trainer = (flow.parser.get_parsed_content(name) for name in ("history", "train#trainer"))
+    training, trainer = (flow.parser.get_parsed_content(name) for name in ("training", "train#trainer"))
     assert trainer.state.epoch_length == 2
     trainer.add_event_handler(Events.ITERATION_STARTED(once=2), lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Preempted):
         flow.run()
     run("chase_supmix", "train", **override(data, folders[1], **often))
     assert results(folders[0]) == results(folders[1])
-    assert [row["iteration"] for row in history.validation_rows] == [2]
-    assert [row["iteration"] for row in history.pseudo_label_rows] == [2]
+    assert [row["iteration"] for row in training.history.validation_rows] == [2]
+    assert [row["iteration"] for row in training.history.pseudo_label_rows] == [2]
 
 
 def test_a_truncated_newest_checkpoint_costs_one_interval(data, uninterrupted, tmp_path):
@@ -97,6 +102,85 @@ def test_other_settings_are_refused_and_named(data, tmp_path):
     assert "brightness" in str(caught.value.__cause__)
     assert "crop_size" in str(caught.value.__cause__)
     run("chase_supmix", "train", **override(data, tmp_path, sufd_weight=0.5) | {"resume": "force"})
+
+
+SGD = {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": 0.01, "momentum": 0.9}
+
+
+def chest(data, output, **more):
+    return {
+        "dataset_dir": str(data), "output_dir": str(output), "crop_size": [32, 32], "resume": "auto", **TINY,
+        "max_iterations": 1, "num_labeled": 2, "num_workers": 0, "working": {"size": [32, 32]}, "optimizer": dict(SGD),
+        "recalibration": None, **more,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chest_data(tmp_path_factory):
+    return write_chest_ct_phantom(tmp_path_factory.mktemp("chest"), num_unlabeled=2, num_test=1, size=(32, 32, 4))
+
+
+@pytest.fixture(scope="module")
+def one_iteration(chest_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one")
+    run("covid19_ct_supmix", "train", **chest(chest_data, folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"loading#axis": "coronal"}, "loading#axis was '(not set)', is 'coronal'"),
+        ({"train#trainer#sufd_input": "logits"}, "train#trainer#sufd_input was '(not set)', is 'logits'"),
+        ({"optimizer#momentum": 0.5}, "optimizer#momentum was 0.9, is 0.5"),
+        ({"weak_augmentation#transforms#1#rotation": 0.1}, "weak_augmentation#transforms#1#rotation was 0.5, is 0.1"),
+        ({"max_iterations": 2}, "total_iterations was 1, is 2"),
+        ({"labeled_seed": 1}, "labeled_seed was 0, is 1"),
+    ],
+)
+def test_whatever_can_change_the_weights_is_refused_by_its_id(change, says, chest_data, one_iteration):
+    with pytest.raises(RuntimeError) as caught:
+        run("covid19_ct_supmix", "train", **chest(chest_data, one_iteration) | change)
+    assert isinstance(caught.value.__cause__, InputError)
+    assert says in str(caught.value.__cause__)
+
+
+def test_an_image_or_a_label_replaced_in_place_is_refused_by_its_name(chest_data, one_iteration, tmp_path):
+    data = tmp_path / "moved"
+    shutil.copytree(chest_data, data)
+    run("covid19_ct_supmix", "train", **chest(data, one_iteration))  # only moved
+    used = read_checkpoint(next((one_iteration / "checkpoints").iterdir()))["config"]["data"]
+    one, other = used["labeled"][0], used["unlabeled"][0]
+    files = data / "labelsTr" / f"{one}.nii.gz", data / "imagesTr" / f"{other}_0000.nii.gz"
+    for old in map(nib.load, files):
+        array = np.asarray(old.dataobj).copy()
+        array[0, 0, 0] += 1
+        nib.save(nib.Nifti1Image(array, old.affine, old.header), old.get_filename())
+    with pytest.raises(RuntimeError) as caught:
+        run("covid19_ct_supmix", "train", **chest(data, one_iteration))
+    told = str(caught.value.__cause__)
+    assert f"data#files#{one}#label was '{files[0].name} (" in told
+    assert f"data#files#{other}#image was '{files[1].name} (" in told
+    assert told.count(" was ") == 2
+
+
+def test_what_cannot_change_the_weights_may_be_another(chest_data, one_iteration, tmp_path, monkeypatch):
+    """Nor does a checkpoint mind what classes are called now: it holds what the configuration says."""
+    renamed = type("Renamed", (SupMix,), {"__module__": "somewhere.else"})
+    monkeypatch.setattr("monai_supmix.transforms.SupMix", renamed)
+    shutil.copytree(one_iteration, tmp_path / "elsewhere")
+    other = {"num_workers": 1, "log_interval": 3, "device": "cpu:0", "save_interval": 7, "val_interval": 2}
+    run("covid19_ct_supmix", "train", **chest(chest_data, tmp_path / "elsewhere") | other)
+    weights = [(folder / "model.pt").read_bytes() for folder in (one_iteration, tmp_path / "elsewhere")]
+    assert weights[0] == weights[1]
+
+
+def test_a_schedule_is_not_stepped_twice(data, tmp_path):
+    again = {"_target_": "monai.handlers.LrScheduleHandler", "lr_scheduler": "@lr_scheduler"}
+    with pytest.raises(RuntimeError) as caught:
+        run("chase_supmix", "train", **override(data, tmp_path) | {"train#handlers": [again]})
+    assert "leave the LrScheduleHandler out" in str(caught.value.__cause__)
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_runs_cannot_share_a_folder(data, tmp_path):

@@ -28,7 +28,7 @@ number = rank()
 state = part("network").module.state_dict()
 statistics = ("running_mean", "running_var", "num_batches_tracked")  # without SyncBatchNorm each rank has its own
 weights = {name: value.double().sum().item() for name, value in state.items() if not name.endswith(statistics)}
-rows = part("history").rows
+rows = part("training").history.rows
 metrics = part("validate#evaluator").state.metrics
 losses = [row["loss_supervised"] for row in rows]
 with open(f"{result}.{number}", "w") as file:

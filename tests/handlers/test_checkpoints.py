@@ -277,9 +277,12 @@ def test_comparison_is_symmetric_and_empty_only_for_equal_configurations(a, b):
 def test_comparison_names_the_keys():
     saved = {"seed": 0, "crop": (320, 320), "mix": {"prob": 0.5, "classes": [0]}, "gone": 1}
     current = {"seed": 1, "crop": [320, 320], "mix": {"prob": 0.5, "classes": [0, 1]}, "new": None}
+    saved |= {"steps": [{"a": 1}, {"b": (2, 3)}]}
+    current |= {"steps": [{"a": 1}, {"b": [2, 4]}]}
     assert compare_config(saved, current) == {
         "seed": (0, 1),
-        "mix.classes": ([0], [0, 1]),
+        "mix#classes": ([0], [0, 1]),
+        "steps#1#b": ((2, 3), [2, 4]),
         "gone": (1, "(not set)"),
         "new": ("(not set)", None),
     }

@@ -4,30 +4,28 @@ import math
 
 import numpy as np
 
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.metrics import CaseMeasures, summarize
 from monai_supmix.metrics.dataset import measure_case
 from monai_supmix.report import CaseGallery, training_record
 
 NAMES = ["background", "ground_glass", "consolidation", "pleural_effusion"]
+DATALIST = Datalist(
+    labeled=[{"image": "/secret/Anna_Meier/1.nii.gz", "label": "x", "case": "ct 1", "group": "Anna Meier"}],
+    unlabeled=[{"image": "2.nii.gz", "case": f"ct {n}", "group": f"p{n // 2}"} for n in range(2, 8)],
+    validation=[],
+    test=[{"image": "9.nii.gz", "label": "y", "case": "ct <9>", "group": "Bo Li"}],
+    class_names=NAMES,
+    notes=["patients are unknown: each image is its own group"],
+)
 SETTINGS = {
     "seed": 7,
-    "datalist": {
-        "class": "monai_supmix.datalists.datalist.Datalist",
-        "labeled": [{"image": "/secret/Anna_Meier/1.nii.gz", "label": "x", "case": "ct 1", "group": "Anna Meier"}],
-        "unlabeled": [{"image": "2.nii.gz", "case": f"ct {n}", "group": f"p{n // 2}"} for n in range(2, 8)],
-        "validation": [],
-        "test": [{"image": "9.nii.gz", "label": "y", "case": "ct <9>", "group": "Bo Li"}],
-        "notes": ["patients are unknown: each image is its own group"],
-    },
-    "strong_views": {
-        "class": "monai_supmix.engines.views.StrongViews",
-        "num_views": 2,
-        "mixing": {"class": "monai_supmix.transforms.supmix.SupMix", "prob": 0.5, "background_classes": [0]},
-        "augmentation": {"class": "a.BatchCompose", "transforms": [{"class": "a.RandGamma", "prob": 0.5}]},
-    },
+    "mixing": {"_target_": "monai_supmix.transforms.SupMix", "prob": 0.5, "num_classes": "@num_classes"},
+    "strong_augmentation": {"_target_": "a.BatchCompose", "transforms": [{"_target_": "a.RandGamma", "prob": 0.5}]},
+    "network": "$bundle.distribute(@network_def, @device)",
     "feature_dropout": True,
-    "discriminator": {"class": "monai_supmix.networks.FeatureDiscriminator", "parameters": 1234},
+    "run": ["$@training.run()"],
     "test_list": "/secret/Anna_Meier/list.txt",
 }
 
@@ -78,7 +76,9 @@ def looks(count=6):
 def history(**changes):
     """What a training leaves."""
     arguments = {
+        "method": "supmix_sufd",
         "settings": SETTINGS,
+        "datalist": DATALIST,
         "class_names": NAMES,
         "versions": {"monai_supmix": "0.1", "torch": "2.8"},
         "total_iterations": 600,

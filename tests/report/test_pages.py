@@ -86,8 +86,10 @@ def test_a_class_has_one_colour_in_all_charts(tmp_path):
 
 @pytest.mark.parametrize("rows", [[], [{"iteration": 1, "epoch": 1, "loss": 0.5}]])
 def test_short_trainings_have_reports_too(tmp_path, rows):
-    page = training_page(tmp_path, rows=rows, validation_rows=[], pseudo_label_rows=[], settings={})
-    assert "method supervised" in page.text
+    page = training_page(
+        tmp_path, rows=rows, validation_rows=[], pseudo_label_rows=[], settings={}, method="mine", datalist=None
+    )
+    assert "method mine" in page.text
     assert len(page.all("circle")) == len(rows)
     assert not page.all("polyline")
 

@@ -19,8 +19,6 @@ from monai_supmix.report.curves import line_chart, nice_ticks
 from monai_supmix.report.gallery import choose_planes, file_name, within_budget
 from monai_supmix.report.markup import settings_list, table
 from monai_supmix.report.pictures import draw_plane
-from monai_supmix.report.record import method_name
-from tests.bundles.test_configs import PIECES
 from tests.report.examples import NAMES, SETTINGS, Unit, history, picture_case, volume_case
 from tests.report.pages import Page
 
@@ -76,23 +74,12 @@ def test_cells_hold_what_they_sort_by():
 def test_settings_are_told_without_folders():
     text = settings_list(SETTINGS | {"windows": r"C:\people\Anna\x.csv"})
     page = Page(text)
-    assert "StrongViews" in page.text
+    assert "mixing SupMix" in page.text and "RandGamma" in page.text
+    assert "distribute" not in page.text and "num_classes" not in page.text and "run" not in page.text
     assert "windows x.csv" in page.text
     assert "test_list list.txt" in page.text
     assert settings_list([]) == settings_list(None) == "none"
     assert settings_list([True, 0.5, "a"]) == "yes, 0.5, a"
-
-
-@pytest.mark.parametrize("method", PIECES)
-def test_methods_are_known_by_their_pieces(method):
-    mixing, count, feature_dropout, discriminator = PIECES[method]
-    settings = {
-        "strong_views": {"num_views": count, "mixing": mixing and {"class": f"x.{mixing}"}},
-        "feature_dropout": feature_dropout,
-        "discriminator": {"class": "x.D"} if discriminator else None,
-    }
-    assert method_name(settings) == method
-    assert method_name(settings | {"strong_views": {"num_views": 7, "mixing": None}}) == "custom"
 
 
 def test_a_history_survives_its_file(tmp_path):

@@ -1,0 +1,128 @@
+"""What every training run has around its trainer: schedules of the learning rate, and handlers that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from ignite.engine import Events
+from monai.handlers import LrScheduleHandler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
+
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.monitored import hidden_truth
+from monai_supmix.engines import SemiSupervisedTrainer
+from monai_supmix.engines.case_evaluator import CaseEvaluator
+from monai_supmix.errors import InputError
+from monai_supmix.handlers.history import TrainingHistory
+from monai_supmix.handlers.progress import TrainingProgress
+from monai_supmix.handlers.pseudo_labels import PseudoLabelMonitor
+from monai_supmix.handlers.watch import TrainingWatch
+from monai_supmix.weights import unwrap
+
+
+class Loading(Protocol):
+    """Loads a case as training does, and picks samples to look at; :class:`monai_supmix.data.LoadPlanes` is one."""
+
+    def __call__(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Load an item of a datalist."""
+
+    def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[Tensor, Tensor]:
+        """Images and truth."""
+
+
+def attach_schedules(
+    trainer: SemiSupervisedTrainer,
+    lr_scheduler: LRScheduler | None,
+    discriminator_lr_scheduler: LRScheduler | None = None,
+    handlers: Sequence[Any] = (),
+) -> None:
+    """Step schedules after each iteration, that of the discriminator once it trains.
+
+    Args:
+        trainer: the trainer.
+        lr_scheduler: schedule of its optimizer, or ``None``.
+        discriminator_lr_scheduler: schedule of the discriminator's, or ``None``.
+        handlers: the trainer's own handlers.
+
+    Raises:
+        InputError: one of the handlers steps a schedule, too.
+    """
+    schedules = [schedule for schedule in (lr_scheduler, discriminator_lr_scheduler) if schedule is not None]
+    for handler in handlers:
+        if isinstance(handler, LrScheduleHandler) and any(handler.lr_scheduler is known for known in schedules):
+            problem = "steps a schedule that the run steps by itself, so the learning rate would fall twice as fast"
+            raise InputError("train#handlers", problem, "leave the LrScheduleHandler out")
+    if lr_scheduler is not None:
+        LrScheduleHandler(lr_scheduler, print_lr=False, epoch_level=False).attach(trainer)
+    if discriminator_lr_scheduler is not None:
+        after_burn_in = Events.ITERATION_COMPLETED(after=trainer.burn_in)
+        trainer.add_event_handler(after_burn_in, LrScheduleHandler(discriminator_lr_scheduler, print_lr=False))
+
+
+def followed(
+    trainer: SemiSupervisedTrainer,
+    class_names: Sequence[str],
+    total_iterations: int,
+    log_interval: int = 10,
+    datalist: Datalist | None = None,
+    loading: Loading | None = None,
+    evaluator: CaseEvaluator | None = None,
+    val_interval: int = 1,
+    num_monitored: int = 0,
+) -> TrainingHistory:
+    """Attach what follows a training: history, watch, a look at pseudo-labels, progress.
+
+    Args:
+        trainer: the trainer; its schedules are attached already, for the history tells the learning rate.
+        class_names: names of the classes, background first.
+        total_iterations: length of the training.
+        log_interval: iterations for each row of the history.
+        datalist: has the cases with a hidden truth.
+        loading: loads these cases.
+        evaluator: validates; its ``case_inferer`` predicts these cases, if it can predict a batch.
+        val_interval: epochs between two looks.
+        num_monitored: cases to look at.
+
+    Returns:
+        the history.
+    """
+    history = TrainingHistory(log_interval, trainer.optimizer, evaluator)
+    history.attach(trainer)
+    TrainingWatch(history).attach(trainer)
+    inferer: Any = evaluator and evaluator.case_inferer
+    if datalist is not None and loading is not None and hasattr(inferer, "probabilities"):
+        monitor = PseudoLabelMonitor(
+            history,
+            hidden_truth(datalist, num_monitored),
+            loading,
+            inferer,
+            class_names,
+            interval=val_interval * len(trainer.streams),
+            total_iterations=total_iterations,
+            threshold=trainer.consistency_loss.threshold,
+            num_samples=num_monitored,
+        )
+        monitor.attach(trainer)
+    TrainingProgress(history, total_iterations).attach(trainer)
+    return history
+
+
+def check_crop_size(trainer: SemiSupervisedTrainer) -> None:
+    """Raise `InputError` for crops that would be refused in the first iteration; other transforms are not judged."""
+    transform = trainer.streams.labeled.dataset.transform
+    sizes = [step.crop_size for step in getattr(transform, "transforms", [transform]) if hasattr(step, "crop_size")]
+    if not sizes:
+        return
+    size = list(sizes[-1])
+    convolutions = [module for module in trainer.network.modules() if isinstance(module, (nn.Conv2d, nn.Conv3d))]
+    ndim = max((len(module.kernel_size) for module in convolutions), default=len(size))
+    divisor = getattr(unwrap(trainer.network), "divisor", 1)
+    critic = trainer.discriminator
+    least = max(divisor, 1 if critic is None else getattr(unwrap(critic), "min_size", 1))
+    if len(size) == ndim and all(type(side) is int and side >= least and side % divisor == 0 for side in size):
+        return
+    fitting = -(-least // divisor) * divisor
+    needed = f"{ndim} whole numbers, multiples of {divisor} and at least {fitting}"
+    raise InputError("crop_size", f"is {size}, and the networks take crops of {needed}", "give such a size")
