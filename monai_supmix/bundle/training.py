@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import ignite.distributed as idist
 from ignite.engine import Engine
+from torch import nn
 from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
 from monai_supmix.bundle.attached import Loading, attach_schedules, check_crop_size, followed
@@ -65,8 +66,9 @@ class TrainingRun:
         total_iterations: when the run is finished.
         lr_scheduler: steps after every iteration; ``None`` keeps the learning rate.
         discriminator_lr_scheduler: steps after every iteration past the burn-in.
-        recalibration: called when the training is over, before the weights are written, for example a
-            :class:`monai_supmix.engines.RecalibrateBatchNorm`; what it does has to follow from the network alone.
+        recalibration: called with the network that is saved when the training is over, before its weights are written,
+            for example a :class:`monai_supmix.engines.RecalibrateBatchNorm`; what it does has to follow from the
+            network alone.
         datalist: what is trained on.
         loaded: the loaded training images, whose sizes are stored with the weights.
         problems: cases that were left out because they are broken; the run then ends with exit status 1.
@@ -97,7 +99,7 @@ class TrainingRun:
         total_iterations: int,
         lr_scheduler: LRScheduler | None = None,
         discriminator_lr_scheduler: LRScheduler | None = None,
-        recalibration: Callable[[], None] | None = None,
+        recalibration: Callable[[nn.Module], None] | None = None,
         datalist: Datalist | None = None,
         loaded: Iterable[Mapping[str, Any]] = (),
         problems: Sequence[Problem] = (),
@@ -120,6 +122,8 @@ class TrainingRun:
         self.problems, self.recalibration = tuple(problems), recalibration
         self.total_iterations = total_iterations
         self.record = {**record, "trained_on": trained_on(loaded), "versions": current_versions()}
+        if evaluator is not None:
+            evaluator.network = trainer.saved_network
         attach_schedules(trainer, lr_scheduler, discriminator_lr_scheduler, handlers)
         self.history = followed(
             trainer, self.record["class_names"], total_iterations, log_interval, datalist, loading, evaluator,
@@ -127,6 +131,7 @@ class TrainingRun:
         )  # fmt: skip
         state = {
             "network": trainer.network,
+            "teacher": None if trainer.average is None else trainer.average.network,
             "optimizer": trainer.optimizer,
             "lr_scheduler": lr_scheduler,
             "discriminator": trainer.discriminator,
@@ -173,14 +178,14 @@ class TrainingRun:
         if self.recalibration is not None:  # of the last checkpoint, too, should that be all that a killed run has left
             logger.info("last step: %s", type(self.recalibration).__name__)
             try:
-                self.recalibration()
+                self.recalibration(self.trainer.saved_network)
             except (
                 ValueError
             ) as error:  # such as a network that pools a plane to one value, of which there is no variance
                 remedy = "the training itself is kept: go on with recalibration=null and resume=force"
                 raise InputError("recalibration", f"does not suit this network or size ({error})", remedy) from error
         if idist.get_rank() == 0:
-            files = list(save_weights(self.output_dir / "model.pt", self.trainer.network, self.record))
+            files = list(save_weights(self.output_dir / "model.pt", self.trainer.saved_network, self.record))
             history, report = self.output_dir / HISTORY_NAME, self.output_dir / "report.html"
             if not (finished and history.exists() and report.exists()):  # an evaluation may have added to it
                 record = self._what_was_run()

@@ -37,6 +37,9 @@ class PairedLoader:
 
     def __init__(self, labeled: StreamLoader, unlabeled: StreamLoader) -> None:
         self.labeled, self.unlabeled = labeled, unlabeled
+        # Crops that lie at one place: the pairs of SupMix, and the other way round.
+        pairs = min(labeled.sampler.batch_size, unlabeled.sampler.batch_size)
+        labeled.dataset.num_pairs = unlabeled.dataset.num_pairs = pairs
         self.rewind(0)
 
     def rewind(self, iteration: int, unlabeled_from: int | None = 0) -> None:

@@ -94,13 +94,27 @@ class KeyedDataset(Dataset):
     Args:
         items: prepared (for example cached) items.
         transform: applied to an item for every sample; a :class:`monai.transforms.Randomizable` (such as
-            ``Compose``) is seeded first by ``(seed, stream, position)``.
+            ``Compose``) is seeded first by ``(seed, stream, position)``. One with a ``place``, or such a one in a
+            ``Compose``, is then seeded alike for the samples of all streams that share a place, see
+            :class:`monai_supmix.transforms.RandSimilarityCropd`.
         seed: the run's seed.
         stream: the stream's name.
+        batch_size: samples per batch and rank.
+
+    Attributes:
+        num_pairs: sample j of a batch shares the place of sample ``j % num_pairs`` in every stream.
     """
 
-    def __init__(self, items: Sequence[Any] | Dataset, transform: Callable[[Any], Any], seed: int, stream: str) -> None:
+    def __init__(
+        self,
+        items: Sequence[Any] | Dataset,
+        transform: Callable[[Any], Any],
+        seed: int,
+        stream: str,
+        batch_size: int = 1,
+    ) -> None:
         self.items, self.transform, self.seed, self.stream = items, transform, seed, stream
+        self.batch_size = self.num_pairs = batch_size
 
     def __len__(self) -> int:
         return len(self.items)  # type: ignore[arg-type]
@@ -109,7 +123,16 @@ class KeyedDataset(Dataset):
         position, index = key
         if isinstance(self.transform, Randomizable):
             self.transform.set_random_state(seed=derive_seed(self.seed, self.stream, "augment", position))
+            self._share_places(position)
         return self.transform(self.items[index])
+
+    def _share_places(self, position: int) -> None:
+        batch, sample = divmod(position, self.batch_size)  # the batches of all ranks are counted through
+        number = {"pair": sample % self.num_pairs, "batch": 0}
+        for step in getattr(self.transform, "transforms", [self.transform]):
+            place = getattr(step, "place", "own")
+            if place in number:
+                step.set_random_state(seed=derive_seed(self.seed, "place", batch, number[place]))
 
 
 class StreamLoader:
@@ -146,7 +169,7 @@ class StreamLoader:
         world_size: int = 1,
         **loader_kwargs: Any,
     ) -> None:
-        self.dataset = KeyedDataset(items, transform, seed, stream)
+        self.dataset = KeyedDataset(items, transform, seed, stream, batch_size)
         self.sampler = KeyedBatchSampler(len(self.dataset), batch_size, seed, stream, rank, world_size)
         self.loader = DataLoader(self.dataset, batch_sampler=self.sampler, **loader_kwargs)
 

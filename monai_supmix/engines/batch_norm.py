@@ -46,9 +46,13 @@ class RecalibrateBatchNorm:
         self.network, self.items = network, items
         self.divisor, self.planes_per_case = divisor, planes_per_case
 
-    def __call__(self) -> None:
-        """Do it; every process of a distributed training has to, for their statistics may be shared."""
-        network = unwrap(self.network)
+    def __call__(self, network: nn.Module | None = None) -> None:
+        """Do it; every process of a distributed training has to, for their statistics may be shared.
+
+        Args:
+            network: another network instead, such as the teacher that is saved.
+        """
+        network = unwrap(self.network if network is None else network)
         device = next((parameter.device for parameter in network.parameters()), None)
         update_bn(self._planes(), network, device)
 

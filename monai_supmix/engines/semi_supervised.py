@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import ignite.distributed as idist
 import torch
@@ -13,16 +13,23 @@ from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
 
 from monai_supmix.data.paired import PairedLoader
-from monai_supmix.engines.views import StrongViews
-from monai_supmix.losses import ConsistencyLoss, SUFDLoss, discriminator_accuracy
+from monai_supmix.engines.moving_average import MovingAverage
+from monai_supmix.engines.step import ExtraTerm, Maps, Step, evaluate, tap, uses_unlabeled
+from monai_supmix.engines.views import StrongViews, mix_labeled, paste_inward
+from monai_supmix.losses import ConsistencyLoss, SUFDLoss, believed, discriminator_accuracy
 from monai_supmix.networks import frozen
 from monai_supmix.precision import Amp, autocast, autocast_dtype
 from monai_supmix.randomness import derive_seed
+from monai_supmix.transforms import Mixed, RegionMix
+from monai_supmix.weights import unwrap
 
 SUFD_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda logits: logits.float().softmax(dim=1),
     "logits": lambda logits: logits,
 }
+
+INWARD = "inward"
+"""Name of the labelled images with pasted regions of unlabelled ones, and of their loss."""
 
 
 class SemiSupervisedTrainer(Trainer):
@@ -62,8 +69,23 @@ class SemiSupervisedTrainer(Trainer):
             included.
         sufd_input: what the discriminator sees: ``"softmax"`` or ``"logits"`` of the output map, or the dotted
             name of a module of ``network`` whose output, e.g. the decoder's, it sees instead.
-        teacher: where given, pseudo-labels are this network's (evaluation mode) instead of the trained
-            network's own, for example an exponential moving average; keeping it up to date is the caller's.
+        teacher_momentum: where given, pseudo-labels come from an exponential moving average of the network with this
+            momentum, in [0, 1), see :class:`monai_supmix.engines.MovingAverage`; it follows every step, a burn-in's,
+            too. The weak view then passes through the trained network only if a discriminator, feature dropout or an
+            extra term looks at its map.
+        save: which network is validated and saved: the ``"student"``, which is the trained one, or the ``"teacher"``.
+        teacher: a network of your own that gives the pseudo-labels (evaluation mode) instead of an average; keeping it
+            up to date and saving its state is the caller's.
+        inward: mixing that pastes regions of the unlabelled images, chosen on their pseudo-labels, into the labelled
+            images, which are trained on with the supervised loss, too (the other half of bidirectional copy-paste, Bai
+            et al., CVPR 2023); its mean with that of the plain labelled images is then :math:`L_x`. Only confident
+            pixels of a region are pasted. Image i is given a region of unlabelled image i, counted round.
+        labeled_mixing: mixing of the labelled images among themselves wherever an iteration trains on them alone: in a
+            burn-in, or in supervised training.
+        extra_terms: loss terms of your own: each is called with a :class:`monai_supmix.engines.Step` and returns
+            ``{name: (weight, loss)}``. The loss grows by ``weight * loss``, the output by ``loss_<name>``. One with an
+            attribute ``uses_unlabeled = False`` looks at labelled images and strong views alone.
+        extra_features: dotted name of a module of ``network`` whose output, one tensor, extra terms see as features.
         amp: see :func:`monai_supmix.precision.autocast_dtype`.
         seed: the run's seed.
         max_iterations: train for this many iterations in all, whatever ``max_epochs`` says.
@@ -71,13 +93,13 @@ class SemiSupervisedTrainer(Trainer):
         trainer_kwargs: further arguments of :class:`monai.engines.Trainer`.
 
     Raises:
-        ValueError: when ``discriminator`` comes without its optimizer, ``sufd_input`` names no module, or ``burn_in``
-            is no such share.
+        ValueError: when ``discriminator`` comes without its optimizer, ``sufd_input`` or ``extra_features`` names no
+            module, ``burn_in`` is no such share, there are two teachers, or none where it is to be saved.
 
     ``engine.state.output`` holds, as tensors on the device: ``loss`` and its terms ``loss_supervised``,
-    ``loss_strong_1`` ..., ``loss_feature_dropout``, ``loss_generator``, ``loss_discriminator``, and
-    ``confidence_coverage`` (share of pixels at or above the threshold), ``pseudo_label_share`` ``(C,)``,
-    ``discriminator_accuracy``. During the burn-in only ``loss`` and ``loss_supervised``.
+    ``loss_strong_1`` ..., ``loss_inward``, ``loss_feature_dropout``, ``loss_generator``, ``loss_discriminator`` and
+    extra ones, and ``confidence_coverage`` (share of pixels at or above the threshold), ``pseudo_label_share``
+    ``(C,)``, ``discriminator_accuracy``. During the burn-in only ``loss``, ``loss_supervised`` and extra terms.
     """
 
     def __init__(
@@ -97,7 +119,13 @@ class SemiSupervisedTrainer(Trainer):
         sufd_weight: float = 1.0,
         sufd_ramp_up: int = 0,
         sufd_input: str = "softmax",
+        teacher_momentum: float | None = None,
+        save: Literal["student", "teacher"] = "student",
         teacher: nn.Module | None = None,
+        inward: RegionMix | None = None,
+        labeled_mixing: RegionMix | None = None,
+        extra_terms: Sequence[ExtraTerm] = (),
+        extra_features: str | None = None,
         amp: Amp = "auto",
         seed: int = 0,
         max_iterations: int | None = None,
@@ -119,6 +147,12 @@ class SemiSupervisedTrainer(Trainer):
             raise ValueError("a discriminator and its optimizer are given together or not at all.")
         if not 0 <= burn_in < 1:
             raise ValueError(f"burn_in is a share of the training in [0, 1), not {burn_in}.")
+        if teacher is not None and teacher_momentum is not None:
+            raise ValueError("a teacher is given, or teacher_momentum makes one: not both.")
+        if save not in ("student", "teacher"):
+            raise ValueError(f"save is 'student' or 'teacher', not {save!r}.")
+        if save == "teacher" and teacher is None and teacher_momentum is None:
+            raise ValueError("save is 'teacher', and there is none: give a teacher_momentum, such as 0.99.")
         self.network = network.to(self.state.device)
         if all(parameter.ndim < 5 for parameter in network.parameters()):
             network.to(memory_format=torch.channels_last)  # 2D; parameters stay the same objects
@@ -133,22 +167,40 @@ class SemiSupervisedTrainer(Trainer):
         self.burn_in = int(burn_in * (max_iterations or max_epochs * len(train_data_loader)))
         self.sufd_loss = SUFDLoss()
         self.sufd_weight, self.sufd_ramp_up = sufd_weight, sufd_ramp_up
-        self.teacher = teacher
+        # Before any hook is put on the network, for a copy would keep it.
+        self.average = None if teacher_momentum is None else MovingAverage(network, teacher_momentum)
+        self.teacher = teacher if self.average is None else self.average.network
+        self.saved_network = self.teacher if save == "teacher" and self.teacher is not None else self.network
+        self.extra_terms = tuple(extra_terms)
+        self.inward, self.labeled_mixing = inward, labeled_mixing
         self.precision, self.seed = amp, seed
         self.grad_scaler = torch.amp.GradScaler(
             self.state.device.type, enabled=autocast_dtype(amp, self.state.device) is torch.float16
         )
-        self._sufd_map = SUFD_MAPS.get(sufd_input) or _tap(network, sufd_input)
-        self.add_event_handler(Events.STARTED, self._rewind_data)
+        self._sufd_map = SUFD_MAPS.get(sufd_input) or tap(
+            network, sufd_input, "sufd_input is 'softmax', 'logits' or the name of a module of the network"
+        )
+        self._features = extra_features and tap(
+            network, extra_features, "extra_features is the name of a module of the network"
+        )
+        self.add_event_handler(Events.STARTED, self._start)
         if max_iterations is not None:
             self.add_event_handler(Events.ITERATION_COMPLETED(once=max_iterations), Engine.terminate)
 
     @property
     def uses_unlabeled(self) -> bool:
         """Whether any term of the loss looks at unlabelled images."""
-        return self.strong_views is not None or self.feature_dropout or self.discriminator is not None
+        return self.strong_views is not None or self.inward is not None or self._looks_at_weak_map
 
-    def _rewind_data(self, engine: Engine) -> None:
+    @property
+    def _looks_at_weak_map(self) -> bool:
+        """Whether a term of the loss looks at the trained network's own output for the weak view."""
+        extra = any(uses_unlabeled(term) for term in self.extra_terms)
+        return self.feature_dropout or self.discriminator is not None or extra
+
+    def _start(self, engine: Engine) -> None:
+        if self.average is not None and engine.state.iteration == 0:  # the network may have got trained weights
+            self.average.restart(self.network)
         self.streams.rewind(engine.state.iteration, self.burn_in if self.uses_unlabeled else None)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Tensor]:
@@ -158,57 +210,120 @@ class SemiSupervisedTrainer(Trainer):
 
         # The labelled batch x_l, y_l and the weak view x_w of the unlabelled batch, which the burn-in leaves out.
         semi = self.uses_unlabeled and engine.state.iteration > self.burn_in
-        x_l, y_l = (self._to_device(batchdata["labeled"][name]) for name in (Keys.IMAGE, Keys.LABEL))
+        x_l, y_l = self._labeled(batchdata["labeled"], alone=not semi, key=key)
         unlabeled: dict[str, Any] = batchdata["unlabeled"] if semi else {Keys.IMAGE: x_l[:0]}
         x_w = self._to_device(unlabeled[Keys.IMAGE])
 
-        # One forward for both; the weak features are decoded once more with dropped channels (UniMatch).
+        # One forward for both; the weak features are decoded once more with dropped channels (UniMatch). With a teacher
+        # the weak view is left out unless a term looks at its map.
         num_dropped = len(x_w) if self.feature_dropout else 0
+        num_weak = len(x_w) if self.teacher is None or self._looks_at_weak_map else 0
         with autocast(self.precision, self.state.device):
-            images = torch.cat([x_l, x_w])
+            images = torch.cat([x_l, x_w[:num_weak]])
             logits = self.network(images, num_dropped=num_dropped) if num_dropped else self.network(images)
             sufd_map = self._sufd_map(logits) if self.discriminator is not None and semi else logits
-        p_l, p_w, p_fp = logits.split([len(x_l), len(x_w), num_dropped])
+            features = self._features(logits) if self._features else logits
+        p_l, p_w, p_fp = logits.split([len(x_l), num_weak, num_dropped])
         terms = {"loss_supervised": self.supervised_loss(p_l.float(), y_l)}
         output: dict[str, Tensor] = {}
 
+        mixed: dict[str, Mixed] = {}
         if semi:
             # Pseudo-labels of the weak view (Eq. 7).
             confidence, pseudo_label = self._pseudo_label(x_w, p_w, unlabeled.get("ignore"))
             output |= self._pseudo_label_statistics(confidence, pseudo_label, p_w.shape[1])
+            mixed = self._mix(x_l, y_l, x_w, pseudo_label, confidence, key)
 
-        if self.strong_views is not None and semi:
+        logits_mixed, features_mixed = logits[:0], features
+        if mixed:
             # Strong views, mixed with regions of other images (Eqs. 8-11), in one forward.
-            views = self.strong_views(x_l, y_l, x_w, pseudo_label, confidence, seed=self.seed, key=key)
             with autocast(self.precision, self.state.device):
-                p_s = self.network(torch.cat([view.image for view in views]))
-            for k, (view, p) in enumerate(zip(views, p_s.chunk(len(views)), strict=True), 1):
-                terms[f"loss_strong_{k}"] = self.consistency_loss(p, view.label, view.confidence)
+                logits_mixed = self.network(torch.cat([view.image for view in mixed.values()]))
+                features_mixed = self._features(logits_mixed) if self._features else logits_mixed
+            p_mixed = logits_mixed.split([len(view.image) for view in mixed.values()])
+            terms |= {f"loss_{name}": self._mixed_loss(p, mixed[name]) for name, p in zip(mixed, p_mixed, strict=True)}
 
         if num_dropped:
             terms["loss_feature_dropout"] = self.consistency_loss(p_fp, pseudo_label, confidence)
         loss = combine(terms)
 
+        if self.extra_terms:
+            # Terms of one's own, which see all of the above.
+            views = [view for name, view in mixed.items() if name != INWARD]
+            sizes = len(x_l), num_weak if semi else 0, [len(view.image) for view in views]
+            step = Step(
+                iteration=engine.state.iteration,
+                images=Maps(x_l, x_w if semi else None, tuple(view.image for view in views)),
+                logits=Maps.of(logits, logits_mixed, *sizes),
+                features=Maps.of(features, features_mixed, *sizes) if self._features else None,
+                label=y_l,
+                pseudo_label=pseudo_label if semi else None,
+                confidence=confidence if semi else None,
+                views=tuple(views),
+            )
+            loss = loss + self._add_extra_terms(step, terms)
+
         # SUFD (Eq. 12), first term: unlabelled maps shall pass for labelled ones; the discriminator is frozen.
         if self.discriminator is not None and semi:
             map_l, map_w, _ = sufd_map.split([len(x_l), len(x_w), num_dropped])
             with frozen(self.discriminator), autocast(self.precision, self.state.device):
-                terms["loss_generator"] = self.sufd_loss.generator_loss(_unwrap(self.discriminator)(map_w))
+                terms["loss_generator"] = self.sufd_loss.generator_loss(unwrap(self.discriminator)(map_w))
             loss = loss + self._sufd_weight(engine.state.iteration) * terms["loss_generator"]
 
         self._step(loss, self.optimizer)
+        if self.average is not None:
+            self.average.update(self.network)
 
         # SUFD, second and third term: the discriminator learns from the same maps, detached.
-        if self.discriminator is not None and self.discriminator_optimizer is not None and semi:
-            self.discriminator.train()
-            with autocast(self.precision, self.state.device):
-                d_w, d_l = self.discriminator(torch.cat([map_w, map_l]).detach()).split([len(x_w), len(x_l)])
-            terms["loss_discriminator"] = self.sufd_loss.discriminator_loss(d_w, d_l)
-            output["discriminator_accuracy"] = discriminator_accuracy(d_w.detach(), d_l.detach())
-            self._step(terms["loss_discriminator"], self.discriminator_optimizer)
+        if self.discriminator is not None and semi:
+            terms["loss_discriminator"], accuracy = self._train_discriminator(map_l.detach(), map_w.detach())
+            output["discriminator_accuracy"] = accuracy
 
         self.grad_scaler.update()
         return {Keys.LOSS: loss.detach(), **{name: term.detach() for name, term in terms.items()}, **output}
+
+    def _train_discriminator(self, map_l: Tensor, map_w: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of the discriminator; its loss and how often it was right."""
+        assert self.discriminator is not None and self.discriminator_optimizer is not None
+        self.discriminator.train()
+        with autocast(self.precision, self.state.device):
+            d_w, d_l = self.discriminator(torch.cat([map_w, map_l])).split([len(map_w), len(map_l)])
+        loss = self.sufd_loss.discriminator_loss(d_w, d_l)
+        self._step(loss, self.discriminator_optimizer)
+        return loss, discriminator_accuracy(d_w.detach(), d_l.detach())
+
+    def _labeled(self, batch: dict[str, Any], alone: bool, key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Labelled images and their truth, mixed among themselves where an iteration has nothing else."""
+        image, label = (self._to_device(batch[name]) for name in (Keys.IMAGE, Keys.LABEL))
+        if self.labeled_mixing is None or not alone:
+            return image, label
+        return mix_labeled(self.labeled_mixing, image, label, derive_seed(self.seed, "labeled mixing", *key))
+
+    def _mix(
+        self, x_l: Tensor, y_l: Tensor, x_w: Tensor, pseudo_label: Tensor, confidence: Tensor, key: tuple[int, ...]
+    ) -> dict[str, Mixed]:
+        """Strong views of the unlabelled images by the names of their losses, and labelled images mixed with these."""
+        mixed: dict[str, Mixed] = {}
+        if self.strong_views is not None:
+            views = self.strong_views(x_l, y_l, x_w, pseudo_label, confidence, seed=self.seed, key=key)
+            mixed = {f"strong_{k}": view for k, view in enumerate(views, 1)}
+        if self.inward is not None:
+            sure = self.consistency_loss.believed(pseudo_label, confidence)
+            seed = derive_seed(self.seed, INWARD, *key)
+            mixed[INWARD] = paste_inward(self.inward, x_l, y_l, x_w, pseudo_label, confidence, sure, seed)
+        return mixed
+
+    def _mixed_loss(self, p: Tensor, view: Mixed) -> Tensor:
+        """Consistency of a strong view; a mixed labelled image, which has no confidence, is trained on like any."""
+        if view.confidence is None:
+            return self.supervised_loss(p.float(), view.label)
+        return self.consistency_loss(p, view.label, view.confidence)
+
+    def _add_extra_terms(self, step: Step, terms: dict[str, Tensor]) -> Tensor:
+        """Put terms of one's own beside the others; return their weighted sum."""
+        extra = evaluate(self.extra_terms, step)
+        terms |= {f"loss_{name}": term for name, (_, term) in extra.items()}
+        return sum((weight * term for weight, term in extra.values()), torch.zeros((), device=self.state.device))
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         moved = tensor.to(self.state.device, non_blocking=self.non_blocking)
@@ -232,7 +347,7 @@ class SemiSupervisedTrainer(Trainer):
     @torch.no_grad()
     def _pseudo_label_statistics(self, confidence: Tensor, pseudo_label: Tensor, num_classes: int) -> dict[str, Tensor]:
         shares = [(pseudo_label == c).float().mean() for c in range(num_classes)]
-        coverage = (confidence >= self.consistency_loss.threshold).float().mean()
+        coverage = believed(pseudo_label, confidence, self.consistency_loss.threshold).float().mean()
         return {"confidence_coverage": coverage, "pseudo_label_share": torch.stack(shares)}
 
     def _sufd_weight(self, iteration: int) -> float:
@@ -248,10 +363,10 @@ def combine(terms: dict[str, Tensor]) -> Tensor:
     """The weighted sum of the supervised and the unsupervised losses, before the adversarial one.
 
     Args:
-        terms: ``loss_supervised`` and any of ``loss_strong_k`` and ``loss_feature_dropout``, scalars.
+        terms: ``loss_supervised`` and any of ``loss_inward``, ``loss_strong_k`` and ``loss_feature_dropout``, scalars.
 
     Returns:
-        ``1/2 (L_x + L_u)``, or ``L_x`` where there is no unsupervised term.
+        ``1/2 (L_x + L_u)``, or ``L_x`` where there is no unsupervised term. ``L_x`` is the mean of the first two.
 
     Example:
         >>> unimatch = dict(loss_supervised=1.0, loss_strong_1=1.0, loss_strong_2=0.0, loss_feature_dropout=0.0)
@@ -262,21 +377,7 @@ def combine(terms: dict[str, Tensor]) -> Tensor:
     unsupervised = [torch.stack(list(strong)).mean()] if strong else []
     if "loss_feature_dropout" in terms:
         unsupervised.append(terms["loss_feature_dropout"])
-    if not unsupervised:
-        return terms["loss_supervised"]
-    return (terms["loss_supervised"] + torch.stack(unsupervised).mean()) / 2
-
-
-def _unwrap(module: nn.Module) -> nn.Module:
-    """The module inside a DistributedDataParallel wrapper; a frozen one has no gradients to exchange."""
-    return module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
-
-
-def _tap(network: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
-    """Keep the latest output of a named module, to look at instead of the logits."""
-    modules = dict(_unwrap(network).named_modules())
-    if not name or name not in modules:
-        raise ValueError(f"sufd_input is 'softmax', 'logits' or the name of a module of the network, not {name!r}.")
-    latest: list[Tensor] = []
-    modules[name].register_forward_hook(lambda _module, _inputs, result: latest.__setitem__(slice(None), [result]))
-    return lambda _logits: latest[0]
+    supervised = terms["loss_supervised"]
+    if "loss_inward" in terms:
+        supervised = (supervised + terms["loss_inward"]) / 2
+    return (supervised + torch.stack(unsupervised).mean()) / 2 if unsupervised else supervised

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from monai_supmix.randomness import derive_seed
 from monai_supmix.transforms import Mixed, RegionMix, derangement
+from monai_supmix.transforms.mixing import Batch, mix_regions
 
 
 class StrongViews:
@@ -75,7 +76,8 @@ class StrongViews:
                 nothing = torch.zeros_like(pseudo_label, dtype=torch.bool)
                 view = Mixed(image, pseudo_label, confidence, nothing)
             elif self.mixing.source == "labeled":
-                view = self.mixing(labeled_image, label, image, pseudo_label, None, confidence)
+                certain = torch.ones_like(label, dtype=confidence.dtype)
+                view = self.mixing(labeled_image, label, image, pseudo_label, certain, confidence)
             else:
                 partner = derangement(len(image), np.random.RandomState(view_seed))
                 index = torch.as_tensor(partner, device=image.device)
@@ -92,3 +94,67 @@ class StrongViews:
         for part, name in ((self.augmentation, "augmentation"), (self.mixing, "mixing")):
             if isinstance(part, Randomizable):
                 part.set_random_state(seed=derive_seed(view_seed, name))
+
+
+@torch.no_grad()
+def paste_inward(
+    mixing: RegionMix,
+    labeled_image: Tensor,
+    label: Tensor,
+    weak_image: Tensor,
+    pseudo_label: Tensor,
+    confidence: Tensor,
+    sure: Tensor,
+    seed: int = 0,
+) -> Mixed:
+    """Paste regions of unlabelled images, with their pseudo-labels, into labelled images.
+
+    Of the region that the mixing chooses only those pixels are pasted whose pseudo-label is believed: the result is
+    trained on like ground truth. Labelled image i gets a region of unlabelled image ``i % B_u``.
+
+    Args:
+        mixing: chooses the region on the pseudo-label.
+        labeled_image: ``(B_l, C, *spatial)`` in [0, 1].
+        label: ground truth ``(B_l, 1, *spatial)``.
+        weak_image: ``(B_u, C, *spatial)`` in [0, 1].
+        pseudo_label: ``(B_u, 1, *spatial)``.
+        confidence: ``(B_u, 1, *spatial)`` in [0, 1].
+        sure: bool ``(B_u, 1, *spatial)``, the pixels that are believed.
+        seed: of the draw.
+
+    Returns:
+        image, label (no confidence) and the mask of pasted pixels, for the labelled batch.
+
+    Example:
+        >>> from monai_supmix.transforms import SupMix
+        >>> truth, pseudo_label = torch.tensor([[[[0, 0, 0]]]]), torch.tensor([[[[0, 1, 1]]]])
+        >>> confidence = torch.tensor([[[[0.9, 0.9, 0.3]]]])
+        >>> pair = truth.float(), truth, pseudo_label.float(), pseudo_label
+        >>> paste_inward(SupMix(2, prob=1.0), *pair, confidence, sure=confidence > 0.5).label
+        tensor([[[[0, 1, 0]]]])
+    """
+    index = torch.arange(len(labeled_image), device=weak_image.device) % len(weak_image)
+    image, source_label = weak_image[index], pseudo_label[index]
+    mixing.set_random_state(seed=seed)
+    certain = torch.ones_like(label, dtype=confidence.dtype)
+    mask = mixing(image, source_label, labeled_image, label, confidence[index], certain).mask
+    return mix_regions(mask & sure[index], Batch(image, source_label), Batch(labeled_image, label))
+
+
+@torch.no_grad()
+def mix_labeled(mixing: RegionMix, image: Tensor, label: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Paste regions of labelled images into other labelled images of the batch, truth and all.
+
+    Args:
+        mixing: chooses the region on the ground truth.
+        image: ``(B_l, C, *spatial)`` in [0, 1].
+        label: ground truth ``(B_l, 1, *spatial)``.
+        seed: of the draw.
+
+    Returns:
+        the mixed images and their truth.
+    """
+    partner = torch.as_tensor(derangement(len(image), np.random.RandomState(seed)), device=image.device)
+    mixing.set_random_state(seed=derive_seed(seed, "mixing"))
+    mixed = mixing(image[partner], label[partner], image, label)
+    return mixed.image, mixed.label

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.history import Row, TrainingHistory
 from monai_supmix.inferers.slice_volume import evaluating
+from monai_supmix.losses.consistency import Threshold, believed
 from monai_supmix.weights import unwrap
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class PseudoLabelMonitor:
         class_names: names of the classes, background first.
         interval: iterations between two looks.
         total_iterations: length of the training, after which comes the last look.
-        threshold: confidence from which training believes a pseudo-label.
+        threshold: confidence from which training believes a pseudo-label, one or one for each class.
         num_samples: how many planes (or volumes, for a 3D network) are looked at in all, the same ones each time.
 
     Attach it after the history and before checkpoints.
@@ -62,7 +63,7 @@ class PseudoLabelMonitor:
         class_names: Sequence[str],
         interval: int,
         total_iterations: int,
-        threshold: float = 0.95,
+        threshold: Threshold = 0.95,
         num_samples: int = 4,
     ) -> None:
         self.history, self.items, self.load, self.inferer = history, list(items), load, inferer
@@ -117,7 +118,7 @@ class PseudoLabelMonitor:
             for images, truth in self._samples or []:
                 probabilities = self.inferer.probabilities(network, images.to(device, torch.float32))
                 confidence, pseudo_label = probabilities.max(dim=1, keepdim=True)
-                sure = confidence >= self.threshold
+                sure = believed(pseudo_label, confidence, self.threshold)
                 pairs = count * truth.to(device, torch.int64) + pseudo_label
                 confident += torch.bincount(pairs[sure], minlength=count**2)
                 doubtful += torch.bincount(pairs[~sure], minlength=count**2)

@@ -1,6 +1,6 @@
 """Losses: supervised, confidence-masked consistency, and the terms of the discriminator (Eq. 12)."""
 
-from monai_supmix.losses.consistency import ConsistencyLoss, masked_consistency
+from monai_supmix.losses.consistency import ConsistencyLoss, believed, masked_consistency
 from monai_supmix.losses.sufd import (
     SUFDLoss,
     discriminator_accuracy,
@@ -12,6 +12,7 @@ from monai_supmix.losses.supervised import SupervisedLoss, masked_cross_entropy
 __all__ = [
     "ConsistencyLoss",
     "masked_consistency",
+    "believed",
     "SUFDLoss",
     "sufd_generator_loss",
     "sufd_discriminator_loss",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-_NOT_SELECTED = -100  # never a class; skipped pixels get exactly zero gradient, even beside infinities
+NOT_SELECTED = -100  # never a class; skipped pixels get exactly zero gradient, even beside infinities
 
 
 def class_index_map(label: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
@@ -56,10 +56,8 @@ def summed_cross_entropy(
         0.0
     """
     if selected is not None:
-        target = torch.where(selected, target, _NOT_SELECTED)
+        target = torch.where(selected, target, NOT_SELECTED)
     if class_weights is not None:
         class_weights = class_weights.to(device=logits.device, dtype=torch.float32)
     with torch.autocast(logits.device.type, enabled=False):
-        return F.cross_entropy(
-            logits.float(), target, weight=class_weights, ignore_index=_NOT_SELECTED, reduction="sum"
-        )
+        return F.cross_entropy(logits.float(), target, weight=class_weights, ignore_index=NOT_SELECTED, reduction="sum")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Literal
 
 import numpy as np
@@ -60,11 +61,17 @@ class RegionMix(Randomizable):
             )
         return source
 
-    def region(self, label: Tensor) -> Tensor:
+    def region(self, label: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The region to paste, from the stored draw.
+
+        A subclass gets what it has arguments for: ``region(self, label)``, ``region(self, label, image)``,
+        ``region(self, label, confidence)`` or ``region(self, label, image, confidence)``.
 
         Args:
             label: labels ``(B, 1, *spatial)`` of the source, paired with the target.
+            args: none; stands for what a subclass may declare beside the label.
+            kwargs: those that it declares of ``image``, ``(B, C_in, *spatial)``, and ``confidence``,
+                ``(B, 1, *spatial)`` in [0, 1] or None, both of the source.
 
         Returns:
             bool ``(B, 1, *spatial)``.
@@ -111,7 +118,9 @@ class RegionMix(Randomizable):
                 f"the stored draw is for batch and spatial shape {self._drawn_for}, got {_grid(target_image)}"
             )
         source = self.pair(source, target)
-        region = self.region(source.label)
+        seen = {"image": source.image, "confidence": source.confidence}
+        asked_for = inspect.signature(self.region).parameters
+        region = self.region(source.label, **{name: value for name, value in seen.items() if name in asked_for})
         applied = to_device(self._applied, region.device).view(-1, *[1] * (region.ndim - 1))
         return mix_regions(region & applied, source, target)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from monai.config import KeysCollection
@@ -65,6 +65,15 @@ class RandSimilarityCropd(MapTransform, Randomizable):
         mode: ``"bilinear"`` or ``"nearest"``, one for all keys or one for each.
         ignore_index: where given, pixels outside the image get this value in nearest-mode keys, and the item a
             boolean ``"ignore"`` ``(1, H, W)`` that marks them. Otherwise they are 0.
+        place: which crops of an iteration lie at one place of their images, so that a pasted region stands in the other
+            image where it stood in its own: ``"own"``, every crop has its own place; ``"pair"``, a labelled crop and
+            the unlabelled crops that SupMix pairs it with; ``"batch"``, all crops of a batch, for mixing among
+            unlabelled or among labelled images, too. Crops at one place are scaled, turned and flipped alike; places
+            correspond by the share of the room that the crop has in the image. It is
+            :class:`monai_supmix.data.PairedLoader` that hands out the draws; alone, the transform draws as always.
+
+    Raises:
+        ValueError: when ``place`` is none of these.
 
     Example:
         >>> crop = RandSimilarityCropd(["image", "label"], (2, 2), mode=("bilinear", "nearest"))
@@ -85,8 +94,12 @@ class RandSimilarityCropd(MapTransform, Randomizable):
         mode: str | Sequence[str] = "bilinear",
         ignore_index: int | None = None,
         allow_missing_keys: bool = False,
+        place: Literal["own", "pair", "batch"] = "own",
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        if place not in ("own", "pair", "batch"):
+            raise ValueError(f"place is 'own', 'pair' or 'batch', not {place!r}.")
+        self.place = place
         self.crop_size, self.scale, self.rotation = tuple(crop_size), tuple(scale), rotation
         self.flip_prob, self.flip_axes = flip_prob, tuple(flip_axes)
         self.mode = ensure_tuple_rep(mode, len(self.keys))

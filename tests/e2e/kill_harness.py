@@ -23,6 +23,7 @@ from monai_supmix.phantoms import write_fundus_phantom
 from tests.bundles.workflows import TINY, run
 
 ITERATIONS = 60
+TEACHER = {"train#trainer#teacher_momentum": 0.9, "train#trainer#save": "teacher"}
 
 
 def train(data, output):
@@ -30,7 +31,7 @@ def train(data, output):
     logging.disable(logging.INFO)
     run(
         "chase_supmix", "train", dataset_dir=str(data), output_dir=str(output), crop_size=[64, 64], resume="auto",
-        save_interval=2, max_iterations=ITERATIONS, **TINY,
+        save_interval=2, max_iterations=ITERATIONS, **TEACHER, **TINY,
     )  # fmt: skip
 
 

@@ -14,16 +14,21 @@ from tests.bundles.workflows import BUNDLES, TINY
 
 pytestmark = pytest.mark.slow
 WORKER = """
-import json, sys
+import json, os, signal, sys
 import torch
+from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from monai_supmix.bundle import rank
 torch.set_num_threads(1)
 files, override, result = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
+killed_at = override.pop("killed_at", None)
 flow = ConfigWorkflow(config_file=files, logging_file=False, meta_file=None, workflow_type="train", **override)
 flow.initialize()
-flow.run()
 part = flow.parser.get_parsed_content
+if killed_at is not None:
+    kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+    part("train#trainer").add_event_handler(Events.ITERATION_STARTED(once=killed_at), kill)
+flow.run()
 number = rank()
 state = part("network").module.state_dict()
 statistics = ("running_mean", "running_var", "num_batches_tracked")  # without SyncBatchNorm each rank has its own
@@ -31,8 +36,10 @@ weights = {name: value.double().sum().item() for name, value in state.items() if
 rows = part("training").history.rows
 metrics = part("validate#evaluator").state.metrics
 losses = [row["loss_supervised"] for row in rows]
+teacher = part("train#trainer").teacher
+average = {} if teacher is None else {name: value.double().tolist() for name, value in teacher.state_dict().items()}
 with open(f"{result}.{number}", "w") as file:
-    json.dump({"weights": weights, "mean_iou": metrics.get("mean_iou"), "losses": losses}, file)
+    json.dump({"weights": weights, "average": average, "mean_iou": metrics.get("mean_iou"), "losses": losses}, file)
 flow.finalize()
 """
 
@@ -96,3 +103,20 @@ def test_sigterm_to_the_launcher_leaves_a_checkpoint_to_resume_from(data, tmp_pa
     printed = process.communicate(timeout=120)[0]
     assert process.returncode == 0, printed
     assert (output / "checkpoints" / f"checkpoint_iteration={stopped_at + 2:06d}.pt").exists()
+
+
+def test_both_ranks_keep_one_teacher_which_resumes_to_the_same_bits_after_a_kill(data, tmp_path):
+    """Without SyncBatchNorm each rank has statistics of its own; the teacher has one set of them, that of rank 0."""
+    teacher = {"train#trainer#teacher_momentum": 0.8, "train#trainer#save": "teacher", "burn_in": 0.2}
+    settings = {"max_iterations": 6, "save_interval": 1, "log_interval": 1, **teacher}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    runs = [(whole, {}, 0), (killed, {"killed_at": 4}, None), (killed, {"resume": "auto"}, 0)]
+    for output, more, status in runs:
+        process = start(data, output, tmp_path, **settings, **more)
+        printed = process.communicate(timeout=300)[0]
+        assert process.returncode == status or (status is None and process.returncode != 0), printed
+        assert (output / "model.pt").exists() == (status == 0) and any((output / "checkpoints").iterdir())
+        if status == 0:
+            first, second = (json.loads((tmp_path / f"result.{rank}").read_text()) for rank in (0, 1))
+            assert first["average"] == second["average"] != {}
+    assert (whole / "model.pt").read_bytes() == (killed / "model.pt").read_bytes()

@@ -23,10 +23,12 @@ def augmentation():
 class Transcription:
     """One iteration of every method as the paper and UniMatch describe it, nothing batched or fused."""
 
-    def __init__(self, method, network, discriminator, ignore_index=None):
+    def __init__(self, method, network, discriminator, ignore_index=None, teacher_momentum=None):
         self.mixing, self.num_views, self.feature_dropout, _ = METHODS[method]
         self.network, self.discriminator = network, discriminator
         self.ignore_index = ignore_index
+        self.teacher = None if teacher_momentum is None else copy.deepcopy(network)
+        self.teacher_momentum = teacher_momentum
         self.momentum = [torch.zeros_like(p) for p in network.parameters()]
         if discriminator is not None:
             self.adam = torch.optim.Adam(discriminator.parameters(), 1e-3, foreach=False)
@@ -39,14 +41,16 @@ class Transcription:
         self.network.train()
         unsupervised = self.mixing is not None
         x_w = batch["unlabeled"]["image"] if unsupervised else x_l[:0]
-        p_l, p_w, p_fp = self.forward(x_l, x_w)
+        looked_at = self.teacher is None or self.feature_dropout or self.discriminator is not None
+        p_l, p_w, p_fp = self.forward(x_l, x_w if looked_at else x_w[:0])
+        guide = self.teacher.eval()(x_w) if self.teacher is not None else p_w
 
         losses["loss_supervised"] = loss = self.cross_entropy(p_l, y_l, torch.ones(y_l.shape) > 0)
         if unsupervised:
             confidence, pseudo_label = torch.zeros(len(x_w), 1, *x_w.shape[2:]), y_l.new_zeros(())
             pseudo_label = pseudo_label.expand(confidence.shape).clone()
             for i in range(len(x_w)):
-                probability = p_w[i].detach().exp() / p_w[i].detach().exp().sum(dim=0)
+                probability = guide[i].detach().exp() / guide[i].detach().exp().sum(dim=0)
                 for c in range(CLASSES):
                     higher = probability[c] > confidence[i, 0]
                     pseudo_label[i, 0][higher] = c
@@ -84,6 +88,7 @@ class Transcription:
             v.mul_(0.9).add_(grad)
             with torch.no_grad():
                 p.sub_(0.05 * v)
+        self.move_teacher()
         if self.discriminator is not None:
             d_w, d_l = self.discriminator(maps_w.detach()), self.discriminator(maps_l.detach())
             bce = (-F.logsigmoid(-d_w).mean() - F.logsigmoid(d_l).mean()) / 2
@@ -96,6 +101,12 @@ class Transcription:
                 p.grad = grad
             self.adam.step()
         return {name: value.item() for name, value in losses.items()}
+
+    def move_teacher(self):
+        """The average of all weights so far; counters are the network's."""
+        for name, value in self.teacher.state_dict().items() if self.teacher is not None else ():
+            now, m = self.network.state_dict()[name], self.teacher_momentum if value.is_floating_point() else 0
+            value.copy_(m * value + (1 - m) * now)
 
     def forward(self, x_l, x_w):
         """Encode once; decode as it is and, for the weak view, with channels dropped."""
@@ -158,16 +169,20 @@ class Transcription:
         return image, label, conf
 
 
-def compare(method, spatial=(32, 32), ignore_index=None, data=None, iterations=ITERATIONS):
+def compare(method, spatial=(32, 32), ignore_index=None, data=None, iterations=ITERATIONS, teacher_momentum=None):
     """Run both from the same weights over the same batches; rounding differs, draws do not."""
     data = data or (lambda: loader(seed=SEED, spatial=spatial))
-    engine = trainer(method, SEED, spatial=spatial, data=data(), max_iterations=iterations, sufd_weight=WEIGHT)
+    engine = trainer(
+        method, SEED, spatial=spatial, data=data(), max_iterations=iterations, sufd_weight=WEIGHT,
+        teacher_momentum=teacher_momentum,
+    )  # fmt: skip
     engine.consistency_loss.threshold = THRESHOLD
     engine.consistency_loss.ignore_index = ignore_index
     if engine.strong_views:
         engine.strong_views.augmentation = augmentation()
         engine.strong_views.mixing.ignore_index = ignore_index
-    plain = Transcription(method, copy.deepcopy(engine.network), copy.deepcopy(engine.discriminator), ignore_index)
+    networks = copy.deepcopy(engine.network), copy.deepcopy(engine.discriminator)
+    plain = Transcription(method, *networks, ignore_index, teacher_momentum)
     plain.network.to(memory_format=torch.contiguous_format)
     outputs = []
     engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: outputs.append(e.state.output))
@@ -179,7 +194,8 @@ def compare(method, spatial=(32, 32), ignore_index=None, data=None, iterations=I
         assert {name: output[name].item() for name in expected} == pytest.approx(expected, rel=1e-5), number
         assert {name for name in output if name.startswith("loss")} == set(expected)
     assert len(outputs) == iterations
-    for fast, slow in ((engine.network, plain.network), (engine.discriminator, plain.discriminator)):
+    pairs = [(engine.network, plain.network), (engine.discriminator, plain.discriminator)]
+    for fast, slow in pairs + ([(engine.teacher, plain.teacher)] if teacher_momentum is not None else []):
         for name, value in (slow.state_dict() if slow is not None else {}).items():
             difference = (fast.state_dict()[name] - value).float().norm()
             assert difference <= 1e-3 * value.float().norm() + 1e-5, name
@@ -188,6 +204,11 @@ def compare(method, spatial=(32, 32), ignore_index=None, data=None, iterations=I
 @pytest.mark.parametrize("method", METHODS)
 def test_losses_and_weights_equal_those_of_a_plain_transcription(method):
     compare(method)
+
+
+@pytest.mark.parametrize("method", ["fixmatch", "unimatch", "sufd"])
+def test_with_a_teacher_too(method):
+    compare(method, teacher_momentum=0.8)
 
 
 def test_in_3d_too():

@@ -53,6 +53,56 @@ def test_without_an_ignore_index_the_divisor_is_every_pixel(spatial):
     assert loss.item() == pytest.approx(pixel_by_pixel(logits, label, confidence, 0.5, None), rel=1e-5)
 
 
+def dice_of_classes(logits, label, confidence, threshold, ignore_index):
+    """1 - 2 sum(m p y) / (sum(m p^2) + sum(m y)), class by class, in float64."""
+    m = ((confidence >= threshold) & (label != ignore_index)).double()[:, 0]
+    p = logits.detach().double().softmax(dim=1)
+    losses = []
+    for c in range(1, logits.shape[1]):
+        y = (label[:, 0] == c).double()
+        losses.append(1 - 2 * (m * p[:, c] * y).sum() / ((m * p[:, c] ** 2).sum() + (m * y).sum()))
+    return sum(losses).item() / len(losses)
+
+
+@devices
+@shapes
+def test_dice_beside_it_equals_its_formula_and_has_a_gradient(device, spatial):
+    logits, label, confidence = draw(spatial, device)
+    plain = ConsistencyLoss(0.6, IGNORE)(logits, label, confidence)
+    loss = ConsistencyLoss(0.6, IGNORE, dice_weight=0.7)(logits, label, confidence)
+    expected = plain.item() + 0.7 * dice_of_classes(logits, label, confidence, 0.6, IGNORE)
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    counted = ((confidence >= 0.6) & (label != IGNORE)).expand(logits.shape)
+    assert gradient[counted].abs().min() > 0 and (gradient[~counted] == 0).all()
+
+
+@pytest.mark.parametrize("case", ["all ignored", "none confident", "background alone"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dice_is_finite_where_there_is_nothing_to_compare(case, dtype):
+    logits, label, confidence = draw((5, 6))
+    label = torch.full_like(label, IGNORE) if case == "all ignored" else label
+    confidence = torch.zeros_like(confidence) if case == "none confident" else confidence
+    label = torch.zeros_like(label) if case == "background alone" else label
+    loss = ConsistencyLoss(0.5, IGNORE, dice_weight=1.0)(logits.to(dtype), label, confidence)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.isfinite() and gradient.isfinite().all()
+    assert (loss.item() == 0) == (case != "background alone")
+
+
+@shapes
+def test_each_class_may_have_its_threshold(spatial):
+    logits, label, confidence = draw(spatial)
+    each = [0.9, 0.3, 0.6]
+    lifted = torch.zeros_like(confidence)
+    for c, threshold in enumerate(each):
+        lifted[(label == c) & (confidence >= threshold)] = 1.0
+    for dice_weight in (0.0, 1.0):
+        loss = ConsistencyLoss(each, IGNORE, dice_weight)(logits, label, confidence)
+        assert loss.item() == ConsistencyLoss(1.0, IGNORE, dice_weight)(logits, label, lifted).item()
+    assert torch.equal(ConsistencyLoss(each, IGNORE).believed(label, confidence), lifted == 1)
+
+
 def test_the_threshold_itself_is_confident_and_the_defaults_are_the_papers():
     loss = ConsistencyLoss()
     assert (loss.threshold, loss.ignore_index) == (0.95, None)

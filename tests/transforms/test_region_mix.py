@@ -8,6 +8,7 @@ from monai.data import MetaTensor
 
 from monai_supmix.transforms.classmix import ClassMix
 from monai_supmix.transforms.cutmix import CutMix
+from monai_supmix.transforms.region_mix import RegionMix
 from monai_supmix.transforms.supmix import SupMix
 from tests.devices import DEVICES
 
@@ -232,3 +233,17 @@ def test_values_that_are_no_class_are_named(transform, side, value, dtype, ignor
 def test_a_probability_outside_its_range_is_an_error(make, prob):
     with pytest.raises(ValueError, match="prob must be in"):
         make(prob)
+
+
+@pytest.mark.parametrize("asked_for", ["", "image", "confidence", "image, confidence", "confidence, image"])
+def test_a_region_may_look_at_image_and_confidence_of_the_source(asked_for):
+    seen = {}
+    namespace = {"seen": seen}
+    exec(f"def region(self, label, {asked_for}):\n seen.update(locals()); return label > 1", namespace)
+    mix = type("Own", (RegionMix,), {"region": namespace["region"]})(prob=1.0)
+    xa, ya, xb, yb, ca, cb = batches((24, 17))
+    mixed = mix(xa, ya, xb, yb, ca, cb)
+    assert torch.equal(mixed.mask, ya > 1)
+    assert torch.equal(seen["label"], ya)
+    assert ("image" in seen) == ("image" in asked_for) and ("confidence" in seen) == ("confidence" in asked_for)
+    assert torch.equal(seen.get("image", xa), xa) and torch.equal(seen.get("confidence", ca), ca)

@@ -1,0 +1,119 @@
+"""What one iteration has to offer to a loss term of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from monai_supmix.transforms import Mixed
+from monai_supmix.weights import unwrap
+
+
+class Maps(NamedTuple):
+    """The same thing of each group of images in a step.
+
+    Attributes:
+        labeled: of the labelled images, ``(B_l, channels, *spatial)``.
+        weak: of the weak views of the unlabelled images, ``(B_u, channels, *spatial)``; None during the burn-in, and
+            for logits and features also where a teacher makes their forward superfluous.
+        strong: of each strong view, ``(B_u, channels, *spatial)``; empty where there are none.
+    """
+
+    labeled: Tensor
+    weak: Tensor | None
+    strong: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, first: Tensor, second: Tensor, num_labeled: int, num_weak: int, strong: list[int]) -> Maps:
+        """Cut what the two forwards of an iteration gave into groups, in float32.
+
+        Args:
+            first: of labelled images, weak views, and whatever comes behind them.
+            second: of the strong views, and whatever comes behind them.
+            num_labeled: number of labelled images.
+            num_weak: number of weak views.
+            strong: number of images in each strong view.
+        """
+        labeled, weak = first[: num_labeled + num_weak].float().split([num_labeled, num_weak])
+        return cls(labeled, weak if num_weak else None, second[: sum(strong)].float().split(strong) if strong else ())
+
+
+class Step(NamedTuple):
+    """One iteration, as the terms in ``extra_terms`` of a trainer see it.
+
+    Attributes:
+        iteration: counted from 1.
+        images: in [0, 1], as the network saw them.
+        logits: the network's outputs for them, float32, with gradients.
+        features: outputs of the module that ``extra_features`` of the trainer names, with gradients; None without it.
+        label: ground truth of the labelled images, ``(B_l, 1, *spatial)``.
+        pseudo_label: arg max of the weak view ``(B_u, 1, *spatial)``; None during the burn-in.
+        confidence: its probability ``(B_u, 1, *spatial)`` in [0, 1]; None during the burn-in.
+        views: the strong views with their mixed targets and masks.
+    """
+
+    iteration: int
+    images: Maps
+    logits: Maps
+    features: Maps | None
+    label: Tensor
+    pseudo_label: Tensor | None
+    confidence: Tensor | None
+    views: tuple[Mixed, ...]
+
+
+OWN_NAMES = ("supervised", "inward", "feature_dropout", "generator", "discriminator")
+
+ExtraTerm = Callable[[Step], Mapping[str, tuple[float, Tensor]]]
+"""A loss term of one's own: the step in, ``{name: (weight, scalar)}`` out; empty where it has nothing to say."""
+
+
+def tap(network: nn.Module, name: str, message: str) -> Callable[[Tensor], Tensor]:
+    """Keep the latest output of a named module, to look at beside or instead of the logits.
+
+    Args:
+        network: the network, perhaps wrapped.
+        name: dotted name of the module, which returns one tensor.
+        message: what the name should have been, for the error.
+
+    Returns:
+        a function of the logits that returns the module's output of the same forward.
+
+    Raises:
+        ValueError: when the network has no such module.
+    """
+    modules = dict(unwrap(network).named_modules())
+    if not name or name not in modules:
+        raise ValueError(f"{message}, not {name!r}.")
+    latest: list[Tensor] = []
+    modules[name].register_forward_hook(lambda _module, _inputs, result: latest.__setitem__(slice(None), [result]))
+    return lambda _logits: latest[0]
+
+
+def uses_unlabeled(term: ExtraTerm) -> bool:
+    """Whether a term looks at the weak views: yes, unless its attribute ``uses_unlabeled`` is false."""
+    return bool(getattr(term, "uses_unlabeled", True))
+
+
+def evaluate(terms: Iterable[ExtraTerm], step: Step) -> dict[str, tuple[float, Tensor]]:
+    """Compute all extra terms.
+
+    Args:
+        terms: the terms.
+        step: what they see.
+
+    Returns:
+        weight and loss by name.
+
+    Raises:
+        ValueError: when two losses have one name, or one that the trainer uses.
+    """
+    result: dict[str, tuple[float, Tensor]] = {}
+    for term in terms:
+        for name, weighted in term(step).items():
+            if name in result or name in OWN_NAMES or name.startswith("strong_"):
+                raise ValueError(f"extra_terms: two losses are called {name!r}.")
+            result[name] = weighted
+    return result
