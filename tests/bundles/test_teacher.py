@@ -14,7 +14,7 @@ TEACHER = {"train#trainer#teacher_momentum": 0.5, "train#trainer#save": "teacher
 def settings(phantoms, output, **more):
     data = str(phantoms["covid19_ct_supmix"])
     return {
-        "dataset_dir": data, "output_dir": str(output), "num_labeled": 2, "max_iterations": 3, "crop_size": [32, 32],
+        "dataset_dir": data, "output_dir": str(output), "num_labeled": 1, "max_iterations": 3, "crop_size": [32, 32],
         "num_val_patients": 1, "val_interval": 1, **TINY, **more,
     }  # fmt: skip
 
