@@ -35,6 +35,13 @@ class Maps(NamedTuple):
             num_labeled: number of labelled images.
             num_weak: number of weak views.
             strong: number of images in each strong view.
+
+        Example:
+            >>> import torch
+            >>> first, second = torch.zeros(4, 2, 8, 8), torch.zeros(6, 2, 8, 8)
+            >>> maps = Maps.of(first, second, num_labeled=1, num_weak=3, strong=[3, 3])
+            >>> len(maps.labeled), len(maps.weak), [len(view) for view in maps.strong]
+            (1, 3, [3, 3])
         """
         labeled, weak = first[: num_labeled + num_weak].float().split([num_labeled, num_weak])
         return cls(labeled, weak if num_weak else None, second[: sum(strong)].float().split(strong) if strong else ())
@@ -83,6 +90,13 @@ def tap(network: nn.Module, name: str, message: str) -> Callable[[Tensor], Tenso
 
     Raises:
         ValueError: when the network has no such module.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 2, 1))
+        >>> features = tap(network, "0", "features is the name of a module")
+        >>> features(network(torch.zeros(3, 1, 8, 8))).shape
+        torch.Size([3, 4, 8, 8])
     """
     modules = dict(unwrap(network).named_modules())
     if not name or name not in modules:

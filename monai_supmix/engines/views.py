@@ -153,6 +153,14 @@ def mix_labeled(mixing: RegionMix, image: Tensor, label: Tensor, seed: int = 0) 
 
     Returns:
         the mixed images and their truth.
+
+    Example:
+        >>> from monai_supmix.transforms import SupMix
+        >>> truth = torch.tensor([[[[0, 1, 0]]], [[[0, 0, 1]]]])
+        >>> image, label = mix_labeled(SupMix(2, prob=1.0), truth.float(), truth)
+        >>> label.flatten(1)
+        tensor([[0, 1, 1],
+                [0, 1, 1]])
     """
     partner = torch.as_tensor(derangement(len(image), np.random.RandomState(seed)), device=image.device)
     mixing.set_random_state(seed=derive_seed(seed, "mixing"))
