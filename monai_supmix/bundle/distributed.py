@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import nn
 
 from monai_supmix.errors import InputError
+from monai_supmix.networks.layout import channels_last_if_2d
 
 Item = TypeVar("Item")
 _STARTED = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # what torchrun tells each of its processes
@@ -77,6 +78,7 @@ def distribute(module: nn.Module | None, device: torch.device | str) -> nn.Modul
     module.to(device)
     if world_size() == 1:
         return module
+    channels_last_if_2d(module)  # before the wrapping, see there
     if device.type == "cuda":
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
     devices = [device] if device.type == "cuda" else None

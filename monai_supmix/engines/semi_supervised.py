@@ -18,6 +18,7 @@ from monai_supmix.engines.step import ExtraTerm, Maps, Step, evaluate, tap, uses
 from monai_supmix.engines.views import StrongViews, mix_labeled, paste_inward
 from monai_supmix.losses import ConsistencyLoss, SUFDLoss, believed, discriminator_accuracy
 from monai_supmix.networks import frozen
+from monai_supmix.networks.layout import channels_last_if_2d
 from monai_supmix.precision import Amp, autocast, autocast_dtype
 from monai_supmix.randomness import derive_seed
 from monai_supmix.transforms import Mixed, RegionMix
@@ -154,8 +155,7 @@ class SemiSupervisedTrainer(Trainer):
         if save == "teacher" and teacher is None and teacher_momentum is None:
             raise ValueError("save is 'teacher', and there is none: give a teacher_momentum, such as 0.99.")
         self.network = network.to(self.state.device)
-        if all(parameter.ndim < 5 for parameter in network.parameters()):
-            network.to(memory_format=torch.channels_last)  # 2D; parameters stay the same objects
+        channels_last_if_2d(network)
         self.streams = train_data_loader
         self.optimizer = optimizer
         self.supervised_loss = supervised_loss

@@ -60,12 +60,13 @@ def trainer(
     max_epochs=2,
     data=None,
     with_optimizer=True,
+    network=None,
     **kwargs,
 ):
     """A trainer of any of the seven methods on the toy images."""
     mixing, num_views, feature_dropout, with_discriminator = METHODS[method]
     torch.manual_seed(seed)
-    network = CompactUNet(len(spatial), 3, CLASSES, features=(4, 4, 8, 8, 8, 4))
+    network = network or CompactUNet(len(spatial), 3, CLASSES, features=(4, 4, 8, 8, 8, 4))
     discriminator = FeatureDiscriminator(CLASSES, (4, 8), len(spatial)).to(device) if with_discriminator else None
     optimizer = torch.optim.SGD(network.to(device).parameters(), 0.05, momentum=0.9)
     views = StrongViews(num_views, BatchCompose([RandGaussianBlur()]), MIXING[mixing]() if mixing else None)
