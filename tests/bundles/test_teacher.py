@@ -8,7 +8,7 @@ from monai_supmix.handlers.checkpoints import newest_intact, read_checkpoint
 from monai_supmix.weights import load_weights
 from tests.bundles.workflows import TINY, run, workflow
 
-TEACHER = {"train#trainer#teacher_momentum": 0.5, "train#trainer#save": "teacher"}
+TEACHER = {"teacher_momentum": 0.5, "save": "teacher"}
 
 
 def settings(phantoms, output, **more):
@@ -21,9 +21,7 @@ def settings(phantoms, output, **more):
 
 @pytest.mark.parametrize("save", ["student", "teacher"])
 def test_what_is_saved_is_what_is_validated_and_recalibrated(save, phantoms, tmp_path):
-    flow = workflow(
-        "covid19_ct_supmix", "train", **settings(phantoms, tmp_path, **TEACHER | {"train#trainer#save": save})
-    )
+    flow = workflow("covid19_ct_supmix", "train", **settings(phantoms, tmp_path, **TEACHER | {"save": save}))
     flow.initialize()
     get = flow.parser.get_parsed_content
     trainer, validator = get("train#trainer"), get("validate#evaluator")

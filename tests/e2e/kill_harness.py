@@ -23,7 +23,7 @@ from monai_supmix.phantoms import write_fundus_phantom
 from tests.bundles.workflows import TINY, run
 
 ITERATIONS = 60
-TEACHER = {"train#trainer#teacher_momentum": 0.9, "train#trainer#save": "teacher"}
+TEACHER = {"teacher_momentum": 0.9, "save": "teacher"}
 
 
 def train(data, output):

@@ -107,7 +107,7 @@ def test_sigterm_to_the_launcher_leaves_a_checkpoint_to_resume_from(data, tmp_pa
 
 def test_both_ranks_keep_one_teacher_which_resumes_to_the_same_bits_after_a_kill(data, tmp_path):
     """Without SyncBatchNorm each rank has statistics of its own; the teacher has one set of them, that of rank 0."""
-    teacher = {"train#trainer#teacher_momentum": 0.8, "train#trainer#save": "teacher", "burn_in": 0.2}
+    teacher = {"teacher_momentum": 0.8, "save": "teacher", "burn_in": 0.2}
     settings = {"max_iterations": 6, "save_interval": 1, "log_interval": 1, **teacher}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     runs = [(whole, {}, 0), (killed, {"killed_at": 4}, None), (killed, {"resume": "auto"}, 0)]
