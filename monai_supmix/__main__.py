@@ -8,7 +8,6 @@ checkpoint written, run it again with ``--resume auto``; 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -16,7 +15,7 @@ from typing import NoReturn
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.find import find_bundle
 from monai_supmix.config.overrides import split_flags
-from monai_supmix.errors import InputError
+from monai_supmix.errors import InputError, nearest
 from monai_supmix.version import __version__
 
 _MISTAKE, _INTERRUPTED = 2, 130
@@ -96,7 +95,7 @@ def _build() -> argparse.ArgumentParser:
     install.add_argument("source", metavar="output_dir", help="folder of the training run, or a file of weights")
     install.add_argument("bundle", help=bundle)
 
-    audit = add("audit", "List everything that the configuration of a bundle can run, and flag what it should not.")
+    audit = add("audit", "List what a bundle names and would run, fetch or write: a reading aid, no proof.")
     audit.add_argument("bundle", help=bundle)
     return parser
 
@@ -113,8 +112,8 @@ def _dispatch(argv: Sequence[str]) -> int:
     arguments = _build().parse_args(rest)
     if arguments.command in (None, "new", "install", "audit") and pairs:
         name = next(iter(pairs))
-        near = difflib.get_close_matches(name, _NEW_OPTIONS if arguments.command == "new" else (), n=1)
-        raise InputError(f"--{name}", "is no option here", f"did you mean --{near[0]}?" if near else "leave it out")
+        known = _NEW_OPTIONS if arguments.command == "new" else ()
+        raise InputError(f"--{name}", "is no option here", nearest(name, known, "leave it out", "--{}"))
     match arguments.command:
         case "run":
             from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # commands load only what they need

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """A mistake in the input, told in three parts so that the reader can mend it.
@@ -37,3 +40,25 @@ def first_line(error: Exception) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     lines = text.strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".:")
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str, shown: str = "{}") -> str:
+    """Say which known name was probably meant; capitals do not count.
+
+    Args:
+        name: what was written.
+        known: the names there are.
+        otherwise: what to say if none is near; ``{}`` stands for all of them.
+        shown: how the nearest one is written; ``{}`` stands for it.
+
+    Example:
+        >>> nearest("Trian", ["train", "evaluate"], "use one of {}")
+        'did you mean train?'
+        >>> nearest("zzz", ["train", "evaluate"], "use one of {}")
+        'use one of train, evaluate'
+    """
+    names = {entry.casefold(): entry for entry in known}
+    found = difflib.get_close_matches(name.casefold(), names, n=1)
+    if found:
+        return f"did you mean {shown.format(names[found[0]])}?"
+    return otherwise.format(", ".join(names.values()) or "(none)")

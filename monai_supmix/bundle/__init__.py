@@ -8,7 +8,7 @@ from monai_supmix.bundle.tracking import tracking_store
 from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained, start_from
 from monai_supmix.bundle.training import TrainingRun
 from monai_supmix.config.error_lines import error_line, show_error_line_last
-from monai_supmix.config.overrides import check_overrides
+from monai_supmix.config.running import check_overrides
 
 __all__ = [
     "default_amp",

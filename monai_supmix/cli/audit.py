@@ -8,27 +8,29 @@ from monai_supmix.errors import InputError
 
 
 def audit(bundle: Path) -> int:
-    """Print every expression and component of a bundle, and what is wrong with them.
+    """Print what a bundle names and would run, fetch or write.
 
     Args:
         bundle: folder of the bundle.
 
     Returns:
-        exit status 0.
+        exit status 0, also where entries are foreign.
 
     Raises:
-        InputError: something lies outside what a bundle needs.
+        InputError: something is flagged.
     """
     from monai_supmix.config.audit import audit_bundle  # noqa: PLC0415  # imports MONAI
 
     findings = audit_bundle(bundle)
     for finding in findings:
         place = f"{finding.file}#{finding.id}" if finding.id else finding.file
-        print(f"{'FLAGGED' if finding.problem else 'ok':8}{place}: {finding.text}".rstrip(": "))
+        kind = "FLAGGED" if finding.problem else "known" if finding.known else "foreign"
+        print(f"{kind:8}{place}: {finding.text}".rstrip(": "))
         if finding.problem:
             print(f"{'':8}{finding.problem}")
     flagged = [finding for finding in findings if finding.problem]
-    print(f"{len(findings)} expressions and components, {len(flagged)} flagged")
+    foreign = sum(not (finding.problem or finding.known) for finding in findings)
+    print(f"{len(findings)} entries: {foreign} foreign to the shipped bundles, {len(flagged)} flagged")
     if flagged:
         first = flagged[0]
         problem = f"{first.text or 'the file'} {first.problem}" + (

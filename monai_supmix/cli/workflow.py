@@ -105,10 +105,11 @@ def configure(
     overrides = read_overrides(merged, pairs, files)
     if "bundle_root" in merged:
         overrides.setdefault("bundle_root", str(folder))
-    device = overrides.get("device")
-    if isinstance(device, str) and device.startswith("cuda"):
-        _require_cuda(device)
-    return Configured(folder, files, overrides, tracking)
+    configured = Configured(folder, files, overrides, tracking)
+    from monai_supmix.config.components import check_config  # noqa: PLC0415  # slow, as `Configured.workflow`
+
+    check_config(configured.parser().config, [*pairs])
+    return configured
 
 
 def merge(files: Sequence[Path]) -> dict[str, Any]:
@@ -140,13 +141,3 @@ def _require_entries(files: Sequence[Path], parts: Sequence[Mapping[str, Any]]) 
                 others = ", ".join(earlier.name for earlier in files if earlier != file)
                 remedy = "leave it out here, or give the configuration that it is for"
                 raise InputError(file, f"changes {key!r}, and there is no {entry!r} in {others}", remedy)
-
-
-def _require_cuda(device: str) -> None:
-    import torch  # noqa: PLC0415
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    number = int(device.partition(":")[2] or 0)
-    if number >= count:
-        problem = f"is {device!r}, and this machine has {count or 'no'} CUDA device{'s' * (count != 1)}"
-        raise InputError("--device", problem, "leave it out: the best device is found by itself")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback as tracebacks
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from pathlib import Path
+from types import TracebackType
 
 from monai_supmix.config.remedies import in_words_of_options
 from monai_supmix.errors import InputError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -50,25 +54,20 @@ def _line(error: InputError) -> str:
 
 def _refused_setting(error: BaseException) -> InputError | None:
     """The mistake behind a ``ValueError`` with which this package refused to make a component of a configuration."""
-    made: list[str] = []
+    component = None
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
-        frames = [frame for frame, _ in tracebacks.walk_tb(error.__traceback__)]
-        made += [frame.f_locals["self"].get_id() for frame in frames if _instantiates(frame)]
+        made = re.match(r"Failed to instantiate component '([\w.]+)'", str(error))  # as MONAI says it
+        component = made[1].rpartition(".")[2] if made else component
         error = error.__cause__
-    if not (made and isinstance(error, ValueError) and _raised_here(error)):
+    if component is None or not isinstance(error, ValueError) or not _raised_here(error):
         return None
-    return InputError(made[-1].replace("::", "#"), str(error).strip().rstrip("."), "correct this setting")
-
-
-def _instantiates(frame: FrameType) -> bool:
-    """Whether MONAI makes a component of a configuration in a frame."""
-    return frame.f_globals.get("__name__") == "monai.bundle.config_item" and frame.f_code.co_name == "instantiate"
+    return InputError(component, str(error).strip().rstrip("."), "correct this setting")
 
 
 def _raised_here(error: BaseException) -> bool:
     """Whether an exception comes from this package, and not from a library that it called."""
-    *_, (last, _) = tracebacks.walk_tb(error.__traceback__)
-    return last.f_globals.get("__name__", "").split(".")[0] == __name__.split(".")[0]
+    lines = tracebacks.extract_tb(error.__traceback__)
+    return bool(lines) and Path(lines[-1].filename).resolve().is_relative_to(_PACKAGE)
 
 
 def show_error_line_last() -> None:

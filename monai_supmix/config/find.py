@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from monai_supmix.errors import InputError
+from monai_supmix.errors import InputError, nearest
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 HOMES = (_PACKAGE / "_bundles", _PACKAGE.parent / "bundles")
@@ -82,22 +81,3 @@ def _find(folder: Path, name: str, problem: str) -> Path:
         return Path(name).resolve()
     known = [path.stem for path in sorted(folder.glob("*.json")) if path.stem != "metadata"]
     raise InputError(name, problem, nearest(name, known, "use one of {}") if known else "this bundle has none")
-
-
-def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Say which known name was probably meant.
-
-    Args:
-        name: what was written.
-        known: the names there are.
-        otherwise: what to say if none is near; ``{}`` stands for all of them.
-
-    Example:
-        >>> nearest("trian", ["train", "evaluate"], "use one of {}")
-        'did you mean train?'
-        >>> nearest("zzz", ["train", "evaluate"], "use one of {}")
-        'use one of train, evaluate'
-    """
-    known = list(known)
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {found[0]}?" if found else otherwise.format(", ".join(known))

@@ -25,7 +25,12 @@ def _one_of(*choices: Any) -> Expected:
 
 
 def _is_names(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value)
+    """Names may be numbers: cases are often called 1, 2, 3."""
+    return isinstance(value, (list, tuple)) and all(type(entry) in (str, int) for entry in value)
+
+
+NAMES = ("labeled_list", "test_list")
+"""Settings that name cases: a list, one name, or a text file of them."""
 
 
 _TEXT = Expected(lambda v: isinstance(v, str) and v != "", "a path")
@@ -34,7 +39,7 @@ _NAME = Expected(lambda v: isinstance(v, str) and v != "", "a name")
 _BOOL = Expected(lambda v: isinstance(v, bool), "true or false")
 _DEVICE = Expected(
     lambda v: isinstance(v, str) and re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", v) is not None,
-    "cpu, cuda or cuda:0",
+    "cpu, cuda, cuda:0, mps or xpu",
 )
 
 # Ids that every bundle of this package has; a setting that is a dictionary in a bundle is none of these.
@@ -56,9 +61,12 @@ SETTINGS: dict[str, Expected] = {
     "max_iterations": _whole(1, none=True),
     "num_labeled": _whole(1, none=True),
     "labeled_seed": _whole(0),
-    "labeled_list": Expected(
-        lambda v: v is None or isinstance(v, str) or _is_names(v),
-        "a list of names, a text file of them or null",
+    **dict.fromkeys(
+        NAMES,
+        Expected(
+            lambda v: v is None or type(v) in (str, int) or _is_names(v),
+            "a list of names, a text file of them or null",
+        ),
     ),
     "num_val_patients": _whole(0),
     "unlabeled_pool": _one_of("rest", "all"),
@@ -70,7 +78,7 @@ SETTINGS: dict[str, Expected] = {
     "log_interval": _whole(1),
     "tensorboard": _BOOL,
     "save_execute_config": Expected(
-        lambda v: isinstance(v, bool) or (isinstance(v, str) and v != ""), "true, false or a path"
+        lambda v: v is None or isinstance(v, bool) or (isinstance(v, str) and v != ""), "true, false or a path"
     ),
     "labeled_batch_size": _whole(1),
     "unlabeled_batch_size": _whole(1),

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from monai_supmix.datalists.draw import draw_validation_groups, pick_named, select_labeled
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
-from monai_supmix.listing import below, read_json, read_names, shorten
+from monai_supmix.listing import below, read_json, shorten
 
 Item: TypeAlias = dict[str, Any]
 SIDES = ("labeled", "unlabeled", "validation", "test")
@@ -167,8 +167,8 @@ def build_datalist(
         subject: what errors are about, normally the data folder.
         num_labeled: number of labelled images, drawn over different groups first; None takes all.
         labeled_seed: seed of the draws. With one seed a smaller draw is a part of a larger one.
-        labeled_list: names of the labelled cases instead of a draw; a string is a text file with one name a
-            line.
+        labeled_list: names of the labelled cases instead of a draw; a string is a name, or a text file with
+            one name a line.
         num_val_patients: number of groups held out for validation, with all their images.
         validation_pool: items that the split itself sets aside; validation groups come from here if given,
             otherwise from `train`.
@@ -182,8 +182,6 @@ def build_datalist(
     """
     if unlabeled_pool not in ("rest", "all"):
         raise InputError("unlabeled_pool", f"is {unlabeled_pool!r}", "use 'rest' or 'all'")
-    if isinstance(labeled_list, str):
-        labeled_list = read_names(Path(labeled_list))
     notes = list(notes)
     source = train if validation_pool is None else validation_pool
     chosen = () if labeled_list is None else pick_named(train, labeled_list, "labeled_list")

@@ -8,10 +8,11 @@ holding out groups changes the rest of the order.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.listing import normal_form, shorten
+from monai_supmix.listing import normal_form, read_names, shorten
 from monai_supmix.randomness import derive_seed
 
 
@@ -85,31 +86,43 @@ def draw_validation_groups(
 
 
 def pick_named(
-    items: Sequence[dict[str, Any]], names: Sequence[str], subject: object, need_label: bool = True
+    items: Sequence[dict[str, Any]], names: Sequence[str | int] | str | int, subject: object, need_label: bool = True
 ) -> list[dict[str, Any]]:
     """Pick the items of the given case names, in the order of the names.
 
     Args:
         items: all items.
-        names: case names, in any Unicode form; numbers are names, too.
+        names: case names in any Unicode form, a single one, or the path of a text file with one name a line; numbers
+            are names as well.
         subject: what errors are about: the key or file that holds the names.
         need_label: whether each of them must have a label.
 
     Raises:
         InputError: no name is given, a name is given twice, is unknown, or its case has no label.
+
+    Example:
+        >>> eyes = [{"case": "1", "label": "1.png"}, {"case": "2", "label": "2.png"}]
+        >>> [item["label"] for item in pick_named(eyes, 2, "labeled_list")]
+        ['2.png']
     """
     by_case = {item["case"]: item for item in items}
-    names = [normal_form(str(name)) for name in names]
-    if not names:
+    if isinstance(names, (str, int)):
+        single = str(names)
+        if not Path(single).is_file() and normal_form(single) not in by_case:
+            remedy = f"give a text file, or names such as {shorten(list(by_case), 3)}"
+            raise InputError(subject, f"{single} is neither a text file nor the name of a case", remedy)
+        names = read_names(Path(single)) if Path(single).is_file() else [single]
+    wanted = [normal_form(str(name)) for name in names]
+    if not wanted:
         raise InputError(subject, "is empty", "name at least one case")
-    if repeated := sorted({name for name in names if list(names).count(name) > 1}):
+    if repeated := sorted({name for name in wanted if wanted.count(name) > 1}):
         raise InputError(subject, f"names twice: {shorten(repeated)}", "name each case once")
-    if unknown := [name for name in names if name not in by_case]:
+    if unknown := [name for name in wanted if name not in by_case]:
         problem = f"names {len(unknown)} unknown cases: {shorten(unknown)}"
         raise InputError(subject, problem, f"use names such as {shorten(list(by_case), 3)}")
-    if bare := [name for name in names if need_label and "label" not in by_case[name]]:
+    if bare := [name for name in wanted if need_label and "label" not in by_case[name]]:
         raise InputError(subject, f"names cases without a label file: {shorten(bare)}", "add the label files")
-    return [by_case[name] for name in names]
+    return [by_case[name] for name in wanted]
 
 
 def order_groups(groups: Collection[str], seed: int) -> list[str]:

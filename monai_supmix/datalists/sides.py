@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from monai_supmix.datalists.draw import pick_named
 from monai_supmix.errors import InputError
-from monai_supmix.listing import read_names, shorten
+from monai_supmix.listing import shorten
 from monai_supmix.randomness import derive_seed
 
 
@@ -56,8 +55,7 @@ def split_named(
     Raises:
         InputError: see `pick_named`.
     """
-    names = read_names(Path(test_list)) if isinstance(test_list, str) else test_list
-    test = pick_named(items, names, "test_list")
+    test = pick_named(items, test_list, "test_list")
     return [item for item in items if item not in test], test, []
 
 

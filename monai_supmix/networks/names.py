@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
-from monai_supmix.errors import InputError
+from monai_supmix.errors import InputError, nearest
 
 
 def require_known(subject: str, name: str, known: Iterable[str]) -> None:
@@ -28,7 +27,4 @@ def require_known(subject: str, name: str, known: Iterable[str]) -> None:
     names = list(known)
     if name in names:
         return
-    by_folded = {candidate.casefold(): candidate for candidate in names}
-    near = difflib.get_close_matches(name.casefold(), by_folded, n=1)
-    remedy = f"did you mean {by_folded[near[0]]!r}?" if near else f"choose one of {', '.join(names) or '(none)'}"
-    raise InputError(subject, f"{name!r} is unknown", remedy)
+    raise InputError(subject, f"{name!r} is unknown", nearest(name, names, "choose one of {}", "{!r}"))

@@ -32,6 +32,16 @@ MISTAKES = [
     ("run chase_supmix train --qqq", "--qqq: is no key of train.json: look up the keys in that file"),
     ("run chase_supmix train --optimzer#lr 0.1", "did you mean optimizer#lr?"),
     ("run chase_supmix train --optimizer#lr#x 0.1", "is no key of train.json"),
+    ("run chase_supmix train --optimizer#lrr 0.1", "--optimizer#lrr: AdamW has no such argument: did you mean lr?"),
+    (
+        "run chase_supmix inference --inferer#flipz [1]",
+        "--inferer#flipz: SliceVolumeInferer has no such argument: did you",
+    ),
+    (
+        "predict chase_supmix a.png --output_dir out --device mps:9",
+        "--device: is 'mps:9', and this machine has none: le",
+    ),
+    ("run chase_supmix train --device xpu:9", "--device: is 'xpu:9', and this machine has none: leave it out"),
     ("run chase_supmix train --intensity_settings#pictur 1", "did you mean intensity_settings#picture?"),
     ("run chase_supmix train --train#dateset 1", "did you mean train#dataset?"),
     (
@@ -72,7 +82,7 @@ MISTAKES = [
         "run covid19_ct_supmix evaluate --form nnunet --dataset_dir a.json",
         "--form: has no effect on a.json, a datalist",
     ),
-    ("run chase_supmix train --device gpu", "--device: is 'gpu': give cpu, cuda or cuda:0"),
+    ("run chase_supmix train --device gpu", "--device: is 'gpu': give cpu, cuda, cuda:0, mps or xpu"),
     ("run chase_supmix train --output_dir", "--output_dir: is True: give a path"),
     ("run chase_supmix train --crop_size 256", "--crop_size: is 256: give a list such as ["),
     ("run chase_supmix train --mixing SupMix", "--mixing: is 'SupMix': give a dictionary, or null"),

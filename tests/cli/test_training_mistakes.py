@@ -58,9 +58,12 @@ FUNDUS = ("run", "chase_supmix", "train", "--num_labeled", 2, "--max_iterations"
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("--burn_in 1.5", "error: train#trainer: burn_in is a share of the training in [0, 1), not 1.5: correct"),
-        ("--mixing#prob 2", "error: mixing: prob must be in [0, 1], got 2: correct this setting"),
-        ("--amp fp16", "error: train#trainer: amp='fp16' needs a GPU"),
+        (
+            "--burn_in 1.5",
+            "error: SemiSupervisedTrainer: burn_in is a share of the training in [0, 1), not 1.5",
+        ),
+        ("--mixing#prob 2", "error: SupMix: prob must be in [0, 1], got 2: correct this setting"),
+        ("--amp fp16", "error: SemiSupervisedTrainer: amp='fp16' needs a GPU"),
         ("--crop_size [100,100]", "error: crop_size: is [100, 100], and the networks take crops of 2 whole numbers"),
         ("--crop_size [32]", "error: crop_size: is [32], "),
         ("--crop_size [32,32,32]", "error: crop_size: is [32, 32, 32], "),
@@ -100,7 +103,7 @@ def test_under_monai_a_refused_setting_is_the_last_line(fundus, tmp_path):
     command += ["--num_labeled", "2", "--device", "cpu", "--burn_in", "1.5"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode not in (0, None)
-    assert ended.stderr.splitlines()[-1].startswith("error: train#trainer: burn_in is a share")
+    assert ended.stderr.splitlines()[-1].startswith("error: SemiSupervisedTrainer: burn_in is a share")
     assert not (tmp_path / "out").exists()
 
 

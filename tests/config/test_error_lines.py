@@ -18,7 +18,7 @@ def test_a_refused_argument_names_its_component():
     config = {"part": {"mixing": mixing}, "views": {"_target_": "builtins.dict", "mixing": "@part#mixing"}}
     for name in ("part#mixing", "views"):
         line = error_line(raised(config, name))
-        assert line == "error: part#mixing: prob must be in [0, 1], got 2: correct this setting"
+        assert line == "error: CutMix: prob must be in [0, 1], got 2: correct this setting"
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,16 @@
-"""Overrides are read as MONAI reads them, and what it would swallow is told."""
-
-import json
-import os
-import subprocess
-import sys
+"""Options of the front are read as MONAI reads them, and mistakes are told."""
 
 import pytest
+from fire.parser import DefaultParseValue
 from hypothesis import example, given
 from hypothesis import strategies as st
 from monai.bundle import ConfigParser
 
 from monai_supmix.config import overrides
-from monai_supmix.config.find import find_bundle
 from monai_supmix.config.overrides import (
-    check_overrides,
+    JSON_WORDS,
+    check_keys,
+    check_tracking,
     for_monai,
     parse_value,
     read_overrides,
@@ -21,13 +18,13 @@ from monai_supmix.config.overrides import (
 )
 from monai_supmix.errors import InputError
 
-PROGRAM = "/somewhere/monai/bundle/__main__.py"
 CONFIG = {
     "output_dir": "./output",
     "seed": 0,
     "max_iterations": None,
+    "labeled_list": None,
+    "test_list": None,
     "tta": False,
-    "resume": False,
     "sizes": [1, 2],
     "network": {"_target_": "UNet", "features": [{"width": 8}]},
     "plain": {"scale": 0.5},
@@ -36,122 +33,42 @@ CONFIG = {
 }
 
 
-@pytest.fixture
-def config_file(tmp_path):
-    path = tmp_path / "train.json"
-    path.write_text(json.dumps(CONFIG))
-    return path
-
-
-def check(config_file, *arguments):
-    check_overrides([PROGRAM, "run", "--config_file", str(config_file), *arguments])
-
-
-SWALLOWED = [
-    ("--ouput_dir x", "--ouput_dir: is no key of train.json: did you mean output_dir?"),
-    ("--ouput_dir=x", "--ouput_dir: is no key of train.json: did you mean output_dir?"),
-    ("-s 3", "--s: is no key of train.json"),
-    ("--seed 1.5", "--seed: is 1.5: give a whole number of at least 0"),
-    ("--output_dir 2024", "--output_dir: is 2024: give a path"),
-    ("--max_iterations None", "--max_iterations: is None, which monai.bundle leaves out without a word"),
-    ("--resume false", "--resume: is the word 'false' to monai.bundle: write False"),
-    ("--tta true", "--tta: is the word 'true' to monai.bundle: write True"),
-    ("--max_iterations null", "--max_iterations: is the word 'null' to monai.bundle: write None"),
-    ("--output_dir run#2", "in which monai.bundle changes the #"),
-    ("--noseed", "--seed: is False: give a whole number of at least 0"),
-    ("--plain#scal 1", "--plain#scal: is no key of train.json: did you mean plain#scale?"),
-    ("--sizes#2 1", "--sizes#2: is no key of train.json"),
-    ("--sizes#0 x", "--sizes#0: is 'x': give a whole number such as 1"),
-    ("--network::features::0::width x", "give a whole number such as 8"),
-    ("--dynamic2 1", "did you mean dynamic?"),
-]
-
-
-@pytest.mark.parametrize(("line", "says"), SWALLOWED)
-def test_what_monai_would_swallow_is_told(config_file, line, says):
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("ouput_dir", "x", "--ouput_dir: is no key of : did you mean output_dir?"),
+        ("plain#scal", 1, "--plain#scal: is no key of : did you mean plain#scale?"),
+        ("sizes#2", 1, "--sizes#2: is no key of"),
+        ("sizes#0", "x", "--sizes#0: is 'x': give a whole number such as 1"),
+        ("network::features::0::width", "x", "give a whole number such as 8"),
+        ("dynamic2", 1, "did you mean dynamic?"),
+        ("labeled_list", [1.5], "--labeled_list: is [1.5]: give a list of names, a text file of them or null"),
+    ],
+)
+def test_unknown_keys_and_values_that_cannot_be(key, value, says):
     with pytest.raises(InputError) as error:
-        check(config_file, *line.split())
+        check_keys(CONFIG, {key: value}, [])
     assert says in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "values",
     [
-        [],
-        ["--output_dir", "x", "--seed", "3", "--tta", "--resume", "auto"],
-        ["--notta", "--max_iterations", "10", "--run_id", "run", "--tracking", "mlflow"],
-        ["--network#width", "3", "--empty#new", "1", "--network#features#0#width", "4", "--sizes#1", "5"],
-        ["--seed", "$1 + 1", "--network", "%other.json#network", "--dynamic", "7", "--plain", "@empty"],
-        ["--_meta_#version", "1"],
+        {"network#width": 3, "empty#new": 1, "network#features#0#width": 4, "sizes#1": 5, "_meta_#version": "1"},
+        {"seed": "$1 + 1", "network": "%other.json#network", "dynamic": 7, "plain": "@empty"},
     ],
 )
-def test_what_monai_understands_passes(config_file, arguments):
-    check(config_file, *arguments)
+def test_what_monai_understands_passes(values):
+    check_keys(CONFIG, values, [])
 
 
-def test_settings_of_tracking_are_keys_of_every_training_and_evaluation():
-    for bundle in ("chase_supmix", "covid19_ct_supmix"):
-        for kind in ("train", "evaluate"):
-            file = find_bundle(bundle) / "configs" / f"{kind}.json"
-            check(file, "--tracking", "mlflow", "--tracking_uri", "sqlite:////x/runs.db", "--experiment_name", "mine")
-            check(file, "--tracking", "mlflow", "--run_name", "first", "--save_execute_config", "True")
-
-
-def test_tracking_without_what_it_takes(config_file, monkeypatch):
+def test_tracking_without_what_it_takes(monkeypatch):
     with pytest.raises(InputError, match="--tracking: is 'other', which is no file: give mlflow"):
-        check(config_file, "--tracking", "other")
-    check(config_file, "--tracking", str(config_file))
+        check_tracking("other")
+    check_tracking(__file__)
     monkeypatch.setattr(overrides.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"--tracking: takes mlflow, .*: pip install 'monai-supmix\[mlflow\]'"):
-        check(config_file, "--tracking", "mlflow")
-
-
-def test_overrides_in_an_arguments_file_are_checked_too(config_file, tmp_path):
-    arguments = tmp_path / "arguments.json"
-    arguments.write_text(json.dumps({"config_file": str(config_file), "sed": 3}))
-    with pytest.raises(InputError, match=r"--sed: is no key of train\.json: did you mean seed"):
-        check_overrides([PROGRAM, "run", "--args_file", str(arguments)])
-
-
-def test_keys_of_all_files_count(config_file, tmp_path):
-    more = tmp_path / "more.json"
-    more.write_text('{"mixing": null}')
-    files = f"['{config_file}','{more}']"
-    check_overrides([PROGRAM, "run", "--config_file", files, "--mixing", "1"])
-    with pytest.raises(InputError, match=r"is no key of train\.json, more\.json"):
-        check_overrides([PROGRAM, "run", "--config_file", files, "--mixin", "1"])
-
-
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ["/venv/bin/monai-supmix", "run", "--config_file", "none.json", "--ouput_dir", "x"],
-        ["/here/pytest/__main__.py", "run", "--ouput_dir", "x"],
-        [PROGRAM, "ckpt_export", "--config_file", "none.json", "--ouput_dir", "x"],
-        [PROGRAM],
-        [""],
-    ],
-)
-def test_other_programs_are_none_of_its_business(argv):
-    check_overrides(argv)
-
-
-@pytest.mark.slow
-def test_under_monai_bundle_the_mistake_is_the_last_line(tmp_path):
-    pytest.importorskip("fire", reason="monai.bundle's command line needs fire")
-    config = {
-        "imports": ["$import monai_supmix.config.overrides as overrides"],
-        "output_dir": "out",
-        "initialize": ["$overrides.check_overrides()"],
-        "run": ["$print('it runs')"],
-    }
-    (tmp_path / "train.json").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "train.json", "--ouput_dir", "x"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
-    assert ended.returncode != 0 and "it runs" not in ended.stdout
-    last = ended.stderr.splitlines()[-1]
-    assert last == "error: --ouput_dir: is no key of train.json: did you mean output_dir?"
+        check_tracking("mlflow")
 
 
 TEXTS = st.one_of(
@@ -164,13 +81,48 @@ TEXTS = st.one_of(
 
 @example("word ")
 @given(TEXTS)
-def test_values_are_what_fire_makes_of_them(text):
-    parser = pytest.importorskip("fire.parser", reason="fire is not installed")
+def test_values_are_what_fire_makes_of_them_but_for_the_words_of_json(text):
     try:
-        expected = parser.DefaultParseValue(text)
+        expected = DefaultParseValue(text)
     except Exception:
         return  # fire gives up on the odd text
-    assert repr(parse_value(text)) == repr(expected)
+    if not any(word in text for word in JSON_WORDS):
+        assert repr(parse_value(text)) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((word, value) for word, value in JSON_WORDS.items()),
+        ("[a, true, {b: null}]", ["a", True, {"b": None}]),
+        ('["true", 1]', ["true", 1]),
+        ("run#2", "run#2"),
+        ('["run#2"]', ["run#2"]),
+        ("{[1]: 2}", "{[1]: 2}"),
+        ("[" * 2000, "[" * 2000),
+        (None, True),
+    ],
+)
+def test_words_of_json_and_what_fire_gives_up_on(text, value):
+    assert repr(parse_value(text)) == repr(value)
+
+
+@pytest.mark.parametrize("key", ["labeled_list", "test_list"])
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[1,2]", ["1", "2"]),
+        ("['1','2']", ["1", "2"]),
+        ("[a,2]", ["a", "2"]),
+        ("[01, 1_0]", ["01", "1_0"]),
+        ("2", "2"),
+        ("007", "007"),
+        ("names.txt", "names.txt"),
+        ("null", None),
+    ],
+)
+def test_names_of_cases_are_names_also_when_they_are_numbers(key, text, names):
+    assert read_overrides(CONFIG, {key: text}, []) == {key: names}
 
 
 KEYS = st.from_regex(r"[a-z]{2,5}", fullmatch=True)

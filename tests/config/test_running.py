@@ -1,0 +1,90 @@
+"""A configuration checks itself before anything is made, whatever started it."""
+
+import os
+import subprocess
+import sys
+
+import monai.bundle
+import numpy as np
+import pytest
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+from monai_supmix.bundle import check_overrides
+from monai_supmix.config.error_lines import error_line
+from monai_supmix.config.find import find_bundle
+from monai_supmix.config.running import running_workflow
+
+CONFIGS = find_bundle("covid19_ct_supmix") / "configs"
+MISTAKES = [
+    ({"ttaa": True}, "error: ttaa: is nothing that this configuration uses: did you mean tta?"),
+    ({"inferer#flipz": [1]}, "error: inferer#flipz: SliceVolumeInferer has no such argument: did you mean flips?"),
+    ({"device": "xpu:99"}, "error: device: is 'xpu:99', and this machine has none: leave it out"),
+    ({"device": "mps:9"}, "error: device: is 'mps:9', and this machine has none: leave it out"),
+    ({"device": "cuda:99"}, "error: device: is 'cuda:99', and this machine has "),
+    ({"seed": 1.5}, "error: seed: is 1.5: give a whole number of at least 0"),
+    ({"max_epochs": 3}, "error: max_epochs: is nothing that this configuration uses"),
+]
+
+
+def initialize(kind="inference", **override):
+    names = {"bundle_root": ".", **override}
+    workflow = ConfigWorkflow(str(CONFIGS / f"{kind}.json"), logging_file=False, workflow_type=None, **names)
+    workflow.initialize()
+    return workflow
+
+
+@pytest.mark.parametrize(("override", "says"), MISTAKES)
+def test_mistakes_are_told_from_python_too(override, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RuntimeError) as caught:
+        monai.bundle.run(config_file=str(CONFIGS / "inference.json"), logging_file=False, **override)
+    assert error_line(caught.value).startswith(says)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_bundle_is_found_from_its_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workflow = initialize()
+    assert workflow.parser["bundle_root"] == workflow.parser.get_parsed_content("bundle_root") == str(CONFIGS.parent)
+    assert workflow.parser.get_parsed_content("trained").path.parent == CONFIGS.parent / "models"
+
+
+def test_a_bundle_that_is_named_or_here_stands(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text("{}")
+    weights = CONFIGS.parent / "models" / "model.pt"
+    for folder, root in ((CONFIGS, str(tmp_path)), (tmp_path, ".")):
+        monkeypatch.chdir(folder)
+        workflow = initialize(bundle_root=root, ckpt_path=str(weights))
+        assert workflow.parser.get_parsed_content("bundle_root") == root
+
+
+def test_a_workflow_is_found_by_its_own_metadata():
+    first, second = (ConfigWorkflow(str(CONFIGS / "inference.json"), logging_file=False) for _ in range(2))
+    for workflow in (first, second):
+        workflow.parser.parse()
+        assert running_workflow(workflow.parser.get_parsed_content("_meta_")) is workflow
+    assert running_workflow({}) is None and running_workflow(None) is None
+    check_overrides()  # as configurations of elsewhere may have it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "last"),
+    [
+        ("--ttaa", "error: ttaa: is nothing that this configuration uses: did you mean tta?"),
+        ("--device mps:9", "error: device: is 'mps:9', and this machine has none: leave it out: the best device"),
+        ("--ckpt_path None", "error: --ckpt_path: is None, which monai.bundle leaves out without a word: use mo"),
+        ("--tracking other", "error: --tracking: is 'other', which is no file: give mlflow, or a file of settings"),
+    ],
+)
+def test_under_monai_bundle_the_mistake_is_the_last_line(arguments, last, tmp_path):
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", CONFIGS / "inference.json"]
+    command += ["--dataset_dir", "a.png", *arguments.split()]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert ended.returncode != 0
+    assert ended.stderr.splitlines()[-1].startswith(last)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
