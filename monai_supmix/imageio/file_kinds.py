@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.dicom import is_dicom
+from monai_supmix.imageio.dicom_storage import is_dicom
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
