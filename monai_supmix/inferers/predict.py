@@ -21,6 +21,7 @@ from tqdm import tqdm
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
 from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
 from monai_supmix.imageio.masks import mask_suffix, write_json, write_mask
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
@@ -28,7 +29,7 @@ from monai_supmix.inferers.outputs import check_outputs, is_there, remove_old
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.reading import read_cases
 from monai_supmix.inferers.runtime import OpenVINONetwork
-from monai_supmix.inferers.slice_volume import fit_intensity
+from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
@@ -139,6 +140,7 @@ def predict_cases(
     hidden = None if inferer.progress else True  # None: hidden unless on a terminal
 
     def check(image: CaseImage) -> None:
+        image = fit_channels(image, input_channels(network))
         inferer.check(image, network)
         fit_intensity(image, choose_intensity(record, image, intensity)[1])
         segmentations.check(image)
@@ -149,6 +151,7 @@ def predict_cases(
         with _reporting(case, summary, on_error):
             if isinstance(image, Exception):
                 raise image
+            image = fit_channels(image, input_channels(network))  # noqa: PLW2901
             name, rule = choose_intensity(record, image, intensity)
             warnings = suitability_warnings(image, record, name, inferer.axis)
             mask_path = case.output(output_dir)
