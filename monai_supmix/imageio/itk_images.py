@@ -31,6 +31,7 @@ class _Payload:
     compressed: bool
     big_endian: bool
     notes: tuple[str, ...] = ()
+    order_told: bool = True
 
 
 def read_itk(path: str | Path) -> CaseImage:
@@ -66,6 +67,8 @@ def read_itk(path: str | Path) -> CaseImage:
         problem = f"has {count} dimensions ({' x '.join(map(str, sizes))})"
         raise InputError(path, problem, "give one 2D or 3D volume per file")
     dtype = _numpy_type(reader, payload.big_endian, path)
+    if dtype.itemsize > 1 and not payload.order_told:
+        raise InputError(path, "does not tell the byte order of its voxels (endian)", "save it again")
     lps = np.eye(4)
     for axis in range(count):
         lps[:count, axis] = np.array(reader.GetDirection(axis)) * reader.GetSpacing(axis)
@@ -121,7 +124,8 @@ def _find_nrrd(path: Path) -> _Payload:
     notes = (
         () if "space" in fields else ("no anatomical space given: orientation assumed as left, posterior, superior",)
     )
-    return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes)
+    told = fields.get("endian") in ("big", "little")
+    return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes, told)
 
 
 def _find_meta(path: Path) -> _Payload:
@@ -139,8 +143,13 @@ def _find_meta(path: Path) -> _Payload:
     place = fields["elementdatafile"]
 
     def flag(*keys: str) -> bool:
-        return any(fields.get(key, "false").lower() in ("true", "1") for key in keys)
+        return any(fields.get(key, "").lower()[:1] in ("t", "1") for key in keys)  # as MetaIO looks at them
 
+    scale = {"elementtointensityfunctionslope": "1", "elementtointensityfunctionoffset": "0"}
+    for key, neutral in scale.items():
+        if fields.get(key, neutral).rstrip("0").rstrip(".") not in (neutral, neutral.rstrip("0")):
+            problem = f"scales its voxels ({key} {fields[key]}), which is not read"
+            raise InputError(path, problem, "save the scaled values, for example as .nii.gz")
     if (
         place.upper().startswith("LIST")
         or "%" in place

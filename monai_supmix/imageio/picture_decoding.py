@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.tiff import TiffStorage, check_tiff, read_plain
+from monai_supmix.imageio.tiff import CHANGING, TiffStorage, check_tiff, read_plain
 
 _EXIF_ORIENTATION = 0x0112
 _SAVE_AGAIN = "save it again as PNG"
@@ -46,7 +46,7 @@ class Decoded:
         alpha: ``(H, W)``, 0 to `opaque`, or ``None``.
         opaque: alpha of what is not transparent.
         palette: ``(N, 3)`` colours of the indices, or ``None``.
-        changed: why values may differ from those that were saved, such as ``"JPEG"``; empty if they do not.
+        unfit: why it cannot be a label map, such as ``"is a JPEG, whose compression changes label values"``.
         notes: what a reader of the image should know.
     """
 
@@ -54,7 +54,7 @@ class Decoded:
     alpha: np.ndarray | None = None
     opaque: int = 255
     palette: np.ndarray | None = None
-    changed: str = ""
+    unfit: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -86,7 +86,7 @@ def decode_picture(path: Path) -> Decoded:
                 raise InputError(path, f"holds {picture.n_frames} pages", "give one picture per file")
             _check_orientation(path, picture.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1))
             _check_packing(picture, rawmode, top, path)
-            changed = (tiff.changing if tiff else "") or _changing(picture, rawmode, path)
+            unfit = _unfit(picture, rawmode, tiff, path)
             if picture.format == "PNG" and rawmode in _DEEP:
                 return _decode_deep_png(path)
             picture.load()
@@ -103,7 +103,7 @@ def decode_picture(path: Path) -> Decoded:
     notes = decoded.notes
     if (tiff is not None and tiff.photometric == "WhiteIsZero") or (picture.format == "PPM" and picture.mode == "1"):
         notes = (*notes, _WHITE_IS_ZERO)
-    return replace(decoded, changed=changed, notes=notes)
+    return replace(decoded, unfit=unfit, notes=notes)
 
 
 def _check_orientation(path: Path, turned: bool) -> None:
@@ -114,8 +114,8 @@ def _check_orientation(path: Path, turned: bool) -> None:
 
 def _packing(picture: Any) -> tuple[str, int]:
     """How Pillow unpacks the pixels, and the number that stands for white where the file tells (PGM, else 0)."""
-    if picture.format == "GIF":
-        return "P", 0
+    if picture.format in ("GIF", "WEBP"):
+        return ("P" if picture.format == "GIF" else picture.mode), 0
     if not picture.tile:
         raise ValueError("no pixels")
     arguments = picture.tile[0].args
@@ -133,6 +133,8 @@ def _check_packing(picture: Image.Image, rawmode: str, top: int, path: Path) -> 
         if picture.mode not in ("L", "RGB", "CMYK"):
             raise InputError(path, f"has the colour space {picture.mode}", f"{_SAVE_AGAIN} in grey or RGB")
         return
+    if picture.format == "BMP" and picture.mode == "L" and _bits_of_bmp(path) < 8:
+        raise InputError(path, "is a BMP with a palette of less than 256 greys", _SAVE_AGAIN)
     if picture.format == "PPM" and picture.mode not in ("1", "L", "I", "RGB"):
         raise InputError(path, f"is a PNM file of mode {picture.mode}", f"{_SAVE_AGAIN} in grey or RGB")
     if picture.format == "PPM" and picture.mode == "RGB" and top > 255:
@@ -145,13 +147,21 @@ def _check_packing(picture: Image.Image, rawmode: str, top: int, path: Path) -> 
         raise InputError(path, problem, f"{_SAVE_AGAIN} in grey or RGB")
 
 
-def _changing(picture: Image.Image, rawmode: str, path: Path) -> str:
-    """Why the values may not be those that were saved."""
-    if picture.format == "JPEG":
-        return "JPEG"
+def _unfit(picture: Any, rawmode: str, tiff: TiffStorage | None, path: Path) -> str:
+    """Why the values cannot be trusted to be the label map's that was saved."""
+    if picture.format == "JPEG" or (tiff is not None and tiff.compression in CHANGING):
+        return f"is a {'TIFF' if tiff else 'JPEG'}, whose compression changes label values"
     if picture.format == "WEBP" and not _is_lossless_webp(path):
-        return "lossy WebP"
-    return "colour picture of 5 bits a channel" if rawmode in _FEW_BITS else ""
+        return "is a lossy WebP, whose compression changes label values"
+    if picture.format == "PPM" and picture.mode == "1":
+        return "is a PBM bitmap, in which 1 is black and 0 white, so that nobody knows which is the label"
+    return "is a colour picture of 5 bits a channel" if rawmode in _FEW_BITS else ""
+
+
+def _bits_of_bmp(path: Path) -> int:
+    with path.open("rb") as file:
+        file.seek(28)
+        return int.from_bytes(file.read(2), "little")
 
 
 def _is_lossless_webp(path: Path) -> bool:

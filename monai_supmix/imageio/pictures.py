@@ -67,11 +67,8 @@ def read_label_picture(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     decoded = decode_picture(path)
-    if decoded.changed:
-        save = "save label maps as PNG"
-        if decoded.changed == "JPEG":
-            raise InputError(path, "is a JPEG, whose compression changes label values", save)
-        raise InputError(path, f"is a {decoded.changed}, whose compression changes label values", save)
+    if decoded.unfit:
+        raise InputError(path, decoded.unfit, "save label maps as PNG")
     if decoded.transparent:
         raise InputError(path, "has a transparent part, so that its labels are ambiguous", "save it without alpha")
     if decoded.array.ndim == 2:

@@ -19,17 +19,19 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from monai_supmix.errors import InputError
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 259, 262, 274
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _ORIENTATION = 256, 257, 258, 259, 262, 266, 274
 _STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
 _PHOTOMETRICS = {0: "WhiteIsZero", 1: "BlackIsZero", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 _FORMATS = {1: "unsigned", 2: "signed", 3: "floating-point"}
 _COMPRESSIONS = {1: "none", 2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "JPEG", 7: "JPEG", 8: "deflate"}
 _COMPRESSIONS |= {32773: "PackBits", 32946: "deflate", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
-_CHANGING = ("JPEG", "WebP")  # compressions that change values
-# Bits and kind of number of the one channel of grey and palette pictures.
-_GREY = {*((bits, 1) for bits in (1, 2, 4, 8, 16, 32)), (16, 2), (32, 2), (32, 3)}
-_PALETTE = {(bits, 1) for bits in (1, 2, 4, 8)}
+CHANGING = ("JPEG", "WebP")
+"""Compressions that change values."""
+# Bits and kind of number that Pillow gives exactly, by photometric interpretation.
+_SMALL = {(bits, 1) for bits in (1, 2, 4, 8)}
+_PILLOW = {0: {*_SMALL, (16, 1), (32, 3)}, 1: {*_SMALL, (16, 1), (16, 2), (32, 2), (32, 3)}, 3: _SMALL}
+_PILLOW |= {colours: {(8, 1)} for colours in (2, 5, 6)}
 # What tifffile reads: plain numbers, grey or colour, with alpha or without.
 _PLAIN = {*((bits, 1) for bits in (8, 16, 32, 64)), *((bits, 2) for bits in (8, 16, 32, 64)), (16, 3), (32, 3), (64, 3)}
 _PLAIN_COMPRESSIONS = ("none", "deflate", "PackBits")
@@ -57,11 +59,6 @@ class TiffStorage:
     turned: bool = False
     premultiplied: bool = False
     by_pillow: bool = True
-
-    @property
-    def changing(self) -> str:
-        """Name of a compression that changes values, or nothing."""
-        return self.compression if self.compression in _CHANGING else ""
 
     def __str__(self) -> str:
         """Say in words what is stored, such as ``3 channels of 16 bits (RGB)``."""
@@ -92,11 +89,11 @@ def check_tiff(path: Path) -> TiffStorage | None:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(path, "its TIFF header is damaged", "copy it or save it again as PNG") from error
     photometric, channels, kinds = key
-    pillow = {0: _GREY, 1: _GREY, 2: {(8, 1)}, 3: _PALETTE, 5: {(8, 1)}, 6: {(8, 1)}}.get(photometric, set())
+    pillow = _PILLOW.get(photometric, set())
     if channels > 1:
         pillow = pillow & {(8, 1)}
-    if photometric == 0 and tags.prefix == b"MM":
-        pillow = pillow - {(16, 1)}  # refused, while it takes the little-endian ones
+    if photometric == 0 and (tags.prefix == b"MM" or int(tags.get(_FILL_ORDER, 1)) == 2):
+        pillow = pillow - {(16, 1), (8, 1)}  # refused, while it takes the usual ones
     fits = len(kinds) == 1 and channels in _CHANNELS.get(photometric, ())
     plain = kinds <= _PLAIN and photometric in (0, 1, 2)
     if not fits or not (kinds <= pillow or plain):
