@@ -181,7 +181,7 @@ def _read_as_grey(datalist: Datalist, images: set[str]) -> Datalist:
     """Mark items whose image was saved in colour with equal channels."""
     if not images:
         return datalist
-    marked = {
+    marked: dict[str, Any] = {
         side: [{**item, "grey": 1} if item["image"] in images else item for item in getattr(datalist, side)]
         for side in SIDES
     }

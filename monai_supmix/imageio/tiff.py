@@ -9,6 +9,8 @@ needs a large package for other compressions); or it is refused by name.
 
 from __future__ import annotations
 
+import warnings
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,8 +22,23 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from monai_supmix.errors import InputError
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _ORIENTATION = 256, 257, 258, 259, 262, 266, 274
-_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
+_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 277, 278, 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
+_TAGS = (
+    *(
+        _WIDTH,
+        _HEIGHT,
+        _BITS,
+        _COMPRESSION,
+        _PHOTOMETRIC,
+        _FILL_ORDER,
+        _ORIENTATION,
+        _STRIPS,
+        _SAMPLES,
+        _ROWS_PER_STRIP,
+    ),
+    *(_STRIP_BYTES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT),
+)
 _PHOTOMETRICS = {0: "WhiteIsZero", 1: "BlackIsZero", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 _FORMATS = {1: "unsigned", 2: "signed", 3: "floating-point"}
 _COMPRESSIONS = {1: "none", 2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "JPEG", 7: "JPEG", 8: "deflate"}
@@ -148,7 +165,10 @@ def _read_tags(file: BinaryIO, path: Path) -> ImageFileDirectory_v2 | None:
         directory = ImageFileDirectory_v2(head + file.read(8) if b"+" in head[2:4] else head)
         file.seek(directory.next)
         directory.load(file)
-        dict(directory)  # decodes every tag, so that a damaged one is found here
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Pillow takes the first number where there should be one
+            for tag in _TAGS:
+                directory.get(tag)
         return directory
     except Exception as error:  # struct.error, MemoryError and whatever else a damaged header leads to
         raise InputError(path, "its TIFF header is damaged or truncated", "copy it or save it again as PNG") from error
@@ -163,7 +183,9 @@ def _describe(tags: ImageFileDirectory_v2) -> tuple[TiffStorage, tuple[int, int,
     formats = formats * samples if len(formats) == 1 else formats
     if not 0 < samples <= 64 or len(bits) != samples or len(formats) != samples:
         raise ValueError("samples")
-    photometric, compression = int(tags[_PHOTOMETRIC]), int(tags.get(_COMPRESSION, 1))
+    photometric, compression = int(tags[_PHOTOMETRIC]), int(tags[_COMPRESSION])
+    if _BITS not in tags and _COMPRESSIONS.get(compression) != "CCITT":
+        raise ValueError("bits")  # one bit by the standard; without the tag rather a damaged header
     numbers = "/".join(dict.fromkeys(_FORMATS.get(number, f"format {number}") for number in formats))
     names = _PHOTOMETRICS.get(photometric, f"photometric interpretation {photometric}")
     packing = _COMPRESSIONS.get(compression, f"compression {compression}")
@@ -192,12 +214,28 @@ def _check_layout(tags: ImageFileDirectory_v2, path: Path, storage: TiffStorage)
     size = path.stat().st_size
     if any(offset < 8 or count < 1 or offset + count > size for offset, count in zip(offsets, counts, strict=True)):
         raise InputError(path, "is damaged or truncated (pixels beyond its end)", remedy)
+    if storage.compression == "deflate":
+        _check_deflated(path, offsets, counts)
     if storage.compression == "none":
         row = -(-tile_width * (storage.bits[0] if planar else sum(storage.bits)) // 8)
         for index, count in enumerate(counts):
             last = _TILES not in tags and index % down == down - 1
             if count < row * (height - (down - 1) * rows if last else rows):
                 raise InputError(path, "is damaged or truncated (too few bytes for its pixels)", remedy)
+
+
+def _check_deflated(path: Path, offsets: tuple[int, ...], counts: tuple[int, ...]) -> None:
+    """Compare checksums: libtiff stops at the last pixel, before them."""
+    with path.open("rb") as file:
+        for offset, count in zip(offsets, counts, strict=True):
+            file.seek(offset)
+            stream = zlib.decompressobj()
+            try:
+                stream.decompress(file.read(count))
+            except zlib.error as error:
+                raise InputError(path, f"is damaged ({error})", "copy it or save it again as PNG") from error
+            if not stream.eof:
+                raise InputError(path, "is damaged or truncated", "copy it or save it again as PNG")
 
 
 def _tuple(value: Any) -> tuple[int, ...]:

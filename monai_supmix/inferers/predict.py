@@ -118,7 +118,8 @@ def predict_cases(
     if any(case.is_dicom for case in cases):
         notes += segmentations.notes
     summary = PredictionSummary(notes=notes)
-    check_outputs(cases, output_dir)
+    mapped = list(record.get("class_names", []))[1:] if probabilities else []
+    check_outputs(cases, output_dir, [_map_infix(name) for name in mapped])
 
     def made_with(case: InputCase) -> dict[str, Any]:
         return {
@@ -223,16 +224,20 @@ def _probability_maps(
         yield None
         return
     names = list(record["class_names"])
-    temporary = mask_path.with_name(f".{mask_path.name}.{os.getpid()}.prob")
+    temporary = mask_path.with_name(f".{mask_path.name[:100]}.{os.getpid()}.prob")
     try:
         maps = np.memmap(temporary, np.uint8, "w+", shape=(*image.label_shape, len(names)), order="F")
         yield np.moveaxis(maps, -1, 0)
         for index, name in enumerate(names[1:], start=1):
-            safe = re.sub(r"[^\w-]+", "_", name)
-            path = mask_path.with_name(f"{stem}_prob_{safe}{mask_suffix(image)}")
+            path = mask_path.with_name(f"{stem}{_map_infix(name)}{mask_suffix(image)}")
             write_mask(maps[..., index], image, path, slope=1 / 255)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _map_infix(class_name: str) -> str:
+    """What the name of a class's probability map has before its ending."""
+    return "_prob_" + re.sub(r"[^\w-]+", "_", class_name)
 
 
 def _precision(inferer: Inferer, network: nn.Module) -> str:
