@@ -118,11 +118,11 @@ def _packing(picture: Any) -> tuple[str, int]:
         return ("P" if picture.format == "GIF" else picture.mode), 0
     if not picture.tile:
         raise ValueError("no pixels")
-    arguments = picture.tile[0].args
+    codec, _, _, arguments = picture.tile[0]
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     rawmode = str(arguments[0])
     if picture.format == "PPM":
-        plain = picture.tile[0].codec_name in ("ppm", "ppm_plain") and picture.mode != "1"
+        plain = codec in ("ppm", "ppm_plain") and picture.mode != "1"
         return rawmode, int(arguments[-1]) if plain else 0
     return rawmode, 0
 

@@ -219,7 +219,7 @@ def test_results_stay_below_the_output_folder(data, tmp_path):
     assert files(tmp_path / "elsewhere") == []
 
 
-@pytest.mark.parametrize(("length", "maps"), [(248, False), (235, True)])
+@pytest.mark.parametrize(("length", "maps"), [(252, False), (235, True)])
 def test_names_too_long_for_a_mask_are_told_before_anything_is_written(data, tmp_path, length, maps):
     (data / "a.png").rename(data / f"{'n' * (length - 4)}.png")
     run(data, tmp_path / "before", probabilities=False) if maps else None
