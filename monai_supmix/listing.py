@@ -110,10 +110,11 @@ def ending_of(name: str) -> str:
 
 def is_companion(path: Path) -> bool:
     """Whether this holds the voxels of a header file beside it: ``.img`` of ``.hdr``, ``.raw`` of ``.mhd``."""
-    headers = {".img": ".hdr", ".img.gz": ".hdr", ".raw": ".mhd", ".zraw": ".mhd"}
+    pair = (".hdr", ".hdr.gz")
+    headers = {".img": pair, ".img.gz": pair, ".raw": (".mhd",), ".zraw": (".mhd",)}
     ending = ending_of(path.name)
     stem = path.name[: -len(ending)] if ending else path.name
-    return ending in headers and path.with_name(stem + headers[ending]).exists()
+    return any(path.with_name(stem + header).exists() for header in headers.get(ending, ()))
 
 
 def below(folder: Path, name: str) -> Path:

@@ -13,6 +13,7 @@ from monai_supmix.datalists.datalist import SIDES, Datalist, check_datalist
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
+from monai_supmix.imageio.channels import fit_channels, is_grey_in_colour
 from monai_supmix.listing import shorten
 
 # Where two sides hold the same image it is the later one in this order that has to go.
@@ -67,7 +68,7 @@ def check_cases(
         try:
             case = load_case(item, num_classes)
             image = case.image
-            _check_channels(image, channels)
+            _check_channels(fit_channels(image, channels), channels)
             if fits is not None:
                 fits(image)
             if unique:
@@ -111,6 +112,7 @@ def check_sides(
     num_classes: int,
     channels: int | None = None,
     fits: Callable[[CaseImage], Any] | None = None,
+    look: Callable[[Mapping[str, Any], Case], Any] | None = None,
 ) -> list[Problem]:
     """Check all cases of a datalist, those of the test first.
 
@@ -119,6 +121,7 @@ def check_sides(
         num_classes: see `check_cases`.
         channels: see `check_cases`.
         fits: see `check_cases`.
+        look: see `check_cases`.
 
     Raises:
         InputError: the list is for another number of classes.
@@ -128,7 +131,8 @@ def check_sides(
         raise InputError(
             "dataset_dir", f"{problem}, the configuration has {num_classes}", "set class_names to the same"
         )
-    return check_cases((i for side in _PRECEDENCE for i in getattr(datalist, side)), num_classes, channels, fits=fits)
+    items = (item for side in _PRECEDENCE for item in getattr(datalist, side))
+    return check_cases(items, num_classes, channels, fits=fits, look=look)
 
 
 def usable_cases(
@@ -153,7 +157,14 @@ def usable_cases(
     """
     if on_error not in ("raise", "skip"):
         raise InputError("on_error", f"is {on_error!r}", "use 'raise' or 'skip'")
-    problems = check_sides(datalist, num_classes, channels)
+    grey: set[str] = set()
+
+    def look(item: Mapping[str, Any], case: Case) -> None:
+        if channels == 1 and is_grey_in_colour(case.image):
+            grey.add(item["image"])
+
+    problems = check_sides(datalist, num_classes, channels, look=look)
+    datalist = _read_as_grey(datalist, grey)
     if not problems:
         return datalist, []
     if on_error == "raise":
@@ -164,6 +175,18 @@ def usable_cases(
     usable = replace(datalist, **kept, notes=[*datalist.notes, note])
     check_datalist(usable, "dataset_dir")
     return usable, problems
+
+
+def _read_as_grey(datalist: Datalist, images: set[str]) -> Datalist:
+    """Mark items whose image was saved in colour with equal channels."""
+    if not images:
+        return datalist
+    marked: dict[str, Any] = {
+        side: [{**item, "grey": 1} if item["image"] in images else item for item in getattr(datalist, side)]
+        for side in SIDES
+    }
+    note = f"{len(images)} pictures are saved in colour with three equal channels: read as grey"
+    return replace(datalist, **marked, notes=[*datalist.notes, note])
 
 
 def first_problem(problems: list[Problem]) -> InputError:

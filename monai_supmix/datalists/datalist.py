@@ -5,7 +5,8 @@ An *item* is a dictionary of plain strings and integers:
 * ``image``: path of the image; ``label``: path of its label map, absent when the image is used without one;
 * ``case``: its unique name; ``group``: the patient (the unit that must never be on two sides);
 * ``slice``: index along the last axis, only when one file holds many independent images;
-* ``turns`` and ``mirror``: what brings a picture to the usual view, see `monai_supmix.imageio.usual_view`.
+* ``turns`` and ``mirror``: what brings a picture to the usual view, see `monai_supmix.imageio.usual_view`;
+* ``grey``: 1 for a picture that was saved in colour with three equal channels and is read as grey.
 """
 
 from __future__ import annotations

@@ -74,9 +74,8 @@ def refuse_unread_labels(folder: Path, endings: Sequence[str], cases: Mapping[st
         and normal_form(path.name.removesuffix(ending_of(path.name))) in cases
     ]
     if unread:
-        problem = (
-            f"{len(unread)} label files of images are of a type that is not read: {shorten([p.name for p in unread])}"
-        )
+        why = "are of a type that is not read" if len(endings) > 1 else f"do not end in {endings[0]} as the others"
+        problem = f"{len(unread)} label files of images {why}: {shorten([path.name for path in unread])}"
         wanted = endings[0] if len(endings) == 1 else ".nii.gz or .png"
         raise InputError(folder, problem, f"convert them, for example to {wanted}")
 

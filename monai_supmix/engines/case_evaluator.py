@@ -11,7 +11,9 @@ from torch import nn
 
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import load_case
+from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.inferers import Inferer
+from monai_supmix.inferers.slice_volume import input_channels
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -53,6 +55,7 @@ class CaseEvaluator(Evaluator):
 
     def _iteration(self, engine: Any, batchdata: Mapping[str, Any]) -> Any:
         image, truth = load_case(batchdata, self.num_classes)
+        image = fit_channels(image, input_channels(self.network))
         prediction = self.case_inferer(image, self.network, self.intensity(image))
         return [
             {

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.reading import read_image, read_label
 
 
@@ -25,7 +26,7 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
 
     Args:
         item: see :mod:`monai_supmix.datalists.datalist`; ``slice`` takes one slice of a file that holds many images,
-            ``turns`` and ``mirror`` bring a picture to the usual view.
+            ``turns`` and ``mirror`` bring a picture to the usual view, ``grey`` takes one of three equal channels.
         num_classes: label values must be below it.
 
     Returns:
@@ -39,6 +40,8 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
     if "slice" in item:
         index = item["slice"]
         image, label = image.take_slice(index), None if label is None else label[..., index : index + 1]
+    if item.get("grey"):
+        image = fit_channels(image, 1)
     if image.is_picture:
         image = replace(image, turns=item.get("turns", 0), mirror=item.get("mirror", 0))
     return Case(image, label)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydicom import Dataset
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage, check_affine, check_values, voxel_size
+from monai_supmix.imageio.dicom_storage import is_dicom, read_header, read_plane, unread_storage
 from monai_supmix.imageio.itk_images import LPS_TO_RAS
 
-_SUFFIXES = (".dcm", ".ima", ".dicom")
 _KIND = b"\x02\x00\x02\x00UI"  # of the file meta information, which is little endian: media storage SOP class
 _SEGMENTATIONS = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7")  # the latter: label maps
 # Positions may deviate from an even grid by this part of a step; rounded positions stay well below it.
@@ -29,8 +29,8 @@ class _Slice:
 
     file: Path
     series: str
-    size: tuple[int, ...]
-    channels: int
+    size: tuple[int, int]  # columns, rows
+    unread: str  # why its stored values are not read
     spacing: tuple[float, float]
     directions: np.ndarray  # (2, 3): along columns (first index), along rows (second index)
     position: np.ndarray  # (3,)
@@ -54,19 +54,6 @@ class DicomImage(CaseImage):
         taken = super().take_slice(index)
         assert isinstance(taken, DicomImage)
         return replace(taken, files=self.files[index : index + 1])
-
-
-def is_dicom(file: Path) -> bool:
-    """Whether a file is DICOM, by its mark or its ending; a DICOMDIR index is not."""
-    if file.name.startswith(".") or file.name.upper() == "DICOMDIR":
-        return False
-    if file.name.lower().endswith(_SUFFIXES):
-        return True
-    try:
-        with file.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def list_dicom_files(folder: Path) -> list[Path]:
@@ -101,7 +88,7 @@ def read_dicom(folder: str | Path) -> DicomImage:
 
     Raises:
         InputError: no DICOM, several series, unreadable files, slices that are missing, doubled, or differ in
-            size, spacing or orientation, colour, or several frames in one file.
+            size, spacing or orientation, or values stored in a way that is not read (colour, several frames, tables).
     """
     folder = Path(folder)
     files = list_dicom_files(folder)
@@ -127,7 +114,7 @@ def read_dicom(folder: str | Path) -> DicomImage:
     if first.modality not in ("", "CT"):
         notes.append(f"modality is {first.modality}, not CT")
     if first.inverted:
-        notes.append("stored with inverted grey values (MONOCHROME1), used as stored")
+        notes.append("viewers show it inverted (MONOCHROME1): stored value x slope + intercept is used")
     image = DicomImage(
         folder,
         "dicom",
@@ -143,6 +130,8 @@ def read_dicom(folder: str | Path) -> DicomImage:
 
 def _read_headers(folder: Path, files: list[Path]) -> list[_Slice]:
     slices = [read for file in files if (read := _read_header(file)) is not None]
+    if unread := next((part.unread for part in slices if part.unread), ""):
+        raise InputError(folder, f"holds {unread}", "give the original series, or convert it to .nii.gz")
     if len(slices) < len(files):
         wrong = len(files) - len(slices)
         problem = f"{wrong} of {len(files)} DICOM files are damaged, or are no images with a position"
@@ -152,10 +141,6 @@ def _read_headers(folder: Path, files: list[Path]) -> list[_Slice]:
         problem = f"holds {series} series in {len(files)} files"
         raise InputError(folder, problem, "put each series into a sub-folder of its own and name that folder")
     first = slices[0]
-    if any(part.channels != 1 for part in slices):
-        raise InputError(folder, "holds colour images, grey values are expected", "give the original series")
-    if any(len(part.size) > 2 and part.size[2] != 1 for part in slices):
-        raise InputError(folder, "holds several frames in one file", "convert it to .nii.gz")
     if any(part.size != first.size for part in slices):
         raise InputError(folder, "its slices differ in size", "move out what is not a slice of the series")
     if any(not np.allclose(part.spacing, first.spacing, rtol=1e-3) for part in slices):
@@ -168,46 +153,37 @@ def _read_headers(folder: Path, files: list[Path]) -> list[_Slice]:
 
 def _read_header(file: Path) -> _Slice | None:
     """Read what a file says about its slice; None if it is damaged or no placed image."""
-    import itk  # noqa: PLC0415  # takes a second to load and most users never need it
-
-    reader = itk.GDCMImageIO.New()
-    if not reader.CanReadFile(str(file)):
+    header = read_header(file)
+    if header is None:
         return None
-    reader.SetFileName(str(file))
+    unread = unread_storage(header)
     try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        return None
-    tags = reader.GetMetaDataDictionary()
-    try:
-        directions = _numbers(tags, "0020|0037", 6).reshape(2, 3)
-        position = _numbers(tags, "0020|0032", 3)
-        rows_apart, columns_apart = _numbers(tags, "0028|0030", 2)
-    except ValueError:
-        return None
-    thickness = _text(tags, "0018|0050")
-    size = tuple(int(reader.GetDimensions(axis)) for axis in range(reader.GetNumberOfDimensions()))
+        directions = _numbers(header, "ImageOrientationPatient", 6).reshape(2, 3)
+        position = _numbers(header, "ImagePositionPatient", 3)
+        rows_apart, columns_apart = _numbers(header, "PixelSpacing", 2)
+        thickness = float(header.get("SliceThickness") or "nan")
+    except (ValueError, TypeError):
+        if not unread:
+            return None
+        # Enhanced files say for each frame where it lies; what is wrong with them is that they hold frames.
+        directions, position, rows_apart, columns_apart, thickness = np.eye(3)[:2], np.zeros(3), 1, 1, 1
     return _Slice(
         file,
-        _text(tags, "0020|000e"),
-        size,
-        int(reader.GetNumberOfComponents()),
+        str(header.get("SeriesInstanceUID", "")),
+        (int(header.Columns), int(header.Rows)),
+        unread,
         (float(columns_apart), float(rows_apart)),
         directions,
         position,
-        float(thickness) if thickness else float("nan"),
-        _text(tags, "0008|0060"),
-        _text(tags, "0028|0004") == "MONOCHROME1",
+        thickness,
+        str(header.get("Modality") or ""),
+        header.get("PhotometricInterpretation") == "MONOCHROME1",
     )
 
 
-def _text(tags: Any, key: str) -> str:
-    return str(tags[key]).strip(" \0") if tags.HasKey(key) else ""
-
-
-def _numbers(tags: Any, key: str, count: int) -> np.ndarray:
-    """Read a tag of `count` finite numbers, else raise ValueError."""
-    numbers = np.array([float(part) for part in _text(tags, key).split("\\")])
+def _numbers(header: Dataset, key: str, count: int) -> np.ndarray:
+    """Read an element of `count` finite numbers, else raise ValueError."""
+    numbers = np.array(header.get(key), float)
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise ValueError(key)
     return numbers
@@ -235,17 +211,14 @@ def _order(folder: Path, slices: list[_Slice]) -> tuple[list[_Slice], np.ndarray
 
 def _read_voxels(folder: Path, slices: list[_Slice]) -> np.ndarray:
     """Read the slices into one array ``(columns, rows, slices)``."""
-    import itk  # noqa: PLC0415
-
     limits = np.iinfo(np.int16)
-    volume = np.empty((*slices[0].size[:2], len(slices)), np.int16, order="F")
+    volume = np.empty((*slices[0].size, len(slices)), np.int16, order="F")
     for index, part in enumerate(slices):
         try:
-            pixels = itk.array_from_image(itk.imread(str(part.file)))
-        except RuntimeError as error:
+            plane = read_plane(part.file).T
+        except ValueError as error:
             problem = f"the voxels of {index + 1}. of {len(slices)} slices cannot be read"
             raise InputError(folder, problem, "copy the series again") from error
-        plane = pixels.reshape(pixels.shape[-2:]).T
         if plane.dtype.kind == "f" and volume.dtype != np.float32:
             volume = volume.astype(np.float32, order="F")
         elif volume.dtype == np.int16 and not (limits.min <= plane.min() and plane.max() <= limits.max):

@@ -5,12 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.dicom import is_dicom
+from monai_supmix.imageio.dicom_storage import is_dicom
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
+PAIR_SUFFIXES = (".hdr", ".hdr.gz", ".img", ".img.gz")
+MGH_SUFFIXES = (".mgz", ".mgh")
 ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
+PICTURE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
+    *(".pgm", ".ppm", ".pnm", ".pbm"),
+)
+SUFFIXES = (*NIFTI_SUFFIXES, *PAIR_SUFFIXES, *MGH_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
+"""Endings of the files that are read, as images and as label maps."""
+UNREAD_SUFFIXES = (
+    *(".gipl", ".gipl.gz", ".nhdr", ".mnc", ".mif", ".mif.gz", ".mih", ".rec", ".vtk", ".vti", ".hdf5", ".h5", ".mat"),
+    *(".npy", ".npz", ".zarr", ".dcm", ".dicom", ".ima", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".psd", ".svs"),
+    *(".ndpi", ".czi", ".lif", ".nd2", ".ico", ".tga", ".exr", ".pfm", ".pdf", ".svg", ".xcf"),
+)
+"""Endings of files that hold images or label maps, and are not read: the message about them says so."""
 
 
 def suffix_of(path: str | Path) -> str:
@@ -48,8 +60,11 @@ def check_file(path: Path) -> str:
     suffix = suffix_of(path).lower()
     if suffix:
         return suffix
-    if path.name.lower().endswith((".hdr", ".img", ".hdr.gz", ".img.gz")):
-        raise InputError(path, "is one of a .hdr/.img pair", "convert it to one .nii.gz file")
     if is_dicom(path):
         raise InputError(path, "is a single DICOM file", "give the folder of its series")
-    raise InputError(path, "is of an unknown type", f"give {', '.join(SUFFIXES)} or a DICOM folder")
+    kind = (
+        "holds an image of a type that is not read"
+        if path.name.lower().endswith(UNREAD_SUFFIXES)
+        else "is of an unknown type"
+    )
+    raise InputError(path, kind, f"give {', '.join(SUFFIXES)} or a DICOM folder")

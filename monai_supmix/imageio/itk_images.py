@@ -19,6 +19,10 @@ from monai_supmix.imageio.payload import open_payload, read_array
 
 _INTEGERS = ("char", "short", "int", "long", "long_long")
 _DAMAGED = "copy or export it again"
+_META_NUMBERS = {
+    *("ndims", "dimsize", "offset", "origin", "position", "elementspacing", "elementsize"),
+    *("transformmatrix", "orientation", "rotation", "centerofrotation"),
+}
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -31,6 +35,7 @@ class _Payload:
     compressed: bool
     big_endian: bool
     notes: tuple[str, ...] = ()
+    order_told: bool = True
 
 
 def read_itk(path: str | Path) -> CaseImage:
@@ -66,6 +71,8 @@ def read_itk(path: str | Path) -> CaseImage:
         problem = f"has {count} dimensions ({' x '.join(map(str, sizes))})"
         raise InputError(path, problem, "give one 2D or 3D volume per file")
     dtype = _numpy_type(reader, payload.big_endian, path)
+    if dtype.itemsize > 1 and not payload.order_told:
+        raise InputError(path, "does not tell the byte order of its voxels (endian)", "save it again")
     lps = np.eye(4)
     for axis in range(count):
         lps[:count, axis] = np.array(reader.GetDirection(axis)) * reader.GetSpacing(axis)
@@ -89,8 +96,11 @@ def read_itk(path: str | Path) -> CaseImage:
 
 
 def _numpy_type(reader: Any, big_endian: bool, path: Path) -> np.dtype:
-    name = str(reader.GetComponentTypeAsString(reader.GetComponentType()))
-    size = int(reader.GetComponentSize())
+    try:
+        name = str(reader.GetComponentTypeAsString(reader.GetComponentType()))
+        size = int(reader.GetComponentSize())
+    except RuntimeError as error:
+        raise InputError(path, "its header does not tell the type of its voxels", _DAMAGED) from error
     if name in ("float", "double"):
         kind = "f"
     elif name.removeprefix("unsigned_") in _INTEGERS:
@@ -108,6 +118,8 @@ def _find_nrrd(path: Path) -> _Payload:
             raise InputError(path, "is not a NRRD file", "give .nrrd, .nii.gz or another supported image")
         fields: dict[str, str] = {}
         while (line := file.readline(1 << 16)).strip():
+            if b"\0" in line:
+                raise InputError(path, "its header is damaged", _DAMAGED)
             key, _, value = line.decode("latin-1").partition(":")
             fields[key.strip().lower().replace(" ", "")] = value.strip().lower()
         if not line:
@@ -121,7 +133,8 @@ def _find_nrrd(path: Path) -> _Payload:
     notes = (
         () if "space" in fields else ("no anatomical space given: orientation assumed as left, posterior, superior",)
     )
-    return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes)
+    told = fields.get("endian") in ("big", "little")
+    return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes, told)
 
 
 def _find_meta(path: Path) -> _Payload:
@@ -139,8 +152,14 @@ def _find_meta(path: Path) -> _Payload:
     place = fields["elementdatafile"]
 
     def flag(*keys: str) -> bool:
-        return any(fields.get(key, "false").lower() in ("true", "1") for key in keys)
+        return any(fields.get(key, "").lower()[:1] in ("t", "1") for key in keys)  # as MetaIO looks at them
 
+    _check_numbers(fields, path)
+    scale = {"elementtointensityfunctionslope": "1", "elementtointensityfunctionoffset": "0"}
+    for key, neutral in scale.items():
+        if fields.get(key, neutral).rstrip("0").rstrip(".") not in (neutral, neutral.rstrip("0")):
+            problem = f"scales its voxels ({key} {fields[key]}), which is not read"
+            raise InputError(path, problem, "save the scaled values, for example as .nii.gz")
     if (
         place.upper().startswith("LIST")
         or "%" in place
@@ -154,5 +173,18 @@ def _find_meta(path: Path) -> _Payload:
         raise InputError(path, f"its voxel file {place} is missing", "put both files into one folder")
     placed = {"transformmatrix", "orientation", "rotation", "anatomicalorientation"} & fields.keys()
     notes = () if placed else ("no directions given: orientation assumed as left, posterior, superior",)
+    if not {"elementspacing", "elementsize"} & fields.keys():
+        notes = (*notes, "no voxel size given: taken as 1 mm")
     big_endian = flag("binarydatabyteordermsb", "elementbyteordermsb")
     return _Payload(file_path, offset, flag("compresseddata"), big_endian, notes)
+
+
+def _check_numbers(fields: dict[str, str], path: Path) -> None:
+    """Raise `InputError` where a field of numbers holds anything else, which MetaIO reads as 0."""
+    for key in _META_NUMBERS & fields.keys():
+        try:
+            numbers = np.array(fields[key].split(), float)
+        except ValueError:
+            numbers = np.array([])
+        if not numbers.size or not np.isfinite(numbers).all():
+            raise InputError(path, f"its header is damaged ({key} is no list of numbers)", _DAMAGED)

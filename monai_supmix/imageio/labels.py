@@ -8,10 +8,10 @@ import numpy as np
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.imageio.file_kinds import NIFTI_SUFFIXES, PICTURE_SUFFIXES, check_file
-from monai_supmix.imageio.itk_images import read_itk
-from monai_supmix.imageio.nifti import corner_distance, read_nifti
+from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, check_file
+from monai_supmix.imageio.nifti import corner_distance
 from monai_supmix.imageio.pictures import read_label_picture
+from monai_supmix.imageio.volumes import read_volume
 
 _LARGEST = 2.0**53  # float64 counts exactly up to here
 
@@ -20,7 +20,8 @@ def read_label(path: str | Path, like: CaseImage | None = None, num_classes: int
     """Read a label map on its own grid.
 
     Args:
-        path: NIfTI, NRRD, MetaImage, PNG, TIFF or BMP. Floating point is accepted if every value is whole.
+        path: a volume, or a picture whose compression loses nothing. Floating point is accepted if every value is
+            whole.
             Palette pictures keep their indices, one-bit pictures are 0 and 1, other grey values stay as they
             are.
         like: the image it labels. Its grid must be the same: shape, and for volumes the place in the world.
@@ -39,7 +40,7 @@ def read_label(path: str | Path, like: CaseImage | None = None, num_classes: int
     if suffix in PICTURE_SUFFIXES:
         label = CaseImage.from_array(read_label_picture(path)[None], path=path)
     else:
-        label = read_nifti(path) if suffix in NIFTI_SUFFIXES else read_itk(path)
+        label = read_volume(path, suffix)
     if like is not None:
         _check_same_grid(label, like)
     values = _to_integers(label)

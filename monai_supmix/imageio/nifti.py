@@ -63,15 +63,33 @@ def read_nifti(path: str | Path) -> CaseImage:
         stream = open_payload(file, compressed)
         try:
             header = _read_header(stream, path)
-            shape, notes = _shape(header, path)
-            dtype = _dtype(header, path)
-            skip = int(header["vox_offset"]) - header.template_dtype.itemsize
-            stream.read(skip)  # extensions; they may name the patient and are never passed on
+            stream.read(int(header["vox_offset"]) - header.template_dtype.itemsize)
+            # extensions; they may name the patient and are never passed on
         except (EOFError, OSError, zlib.error) as error:
             raise InputError(path, f"is damaged or truncated ({error})", f"copy or {_EXPORT}") from error
-        affine = _affine(header, path, shape, notes)
-        slope, inter = _scaling(header, path)
-        array = read_array(stream, shape, dtype, path=path, stored_bytes=size, compressed=compressed)
+        return read_voxels(header, stream, path, size, compressed)
+
+
+def read_voxels(
+    header: nib.Nifti1Header, stream: io.BufferedIOBase, path: Path, size: int, compressed: bool
+) -> CaseImage:
+    """Read the voxels that a header tells of.
+
+    Args:
+        header: from `parse_header`.
+        stream: at the first voxel.
+        path: the file, for messages.
+        size: bytes of the file that holds the voxels.
+        compressed: whether it is compressed.
+
+    Raises:
+        InputError: as `read_nifti`.
+    """
+    shape, notes = _shape(header, path)
+    dtype = _dtype(header, path)
+    affine = _affine(header, path, shape, notes)
+    slope, inter = _scaling(header, path)
+    array = read_array(stream, shape, dtype, path=path, stored_bytes=size, compressed=compressed)
     file_shape = tuple(header.get_data_shape())
     image = CaseImage(
         path, "nifti", array, slope, inter, affine, voxel_size(affine), header, file_shape, tuple(notes)
@@ -89,15 +107,34 @@ def _read_header(stream: io.BufferedIOBase, path: Path) -> nib.Nifti1Header:
     block += stream.read(size - 4)
     if len(block) < size:
         raise InputError(path, "is truncated within its header", f"copy or {_EXPORT}")
-    if block[344:348] == b"ni1\0" or block[4:8] == b"ni2\0":
-        raise InputError(path, "is the header of a .hdr/.img pair", "convert it to one .nii.gz file")
-    header = (nib.Nifti1Header if size == 348 else nib.Nifti2Header)(block, check=False)
+    if is_pair(block):
+        raise InputError(path, "is the header of a .hdr/.img pair", "name it .hdr, beside its .img file")
+    header = parse_header(block, path)
+    if not size <= header["vox_offset"] <= _LARGEST_OFFSET:
+        raise InputError(path, "its NIfTI header is damaged (vox_offset)", f"copy or {_EXPORT}")
+    return header
+
+
+def is_pair(block: bytes) -> bool:
+    """Whether these bytes are the header of a NIfTI image whose voxels are in a file of their own."""
+    return block[344:348] == b"ni1\0" or block[4:8] == b"ni2\0"
+
+
+def parse_header(block: bytes, path: Path) -> nib.Nifti1Header:
+    """Take a header as it is, unrepaired, and refuse what nibabel would refuse.
+
+    Args:
+        block: its 348 or 540 bytes.
+        path: the file, for the message.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    header = (nib.Nifti1Header if len(block) == 348 else nib.Nifti2Header)(block, check=False)
     try:
         header.copy().check_fix(logger=_silent, error_level=40)
     except HeaderDataError as error:
         raise InputError(path, f"its NIfTI header is damaged ({error})", f"copy or {_EXPORT}") from error
-    if not size <= header["vox_offset"] <= _LARGEST_OFFSET:
-        raise InputError(path, "its NIfTI header is damaged (vox_offset)", f"copy or {_EXPORT}")
     return header
 
 

@@ -82,6 +82,7 @@ def read_array(
     path: Path,
     stored_bytes: int,
     compressed: bool,
+    footer: bool = False,
 ) -> np.ndarray:
     """Read one array, first index fastest, and the stream to its end, so that a checksum there is verified.
 
@@ -92,6 +93,7 @@ def read_array(
         path: the file, for messages.
         stored_bytes: size of the file that holds the voxels.
         compressed: whether it is compressed.
+        footer: whether the format has more to say after the voxels.
 
     Returns:
         ``(X, Y, Z)``, Fortran order, native byte order.
@@ -115,7 +117,7 @@ def read_array(
     try:
         while filled < count and (read := stream.readinto(flat[filled : filled + _CHUNK].data)):
             filled += read
-        while extra <= _MOST_PADDING and (chunk := stream.read(_CHUNK)):
+        while (footer or extra <= _MOST_PADDING) and (chunk := stream.read(_CHUNK)):
             extra += len(chunk)
             blank = blank and not chunk.strip(b"\0")
     except (EOFError, OSError, zlib.error) as error:
@@ -123,7 +125,7 @@ def read_array(
     if filled < count:
         problem = f"is truncated: {filled} of {count} bytes of voxels"
         raise InputError(path, problem, "copy or export it again")
-    if extra > _MOST_PADDING or not blank:
+    if not footer and (extra > _MOST_PADDING or not blank):
         raise InputError(path, f"holds more than the {sizes} voxels its header tells of", "copy or export it again")
     if not array.dtype.isnative:
         array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))

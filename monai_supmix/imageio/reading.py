@@ -6,20 +6,19 @@ from pathlib import Path
 
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.dicom import read_dicom
-from monai_supmix.imageio.file_kinds import ITK_SUFFIXES, NIFTI_SUFFIXES, check_file
-from monai_supmix.imageio.itk_images import read_itk
+from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, check_file
 from monai_supmix.imageio.labels import read_label
-from monai_supmix.imageio.nifti import read_nifti
 from monai_supmix.imageio.pictures import read_picture
+from monai_supmix.imageio.volumes import read_volume
 
 __all__ = ["CaseImage", "read_image", "read_label"]
 
 
 def read_image(path: str | Path) -> CaseImage:
-    """Read an image on its own grid: NIfTI, NRRD, MetaImage, a folder with one DICOM series, or a picture.
+    """Read an image on its own grid: a volume, a folder with one DICOM series, or a picture.
 
     Args:
-        path: file or DICOM folder.
+        path: file (its endings are in `monai_supmix.imageio.file_kinds`) or DICOM folder.
 
     Returns:
         the image with voxels as stored (see `CaseImage`); nothing is resampled, turned or converted to float.
@@ -37,6 +36,4 @@ def read_image(path: str | Path) -> CaseImage:
     if path.is_dir():
         return read_dicom(path)
     suffix = check_file(path)
-    if suffix in NIFTI_SUFFIXES:
-        return read_nifti(path)
-    return read_itk(path) if suffix in ITK_SUFFIXES else read_picture(path)
+    return read_picture(path) if suffix in PICTURE_SUFFIXES else read_volume(path, suffix)

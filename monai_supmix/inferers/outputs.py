@@ -17,12 +17,13 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def check_outputs(cases: Sequence[InputCase], output_dir: Path) -> None:
-    """Check that results have distinct names, lie below the output folder and replace no input.
+def check_outputs(cases: Sequence[InputCase], output_dir: Path, maps: Sequence[str] = ()) -> None:
+    """Check that results have distinct names of a possible length, lie below the output folder and replace no input.
 
     Args:
         cases: all cases.
         output_dir: the output folder; it need not exist.
+        maps: what the names of further masks of each case have before their ending, such as ``"_prob_lesion"``.
 
     Raises:
         InputError: where they do not, or the output folder cannot be written.
@@ -34,6 +35,7 @@ def check_outputs(cases: Sequence[InputCase], output_dir: Path) -> None:
         raise InputError(output_dir, f"{existing} is a file, not a folder", remedy)
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(output_dir, "cannot be written", remedy)
+    _check_names(cases, existing, maps)
     read = {_real(case.path) for case in cases}
     planned: dict[Path, InputCase] = {}
     for case in cases:
@@ -46,6 +48,20 @@ def check_outputs(cases: Sequence[InputCase], output_dir: Path) -> None:
         if other is not case:
             problem = f"its result has the same name as that of {other.path}"
             raise InputError(case.path, problem, "rename one of them, or give each its own output_dir")
+
+
+def _check_names(cases: Sequence[InputCase], folder: Path, maps: Sequence[str]) -> None:
+    """Raise `InputError` for a name that is too long for a file once ``_seg`` and its ending are added."""
+    try:
+        longest = os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # Windows has no such call, and the same limit
+        longest = 255
+    for case in cases:
+        mask, stem = case.output(Path()).name, case.output(Path(), "").name
+        names = (mask, stem + ".json", *(stem + infix + mask[len(stem) :] for infix in maps))
+        if (length := max(len(name.encode()) for name in names)) > longest:
+            problem = f"its result's name would have {length} bytes, and {longest} is the most that a file may have"
+            raise InputError(case.path, problem, "give it a shorter name")
 
 
 def is_there(

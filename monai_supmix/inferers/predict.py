@@ -21,6 +21,7 @@ from tqdm import tqdm
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
 from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
 from monai_supmix.imageio.masks import mask_suffix, write_json, write_mask
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
@@ -28,7 +29,7 @@ from monai_supmix.inferers.outputs import check_outputs, is_there, remove_old
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.reading import read_cases
 from monai_supmix.inferers.runtime import OpenVINONetwork
-from monai_supmix.inferers.slice_volume import fit_intensity
+from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
@@ -117,7 +118,8 @@ def predict_cases(
     if any(case.is_dicom for case in cases):
         notes += segmentations.notes
     summary = PredictionSummary(notes=notes)
-    check_outputs(cases, output_dir)
+    mapped = list(record.get("class_names", []))[1:] if probabilities else []
+    check_outputs(cases, output_dir, [_map_infix(name) for name in mapped])
 
     def made_with(case: InputCase) -> dict[str, Any]:
         return {
@@ -139,6 +141,7 @@ def predict_cases(
     hidden = None if inferer.progress else True  # None: hidden unless on a terminal
 
     def check(image: CaseImage) -> None:
+        image = fit_channels(image, input_channels(network))
         inferer.check(image, network)
         fit_intensity(image, choose_intensity(record, image, intensity)[1])
         segmentations.check(image)
@@ -149,6 +152,7 @@ def predict_cases(
         with _reporting(case, summary, on_error):
             if isinstance(image, Exception):
                 raise image
+            image = fit_channels(image, input_channels(network))  # noqa: PLW2901
             name, rule = choose_intensity(record, image, intensity)
             warnings = suitability_warnings(image, record, name, inferer.axis)
             mask_path = case.output(output_dir)
@@ -220,16 +224,20 @@ def _probability_maps(
         yield None
         return
     names = list(record["class_names"])
-    temporary = mask_path.with_name(f".{mask_path.name}.{os.getpid()}.prob")
+    temporary = mask_path.with_name(f".{mask_path.name[:100]}.{os.getpid()}.prob")
     try:
         maps = np.memmap(temporary, np.uint8, "w+", shape=(*image.label_shape, len(names)), order="F")
         yield np.moveaxis(maps, -1, 0)
         for index, name in enumerate(names[1:], start=1):
-            safe = re.sub(r"[^\w-]+", "_", name)
-            path = mask_path.with_name(f"{stem}_prob_{safe}{mask_suffix(image)}")
+            path = mask_path.with_name(f"{stem}{_map_infix(name)}{mask_suffix(image)}")
             write_mask(maps[..., index], image, path, slope=1 / 255)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _map_infix(class_name: str) -> str:
+    """What the name of a class's probability map has before its ending."""
+    return "_prob_" + re.sub(r"[^\w-]+", "_", class_name)
 
 
 def _precision(inferer: Inferer, network: nn.Module) -> str:

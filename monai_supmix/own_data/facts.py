@@ -14,6 +14,7 @@ from monai_supmix.datalists.survey import Surveyor
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
+from monai_supmix.imageio.channels import is_grey_in_colour
 from monai_supmix.imageio.planes import Axis, Planes, nearest_axes
 from monai_supmix.transforms.intensity import field_of_view
 
@@ -48,6 +49,7 @@ class Facts:
         surveyor: counts pixels by class, and says what there is.
         channels: numbers of images by number of channels.
         pictures: number of pictures; the others are volumes.
+        grey_in_colour: number of pictures saved in colour with three equal channels.
         lowest: smallest value of each volume.
         dark_surround: whether all are colour pictures of 8 bits with a lit area in a dark surround.
     """
@@ -56,6 +58,7 @@ class Facts:
         self.surveyor = Surveyor(len(datalist.class_names), REMEDIES["rare-class"])
         self.channels: Counter[int] = Counter()
         self.pictures = 0
+        self.grey_in_colour = 0
         self.lowest: list[float] = []
         self.dark_surround = True
         self._side = {item["case"]: side for side in SIDES for item in getattr(datalist, side)}
@@ -74,6 +77,7 @@ class Facts:
         self._shown[item["case"]] = set() if counts is None else {int(value) for value in np.flatnonzero(counts)}
         self.channels[image.channels] += 1
         self.pictures += image.is_picture
+        self.grey_in_colour += is_grey_in_colour(image)
         self.dark_surround = self.dark_surround and has_dark_surround(image)
         if not image.is_picture:
             self.lowest.append(image.value_range()[0])

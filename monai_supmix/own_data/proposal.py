@@ -130,7 +130,7 @@ def propose(
     views = facts.views(axis)
     closer = look_closer(facts.telling_cases(datalist.labeled), len(datalist.class_names), axis)
     if pictures:
-        rule = rule_for_pictures(facts.dark_surround)
+        rule = rule_for_pictures(facts.dark_surround and channels == 3)
     else:
         rule = rule_for_volumes(facts.lowest, closer.values, datalist.class_names, found.channel, intensity)
     working, grid = propose_grid(views, closer.labels, len(datalist.class_names))
@@ -164,7 +164,7 @@ def propose(
             *found.choices,
             _background(facts, datalist),
             pool_choice,
-            _template_choice(template.name, channels),
+            _template_choice(template.name, channels, facts.grey_in_colour),
             *([] if pictures else [_axis_choice(axis)]),
             rule.choice,
             grid,
@@ -182,6 +182,8 @@ def _one_kind(facts: Facts, root: Path) -> tuple[int, bool]:
     if 0 < facts.pictures < total:
         problem = f"holds {facts.pictures} pictures and {total - facts.pictures} volumes"
         raise InputError(root, problem, "keep one kind in one data set")
+    if facts.grey_in_colour and facts.channels[1] + facts.grey_in_colour == total:
+        return 1, True
     if len(facts.channels) > 1:
         told = " and ".join(f"{count} images of {channels} channels" for channels, count in facts.channels.items())
         raise InputError(root, f"holds {told.replace('1 channels', '1 channel')}", "save all in grey or all in colour")
@@ -217,11 +219,13 @@ def _length(datalist: Datalist, pool: str, labeled_batch: int, unlabeled_batch: 
     return epochs, Choice("training", value, f"about {_ITERATIONS} iterations: minutes on a CPU")
 
 
-def _template_choice(name: str, channels: int) -> Choice:
+def _template_choice(name: str, channels: int, grey_in_colour: int) -> Choice:
     if channels == 3:
         why = "in colour: strong views change brightness, contrast, hue, saturation and focus; crops are turned any way"
     else:
         why = "grey: strong views change brightness, contrast, gamma, noise and focus; crops are turned a little"
+    if channels == 1 and grey_in_colour:
+        why = f"{why} ({grey_in_colour} are saved in colour with three equal channels and read as grey)"
     return Choice("template", name, f"images are {why}")
 
 

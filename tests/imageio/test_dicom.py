@@ -4,6 +4,13 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import (
+    EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.reading import read_image
@@ -137,7 +144,7 @@ def test_a_slice_that_does_not_fit(tmp_path, changes, problem):
 def test_damaged_slice(tmp_path, keep):
     file = write_series(tmp_path / "ct", VOLUME, AFFINE)[0]
     file.write_bytes(file.read_bytes()[:keep])
-    refused(tmp_path / "ct", "1 of 8 DICOM files")
+    refused(tmp_path / "ct", "1 of 8 DICOM files|the voxels of 1. of 8 slices")
 
 
 def test_a_single_file_is_sent_to_its_folder(tmp_path):
@@ -152,3 +159,64 @@ def test_every_slice_knows_its_file(tmp_path):
     for index, file in enumerate(image.files):
         assert np.array_equal(pydicom.dcmread(file).pixel_array.T, VOLUME[..., index])
     assert image.take_slice(3).files == image.files[3:4]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(("bits", "signed"), [(8, False), (12, False), (12, True), (16, False), (16, True)])
+def test_stored_values_times_slope_plus_intercept(tmp_path, bits, signed, photometric, syntax):
+    """Whatever the tag says about display, and whatever lies in the unused bits."""
+    if syntax == RLELossless and bits == 8:
+        pytest.skip("pydicom writes no such file")
+    low = -(1 << bits - 1) if signed else 0
+    stored = np.random.default_rng(bits).integers(low, low + (1 << bits), (10, 9, 3))
+    for index, file in enumerate(sorted(write_series(tmp_path / "ct", VOLUME[..., :3], AFFINE, 2.0, -7.0))):
+        place = int(np.argsort(np.random.default_rng(0).permutation(3))[index])
+        data = pydicom.dcmread(file)
+        data.BitsStored, data.HighBit, data.PixelRepresentation = bits, bits - 1, int(signed)
+        data.PhotometricInterpretation = photometric
+        values = stored[:, :, place].T & ((1 << bits) - 1)
+        data.PixelData = (
+            np.ascontiguousarray(values).astype(">u2" if syntax == ExplicitVRBigEndian else "<u2").tobytes()
+        )
+        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
+        if syntax == RLELossless:
+            data.compress(RLELossless, encoding_plugin="pydicom")
+        whole = pydicom.Dataset(data)  # forgets how it was encoded
+        whole.file_meta = data.file_meta
+        whole.save_as(file, enforce_file_format=True)
+    image = read_image(tmp_path / "ct")
+    assert np.array_equal(image.array, stored * 2 - 7)
+    assert any("MONOCHROME1" in note for note in image.notes) == (photometric == "MONOCHROME1")
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_files_without_ending_and_preamble(tmp_path, syntax):
+    for index, file in enumerate(write_series(tmp_path / "ct", VOLUME, AFFINE)):
+        data = pydicom.dcmread(file)
+        bare = pydicom.Dataset(data)
+        name = tmp_path / "ct" / f"IM{index}"
+        pydicom.dcmwrite(name, bare, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
+        file.unlink()
+        assert name.read_bytes()[128:132] != b"DICM"
+    assert np.array_equal(read_image(tmp_path / "ct").array, VOLUME - 1024)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"SOPClassUID": EnhancedCTImageStorage, "NumberOfFrames": "2", "PixelData": bytes(9 * 10 * 4)},
+            "frames in one",
+        ),
+        ({"BitsStored": 12, "HighBit": 15}, "lowest bit"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour images|1 of 1 DICOM"),
+        ({"ModalityLUTSequence": pydicom.Sequence([pydicom.Dataset()])}, "modality table"),
+    ],
+)
+def test_storages_that_are_refused_by_name(tmp_path, changes, problem):
+    (file,) = write_series(tmp_path / "ct", VOLUME[..., :1], AFFINE)
+    edit(file, **changes)
+    if "NumberOfFrames" in changes:  # enhanced files have these for each frame
+        edit(file, ImagePositionPatient=None, ImageOrientationPatient=None, PixelSpacing=None)
+    refused(tmp_path / "ct", problem)

@@ -10,7 +10,9 @@ from monai_supmix.imageio.reading import read_image, read_label
 
 
 @pytest.mark.parametrize("read", [read_image, read_label])
-@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".tif", ".bmp"])
+@pytest.mark.parametrize(
+    "suffix", [".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".mgz", ".png", ".jpg", ".tif", ".bmp", ".gif", ".webp"]
+)
 def test_missing_empty_and_foreign_content(tmp_path, suffix, read):
     path = tmp_path / f"a{suffix}"
     with pytest.raises(InputError, match="does not exist"):
@@ -28,8 +30,9 @@ def test_missing_empty_and_foreign_content(tmp_path, suffix, read):
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("a.hdr", ".hdr/.img pair: convert it to one .nii.gz"),
-        ("a.img.gz", ".hdr/.img pair"),
+        ("a.hdr", "no .img file beside it"),
+        ("a.img.gz", "no .hdr file beside it"),
+        ("a.npy", "holds an image of a type that is not read"),
         ("a.dcm", "single DICOM file: give the folder"),
         ("a.docx", "unknown type"),
         ("nii", "unknown type"),

@@ -125,7 +125,7 @@ def test_a_rule_that_does_not_apply_is_found_before_the_first_mask(tmp_path):
 
 def test_skip_goes_on_and_lists_what_failed(data, tmp_path):
     (data / "bad.nii.gz").write_bytes(b"hello")
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(data / "colour.png")
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(data / "colour.png")
     summary = run(data, tmp_path / "out", on_error="skip")
     assert len(summary.written) == 5
     assert [name for name, _ in summary.failed] == ["bad.nii.gz", "colour.png"]
@@ -217,6 +217,40 @@ def test_results_stay_below_the_output_folder(data, tmp_path):
     with pytest.raises(InputError, match="outside"):
         run(data, tmp_path / "out")
     assert files(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize(("length", "maps"), [(252, False), (235, True)])
+def test_names_too_long_for_a_mask_are_told_before_anything_is_written(data, tmp_path, length, maps):
+    (data / "a.png").rename(data / f"{'n' * (length - 4)}.png")
+    run(data, tmp_path / "before", probabilities=False) if maps else None
+    with pytest.raises(InputError, match=r"its result's name would have 2.. bytes, and 255 is the most"):
+        run(data, tmp_path / "out", probabilities=maps, on_error="skip")
+    assert not (tmp_path / "out").exists() or files(tmp_path / "out") == []
+
+
+def test_grey_saved_in_colour_is_predicted_as_grey(data, tmp_path):
+    grey = np.array(Image.open(data / "a.png"))
+    Image.fromarray(np.stack([grey] * 3, -1)).save(data / "b.png")
+    run([data / "a.png", data / "b.png"], tmp_path / "out")
+    masks = [np.array(Image.open(tmp_path / f"out/{name}_seg.png")) for name in "ab"]
+    assert np.array_equal(*masks)
+    record = json.loads((tmp_path / "out/b_seg.json").read_text())
+    assert "saved in colour with three equal channels: read as grey" in record["notes"]
+
+
+def test_further_kinds_of_files_get_masks_on_their_grid(tmp_path):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8))
+    for ending in ("gif", "webp", "pgm"):
+        picture.save(tmp_path / f"{ending}.{ending}", **({"lossless": True} if ending == "webp" else {}))
+    nib.save(nib.Nifti1Pair(scan(), AFFINE), tmp_path / "pair.img")
+    nib.save(nib.MGHImage(scan(dtype="i2"), AFFINE), tmp_path / "free.mgz")
+    summary = run(tmp_path, tmp_path / "out")
+    assert not summary.notes  # the header of the pair is no file of another type
+    names = ["free_seg.nii.gz", "gif_seg.png", "pair_seg.nii.gz", "pgm_seg.png", "webp_seg.png"]
+    assert [name for name in files(tmp_path / "out") if not name.endswith(".json")] == names
+    for name, source in (("pair", "pair.img"), ("free", "free.mgz")):
+        mask, image = nib.load(tmp_path / f"out/{name}_seg.nii.gz"), nib.load(tmp_path / source)
+        assert mask.shape == image.shape and np.allclose(mask.affine, image.affine, atol=1e-4)
 
 
 def test_output_folders_that_cannot_be_used(data, tmp_path):
