@@ -109,7 +109,9 @@ def resolve(configured: Configured, roots: Sequence[str]) -> Settings:
             if not _is_wiring(value):
                 found[key] = value.rpartition(".")[2] if key.endswith("#_target_") else value
             elif value.startswith("$") and _leads_to_values(parser, references):
-                found[key] = parser.get_parsed_content(key)
+                made = parser.get_parsed_content(key)
+                if type(made).__repr__ is not object.__repr__:  # else an object: what it is made of is told by itself
+                    found[key] = made
             elif any(key == one or key.startswith(f"{one}#") for one in written):
                 found[key] = value
     return dict(sorted(json.loads(json.dumps(found, default=str)).items()))

@@ -57,7 +57,7 @@ def test_paths_devices_and_logging_do_not_count():
         ("discriminator", "null", 'discriminator#_target_ was "FeatureDiscriminator", is not there'),
         ("train#trainer#burn_in", "0", "train#trainer#burn_in was not there, is 0"),
         ("lr_scheduler#total_iters", "$@max_iterations * 2", "lr_scheduler#total_iters was not there, is "),
-        ("train#unlabeled_stream#transform", "@strong_augmentation", "train#unlabeled_stream#transform was not there"),
+        ("train#dataloader#transform", "@strong_augmentation", "train#dataloader#transform was not there"),
         ("ckpt_path", "model.pt", 'ckpt_path was not there, is "model.pt"'),
     ],
 )
@@ -86,8 +86,6 @@ def test_an_expression_counts_by_its_value(edited):
 
 def _without_surroundings(config):
     """A configuration from which others attach what is told on the way, and wire parts in another manner."""
-    for name in ("history", "watch", "progress", "monitor", "discriminator_lr_handler", "sufd_iteration"):
-        del config[name]
     config["training"] = {"_target_": "monai_supmix.bundle.TrainingRun", "trainer": "@train#trainer"}
     config["initialize"] = ["$@training"]
     del config["train"]["handlers"], config["train"]["trainer"]["train_handlers"]
