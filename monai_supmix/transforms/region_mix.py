@@ -28,6 +28,15 @@ class RegionMix(Randomizable):
 
     Raises:
         ValueError: ``prob`` is not in [0, 1], or ``num_classes`` is below 1.
+
+    Example:
+        >>> class LeftHalf(RegionMix):
+        ...     def region(self, label):
+        ...         return torch.arange(label.shape[-1]).expand(label.shape) < label.shape[-1] // 2
+        >>> source, target = torch.ones(1, 1, 2, 4), torch.zeros(1, 1, 2, 4)
+        >>> LeftHalf(prob=1.0)(source, source.long(), target, target.long()).image[0, 0]
+        tensor([[1., 1., 0., 0.],
+                [1., 1., 0., 0.]])
     """
 
     source: Literal["labeled", "unlabeled"] = "unlabeled"
