@@ -29,6 +29,14 @@ class SurfaceDistance:
     Attributes:
         outcome: one of the above.
         hd95_mm: 95th percentile of the symmetric surface distance in mm, None unless measured.
+
+    Example:
+        >>> lesion = np.zeros((4, 4), np.uint8)
+        >>> lesion[1, 1] = 1
+        >>> surface_distances(lesion, lesion, 2, spacing=(1.0, 1.0))[1]
+        SurfaceDistance(outcome='measured', hd95_mm=0.0)
+        >>> surface_distances(0 * lesion, lesion, 2, spacing=(1.0, 1.0))[1]
+        SurfaceDistance(outcome='missed', hd95_mm=None)
     """
 
     outcome: Outcome
