@@ -81,7 +81,12 @@ def training_record(
 
 
 def command_line() -> str:
-    """The command line of this process, as one would type it."""
+    """The command line of this process, as one would type it.
+
+    Example:
+        >>> Path(command_line().split()[0]).name == command_line().split()[0]  # the program's name without its folder
+        True
+    """
     return _typed(_own_command())
 
 
@@ -143,6 +148,13 @@ def write_history(path: Path, record: Mapping[str, Any]) -> None:
 
     Raises:
         InputError: the system refuses to write.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / HISTORY_NAME
+        >>> write_history(path, training_record({"seed": 3}, ["background", "vessel"], {}, 100))
+        >>> read_history(path)["total_iterations"]
+        100
     """
     with atomic_write(path, text=True) as file:
         file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
@@ -153,6 +165,12 @@ def read_history(path: Path) -> dict[str, Any]:
 
     Raises:
         InputError: the file is missing, damaged, or not one of these.
+
+    Example:
+        >>> read_history(Path("missing.json"))
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: missing.json: ...
     """
     record = read_json(path)
     fits = record.get("format") == _FORMAT and all(isinstance(record.get(k), t) for k, t in _KEYS.items())
