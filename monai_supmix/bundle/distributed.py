@@ -90,6 +90,9 @@ def distribute(module: nn.Module | None, device: torch.device | str) -> nn.Modul
         module: a network or discriminator; ``None`` stays ``None``.
         device: this process's device.
 
+    Returns:
+        the module itself in a single process, wrapped by DistributedDataParallel among several.
+
     Example:
         >>> network = nn.Conv2d(1, 2, 1)
         >>> distribute(network, "cpu") is network, distribute(None, "cpu")  # a single process
@@ -112,6 +115,12 @@ def shard(items: Sequence[Item]) -> list[Item]:
     """This process's part of the cases to evaluate, of equal size everywhere.
 
     Cases that fill up the last round are repeated; :class:`monai_supmix.metrics.DatasetOverlap` counts them once.
+
+    Args:
+        items: all cases, in the same order in every process.
+
+    Returns:
+        every ``world_size``-th of them, from the process's own number on.
 
     Example:
         >>> shard(["a", "b", "c"])

@@ -106,6 +106,9 @@ def load_trained(
         intensity_settings: intensity rules of weights without a record; ``None``: those of the bundle's training.
         num_classes: of the network, which weights without a record are checked by.
 
+    Returns:
+        the network on its device (or in the runtime), the record, and the file with its SHA-256.
+
     Raises:
         InputError: no weights, damaged ones, those of another network, weights without a record where the
             configuration does not tell what they need, or a runtime that cannot run them.

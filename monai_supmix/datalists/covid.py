@@ -70,6 +70,9 @@ def covid_datalist(
             get ``turns`` and ``mirror``; ``"auto"`` judges by the brightness of spine and front over the
             pictures.
 
+    Returns:
+        the drawn list; items hold the patient as group, as far as anything tells it.
+
     Raises:
         InputError: no form is recognised, files are missing, or a draw cannot be made.
 

@@ -36,6 +36,9 @@ def listed_datalist(
         num_val_patients: number of patients held out for validation.
         unlabeled_pool: ``"rest"`` or ``"all"``.
 
+    Returns:
+        the drawn list, with the file's test side, classes and notes.
+
     Raises:
         InputError: a file or folder is missing, the file fails its checks, or a draw cannot be made.
 

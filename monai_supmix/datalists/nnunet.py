@@ -46,6 +46,9 @@ def nnunet_datalist(
         draw: `num_labeled`, `labeled_seed`, `labeled_list`, `num_val_patients`, `unlabeled_pool`, `notes` of
             `build_datalist`.
 
+    Returns:
+        the drawn list; items hold the patient as group, as far as anything tells it.
+
     Raises:
         InputError: a folder or file is missing or contradicts another one.
 

@@ -123,6 +123,9 @@ def volume_ml(counts: np.ndarray, spacing: Sequence[float]) -> tuple[tuple[float
     Returns:
         for each class ``(true, predicted)`` in ml, None for class 0, the background.
 
+    Raises:
+        ValueError: when the spacing is not three numbers.
+
     Example:
         >>> volume_ml(np.array([[0, 0, 0], [300, 100, 700]]), spacing=(1.0, 1.0, 2.0))
         (None, (2.0, 0.8))

@@ -126,6 +126,9 @@ def propose(
         test_list: text file with the names of the test cases.
         intensity: ``"hu"`` or ``"picture"`` to say what the values of volumes are.
 
+    Returns:
+        the settings, each with its reason, for `write_bundle`.
+
     Raises:
         BrokenCasesError: files that cannot be used, or labels that do not fit their image.
         InputError: the layout, the classes or the split cannot be made out.

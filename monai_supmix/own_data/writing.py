@@ -22,6 +22,12 @@ _COPIED = ("LICENSE", "configs/logging.conf")
 def check_absent(folder: str | os.PathLike[str]) -> Path:
     """Give the folder of a bundle to be written, absolute.
 
+    Args:
+        folder: the folder; ``~`` stands for the home folder.
+
+    Returns:
+        its absolute path.
+
     Raises:
         InputError: something has that name.
 

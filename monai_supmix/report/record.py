@@ -146,6 +146,10 @@ def _finite(value: Any) -> Any:
 def write_history(path: Path, record: Mapping[str, Any]) -> None:
     """Write a training's record, atomically.
 
+    Args:
+        path: the file; its folder must exist.
+        record: from `training_record`.
+
     Raises:
         InputError: the system refuses to write.
 
@@ -162,6 +166,12 @@ def write_history(path: Path, record: Mapping[str, Any]) -> None:
 
 def read_history(path: Path) -> dict[str, Any]:
     """Read a training's record.
+
+    Args:
+        path: the file that `write_history` has written.
+
+    Returns:
+        the record, as `training_record` made it.
 
     Raises:
         InputError: the file is missing, damaged, or not one of these.

@@ -62,7 +62,11 @@ class RegionMix(Randomizable):
         self._applied = self.R.random_sample(len(data)) < self.prob
 
     def pair(self, source: Batch, target: Batch) -> Batch:
-        """The source sample of each target sample: here the one at the same index."""
+        """The source sample of each target sample: here the one at the same index.
+
+        Raises:
+            ValueError: the two batches differ in size.
+        """
         if len(source.image) != len(target.image):
             raise ValueError(
                 f"source and target must be batches of the same size, "

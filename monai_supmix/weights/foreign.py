@@ -84,6 +84,9 @@ def _setting(file: Path, key: str) -> Any:
 def configured_note(record: Mapping[str, Any]) -> list[str]:
     """Say what of a record is the configuration's, for logs, metrics and masks.
 
+    Args:
+        record: the record of the weights.
+
     Returns:
         one sentence, or none for a record that came with its weights.
 

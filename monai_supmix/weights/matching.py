@@ -68,6 +68,9 @@ def match_names(theirs: Mapping[str, torch.Tensor], ours: Mapping[str, torch.Ten
         theirs: the weights.
         ours: the network's state dictionary.
 
+    Returns:
+        what fits, under the network's names, and what does not.
+
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 1))
         >>> theirs = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}

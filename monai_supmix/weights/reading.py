@@ -55,6 +55,9 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
         path: a file of `save_weights`; a state dictionary that ``torch.save`` has written, also as ``model``,
             ``state_dict``, ``model_state_dict`` or ``network`` of a dictionary; a ``.safetensors`` file.
 
+    Returns:
+        the tensors (on the CPU), the record if there is one, and the SHA-256 of the file.
+
     Raises:
         InputError: when the file is missing, damaged, of another kind, or has weights that are not finite.
 

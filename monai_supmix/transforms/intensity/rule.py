@@ -61,7 +61,14 @@ class IntensityRule(ABC):
         """
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
-        """Fit a whole image or volume and scale it, to float32 in [0, 1]."""
+        """Fit a whole image or volume and scale it, to float32 in [0, 1].
+
+        Args:
+            array: the raw values. Not changed.
+
+        Raises:
+            ValueError: when the array is empty or holds NaN or infinity.
+        """
         return self.apply(array, self.fit(array))
 
     def to_dict(self) -> dict[str, Any]:
