@@ -101,7 +101,8 @@ class TrainingRun:
         >>> trainer = SemiSupervisedTrainer("cpu", 1, PairedLoader(*streams), network, optimizer, SupervisedLoss())
         >>> folder = Path(tempfile.mkdtemp())
         >>> record = {"class_names": ["background", "vessel"], "intensity": {}, "working": {}}
-        >>> TrainingRun(trainer, folder, "supervised", record, total_iterations=2, tensorboard=False, configuration={}).run()
+        >>> run = TrainingRun(trainer, folder, "supervised", record, 2, tensorboard=False, configuration={"seed": 0})
+        >>> run.run()
         >>> trainer.state.iteration, (folder / "model.pt").is_file(), (folder / "report.html").is_file()
         (2, True, True)
     """
