@@ -156,7 +156,7 @@ def write_history(path: Path, record: Mapping[str, Any]) -> None:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / HISTORY_NAME
-        >>> write_history(path, training_record({"seed": 3}, ["background", "vessel"], {}, 100))
+        >>> write_history(path, training_record("supmix", {"seed": 3}, ["background", "vessel"], {}, 100))
         >>> read_history(path)["total_iterations"]
         100
     """

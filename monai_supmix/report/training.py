@@ -29,7 +29,8 @@ def write_training_report(path: str | os.PathLike[str], record: Mapping[str, Any
         >>> from monai_supmix.report import training_record
         >>> path = Path(tempfile.mkdtemp()) / "report.html"
         >>> rows = [{"iteration": 10, "loss": 0.9}, {"iteration": 20, "loss": 0.5}]
-        >>> write_training_report(path, training_record({"seed": 0}, ["background", "vessel"], {}, 20, rows))
+        >>> record = training_record("supervised", {"seed": 0}, ["background", "vessel"], {}, 20, rows=rows)
+        >>> write_training_report(path, record)
         >>> "Training report: supervised" in path.read_text(encoding="utf-8")
         True
     """
