@@ -7,7 +7,7 @@ from monai_supmix.bundle.prediction import PredictionRun
 from monai_supmix.bundle.tracking import tracking_store
 from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained, start_from
 from monai_supmix.bundle.training import TrainingRun
-from monai_supmix.config.error_lines import error_line, show_error_line_last
+from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.running import check_overrides
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "default_device",
     "default_num_workers",
     "error_line",
-    "show_error_line_last",
     "check_overrides",
     "unlabeled_pool",
     "start_processes",

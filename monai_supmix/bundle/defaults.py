@@ -59,6 +59,16 @@ def unlabeled_pool(datalist: Datalist, needed: object) -> list[dict[str, Any]]:
 
     Raises:
         InputError: the method needs unlabelled images and there are none.
+
+    Example:
+        >>> item = {"image": "1L.jpg", "label": "1L.png", "case": "1L", "group": "1"}
+        >>> datalist = Datalist([item], [], [], [], ["background", "vessel"])
+        >>> len(unlabeled_pool(datalist, needed=False))
+        1
+        >>> unlabeled_pool(datalist, needed=True)
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: datalist: this method needs unlabelled images and there are none: ...
     """
     if needed:
         require_unlabeled(datalist)

@@ -26,6 +26,13 @@ def start_processes(device: torch.device | str, required: bool = False) -> None:
 
     Raises:
         InputError: torchrun has started none, and several are required.
+
+    Example:
+        >>> start_processes("cpu")  # torchrun has started none: nothing happens
+        >>> start_processes("cpu", required=True)
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: multi_gpu_train.json: trains on several processes, and this one was ...
     """
     if not dist.is_initialized() and not os.environ.keys() >= _STARTED:
         if required:
@@ -41,7 +48,13 @@ def start_processes(device: torch.device | str, required: bool = False) -> None:
 
 
 def stop_processes() -> None:
-    """Leave the group of processes, if there is one."""
+    """Leave the group of processes, if there is one.
+
+    Example:
+        >>> stop_processes()  # nothing to leave
+        >>> world_size()
+        1
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -57,7 +70,12 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """The number of processes."""
+    """The number of processes.
+
+    Example:
+        >>> world_size()
+        1
+    """
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -71,6 +89,14 @@ def distribute(module: nn.Module | None, device: torch.device | str) -> nn.Modul
     Args:
         module: a network or discriminator; ``None`` stays ``None``.
         device: this process's device.
+
+    Returns:
+        the module itself in a single process, wrapped by DistributedDataParallel among several.
+
+    Example:
+        >>> network = nn.Conv2d(1, 2, 1)
+        >>> distribute(network, "cpu") is network, distribute(None, "cpu")  # a single process
+        (True, None)
     """
     if module is None:
         return None
@@ -89,6 +115,12 @@ def shard(items: Sequence[Item]) -> list[Item]:
     """This process's part of the cases to evaluate, of equal size everywhere.
 
     Cases that fill up the last round are repeated; :class:`monai_supmix.metrics.DatasetOverlap` counts them once.
+
+    Args:
+        items: all cases, in the same order in every process.
+
+    Returns:
+        every ``world_size``-th of them, from the process's own number on.
 
     Example:
         >>> shard(["a", "b", "c"])

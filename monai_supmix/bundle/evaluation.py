@@ -52,6 +52,28 @@ class EvaluationRun:
 
     Raises:
         InputError: there is no test image, or the weights were trained for other classes.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from torch import nn
+        >>> from monai_supmix.inferers import SliceVolumeInferer
+        >>> from monai_supmix.metrics import DatasetOverlap
+        >>> folder, names = Path(tempfile.mkdtemp()), ["background", "vessel"]
+        >>> item = {"image": f"{folder}/eye.png", "label": f"{folder}/mask.png", "case": "eye", "group": "eye"}
+        >>> Image.new("RGB", (12, 8)).save(item["image"])
+        >>> Image.new("L", (12, 8), 1).save(item["label"])
+        >>> record = {"class_names": names, "intensity": {"picture": {"rule": "percentile_scale"}}}
+        >>> trained = Trained(nn.Conv2d(3, 2, 1), record, Path("model.pt"), sha256="0" * 64)
+        >>> evaluator = CaseEvaluator(
+        ...     "cpu", [item], trained.network, SliceVolumeInferer(), trained.intensity_rules(), num_classes=2,
+        ...     key_val_metric={"mean_iou": DatasetOverlap(names)},
+        ... )
+        >>> datalist = Datalist([], [], [], [item], names)
+        >>> EvaluationRun(evaluator, trained, datalist, folder / "out", settings={}).run()["num_images"]
+        1
+        >>> sorted(path.name for path in (folder / "out").iterdir())
+        ['cases.csv', 'metrics.json', 'overlays', 'report.html']
     """
 
     def __init__(

@@ -40,6 +40,19 @@ class PredictionRun(Evaluator):
         dicom_codes: what their segments show, by name of the class.
         settings: plain values to record beside each mask.
         val_handlers: handlers of the engine.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from monai_supmix.inferers import SliceVolumeInferer
+        >>> folder, rules = Path(tempfile.mkdtemp()), {"picture": {"rule": "percentile_scale"}}
+        >>> Image.new("RGB", (12, 8)).save(folder / "eye.png")
+        >>> record = {"intensity": rules, "class_names": ["background", "vessel"], "trained_on": {}}
+        >>> trained = Trained(torch.nn.Conv2d(3, 2, 1), record, Path("model.pt"), sha256="0" * 64)
+        >>> run = PredictionRun(str(folder / "eye.png"), folder / "masks", trained, SliceVolumeInferer())
+        >>> run.run()
+        >>> [path.name for path in run.summary.written]
+        ['eye_seg.png']
     """
 
     def __init__(

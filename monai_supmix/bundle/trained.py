@@ -59,7 +59,14 @@ class IntensityRules:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with its trained weights, and where they come from."""
+    """A network with its trained weights, and where they come from.
+
+    Example:
+        >>> record = {"class_names": ["background", "lesion"], "intensity": {"hu": {"rule": "hu_window"}}}
+        >>> trained = Trained(nn.Conv2d(1, 2, 1), record, Path("model.pt"), sha256="0" * 64)
+        >>> trained.intensity_rules().rules
+        {'hu': {'rule': 'hu_window'}}
+    """
 
     network: nn.Module
     record: Mapping[str, Any]
@@ -99,9 +106,23 @@ def load_trained(
         intensity_settings: intensity rules of weights without a record; ``None``: those of the bundle's training.
         num_classes: of the network, which weights without a record are checked by.
 
+    Returns:
+        the network on its device (or in the runtime), the record, and the file with its SHA-256.
+
     Raises:
         InputError: no weights, damaged ones, those of another network, weights without a record where the
             configuration does not tell what they need, or a runtime that cannot run them.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_supmix.weights import current_versions, save_weights
+        >>> record = {"network": {}, "class_names": ["background", "vessel"], "intensity": {}, "working": {},
+        ...           "trained_on": {}, "versions": current_versions()}
+        >>> folder, network = tempfile.mkdtemp(), nn.Conv2d(1, 2, 1)
+        >>> _ = save_weights(f"{folder}/model.pt", network, record)
+        >>> trained = load_trained(nn.Conv2d(1, 2, 1), output_dir=folder, bundle_root="unused")
+        >>> torch.equal(trained.network.weight, network.weight), trained.record["class_names"], trained.path.name
+        (True, ['background', 'vessel'], 'model.pt')
     """
     path = default_weights(output_dir, bundle_root, ckpt_path)
     weights = read_weights(path)
@@ -138,6 +159,18 @@ def start_from(ckpt_path: str | os.PathLike[str] | None, network: nn.Module) -> 
 
     Raises:
         InputError: damaged weights, or none of them fits.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_supmix.weights import current_versions, save_weights
+        >>> record = {"network": {}, "class_names": ["background", "vessel"], "intensity": {}, "working": {},
+        ...           "trained_on": {}, "versions": current_versions()}
+        >>> folder, trained = tempfile.mkdtemp(), nn.Conv2d(1, 2, 1)
+        >>> _ = save_weights(f"{folder}/model.pt", trained, record)
+        >>> network = nn.Conv2d(1, 2, 1)
+        >>> start_from(f"{folder}/model.pt", network)
+        >>> torch.equal(network.weight, trained.weight)
+        True
     """
     if ckpt_path is not None:
         weights = read_weights(ckpt_path)

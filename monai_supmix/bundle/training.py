@@ -88,6 +88,23 @@ class TrainingRun:
     Raises:
         InputError: for an unknown ``resume``, crops that the network or the discriminator cannot take, or a handler
             that steps ``lr_scheduler`` a second time.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from monai_supmix.data import PairedLoader, StreamLoader
+        >>> from monai_supmix.losses import SupervisedLoss
+        >>> items = [{"image": torch.rand(1, 8, 8), "label": torch.randint(2, (1, 8, 8))} for _ in range(4)]
+        >>> streams = [StreamLoader(items, dict, 2, 0, name) for name in ("labeled", "unlabeled")]
+        >>> network = nn.Conv2d(1, 2, 1)
+        >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> trainer = SemiSupervisedTrainer("cpu", 1, PairedLoader(*streams), network, optimizer, SupervisedLoss())
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> record = {"class_names": ["background", "vessel"], "intensity": {}, "working": {}}
+        >>> run = TrainingRun(trainer, folder, "supervised", record, 2, tensorboard=False, configuration={"seed": 0})
+        >>> run.run()
+        >>> trainer.state.iteration, (folder / "model.pt").is_file(), (folder / "report.html").is_file()
+        (2, True, True)
     """
 
     def __init__(

@@ -34,6 +34,9 @@ def check_overrides(meta: Mapping[str, Any] | None = None) -> None:
         InputError: a key that nothing in the configuration uses, and whatever
             :func:`monai_supmix.config.components.check_config` refuses; under ``python -m monai.bundle`` also an
             option that it would leave out.
+
+    Example:
+        >>> check_overrides()  # nothing runs that belongs to a configuration: nothing to check
     """
     if _is_monai_bundle():
         show_error_line_last()

@@ -34,6 +34,21 @@ class LoadPlanes(Transform):
     The result holds ``image`` ``(Z, C, H, W)``, ``label`` ``(Z, 1, H, W)`` unless there is none, ``foreground`` (the
     numbers of the planes with a label other than 0), ``case``, and of the file's own planes ``plane_shape`` ``(H, W)``
     and ``spacing`` (millimetres, ``None`` for pictures).
+
+    Raises:
+        InputError: when called, for a file that cannot be read or does not fit its label.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from monai_supmix.transforms import PercentileScale
+        >>> folder = tempfile.mkdtemp()
+        >>> Image.new("RGB", (12, 8)).save(f"{folder}/image.png")
+        >>> Image.new("L", (12, 8), 1).save(f"{folder}/label.png")
+        >>> load = LoadPlanes(lambda image: PercentileScale(), num_classes=2, working={"scale": 0.5})
+        >>> item = load({"image": f"{folder}/image.png", "label": f"{folder}/label.png", "case": "eye"})
+        >>> item["image"].shape, item["label"].shape, item["foreground"], item["plane_shape"]
+        (torch.Size([1, 3, 4, 6]), torch.Size([1, 1, 4, 6]), array([0]), (8, 12))
     """
 
     def __init__(

@@ -67,6 +67,19 @@ class LoadVolume(Transform):
 
     The result holds ``image`` float16 ``(C, D, H, W)``, ``label`` uint8 ``(1, D, H, W)`` unless there is none,
     ``case``, and of the file's own planes ``plane_shape`` ``(H, W)`` and ``spacing`` (millimetres).
+
+    Raises:
+        InputError: when called, for a file that cannot be read or does not fit its label, or is no volume.
+
+    Example:
+        >>> import tempfile
+        >>> import nibabel
+        >>> from monai_supmix.transforms import HUWindow
+        >>> path = tempfile.mkdtemp() + "/ct.nii.gz"
+        >>> nibabel.save(nibabel.Nifti1Image(np.full((8, 6, 4), -500, np.int16), np.diag([-1, -1, 5, 1])), path)
+        >>> item = LoadVolume(lambda image: HUWindow(), num_classes=2)({"image": path, "case": "ct"})
+        >>> item["image"].shape, item["image"].unique(), item["spacing"]
+        (torch.Size([1, 4, 6, 8]), tensor([0.5000], dtype=torch.float16), (1.0, 1.0))
     """
 
     def __init__(

@@ -48,6 +48,16 @@ def chase_datalist(
 
     Raises:
         InputError: a missing folder, image or needed mask, or a draw that cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for case in (f"Image_{child}{eye}" for child in CHASE_CHILDREN for eye in "LR"):
+        ...     for name in _files_of(case):
+        ...         (folder / name).touch()
+        >>> datalist = chase_datalist(folder, num_labeled=2)
+        >>> len(datalist.labeled), len(datalist.unlabeled), len(datalist.test)
+        (2, 18, 8)
     """
     if Path(dataset_dir).suffix == ".json":
         return fixed_datalist(dataset_dir, num_labeled, labeled_list, num_val_patients)

@@ -56,6 +56,15 @@ def check_cases(
     Returns:
         the problems, in the order of the items: damaged or unsuitable files, labels off their image's grid or
         outside the classes, copies.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> path = Path(tempfile.mkdtemp()) / "a.png"
+        >>> path.touch()
+        >>> problems = check_cases([{"image": path, "case": "a"}], num_classes=2)
+        >>> [(problem.case, problem.error.problem) for problem in problems]
+        [('a', 'is empty (0 bytes)')]
     """
     problems: list[Problem] = []
     contents: dict[bytes, tuple[str, str]] = {}
@@ -154,6 +163,19 @@ def usable_cases(
 
     Raises:
         InputError: a case is broken, or too little is left without those that are.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = tempfile.mkdtemp()
+        >>> items = [{"image": f"{folder}/{name}.png", "case": name, "group": name} for name in ("good", "broken")]
+        >>> Image.new("RGB", (4, 4)).save(items[0]["image"])
+        >>> labeled = {**items[0], "label": f"{folder}/mask.png"}
+        >>> Image.new("L", (4, 4)).save(labeled["label"])
+        >>> whole = Datalist([labeled], items[1:], [], [], ["background", "vessel"])
+        >>> usable, problems = usable_cases(whole, num_classes=2, on_error="skip")
+        >>> usable.unlabeled, usable.notes, [problem.case for problem in problems]
+        ([], ['1 broken cases were left out: broken'], ['broken'])
     """
     if on_error not in ("raise", "skip"):
         raise InputError("on_error", f"is {on_error!r}", "use 'raise' or 'skip'")

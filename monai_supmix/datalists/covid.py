@@ -70,8 +70,22 @@ def covid_datalist(
             get ``turns`` and ``mirror``; ``"auto"`` judges by the brightness of spine and front over the
             pictures.
 
+    Returns:
+        the drawn list; items hold the patient as group, as far as anything tells it.
+
     Raises:
         InputError: no form is recognised, files are missing, or a draw cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for place, count in (("images", 12), ("labels", 10)):
+        ...     (folder / place).mkdir()
+        ...     for number in range(count):
+        ...         (folder / place / f"{number:02d}.nii.gz").touch()
+        >>> datalist = covid_datalist(folder, num_labeled=3, view="usual")
+        >>> len(datalist.labeled), len(datalist.unlabeled), len(datalist.test)
+        (3, 7, 2)
     """
     if Path(dataset_dir).suffix == ".json":
         return fixed_datalist(dataset_dir, num_labeled, labeled_list, num_val_patients)

@@ -255,6 +255,12 @@ def require_unlabeled(datalist: Datalist, method: str = "this method") -> None:
     Args:
         datalist: the list to train on.
         method: its name, for the message.
+
+    Example:
+        >>> require_unlabeled(Datalist([], [], [], [], ["background", "vessel"]), "SupMix")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: datalist: SupMix needs unlabelled images and there are none: ...
     """
     if not datalist.unlabeled:
         remedy = "lower num_labeled, add images without labels, set unlabeled_pool to 'all', or train supervised"

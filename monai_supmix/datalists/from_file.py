@@ -36,8 +36,23 @@ def listed_datalist(
         num_val_patients: number of patients held out for validation.
         unlabeled_pool: ``"rest"`` or ``"all"``.
 
+    Returns:
+        the drawn list, with the file's test side, classes and notes.
+
     Raises:
         InputError: a file or folder is missing, the file fails its checks, or a draw cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("a.jpg", "b.jpg", "c.jpg", "mask.png"):
+        ...     (folder / name).touch()
+        >>> mask = folder / "mask.png"
+        >>> items = [{"image": folder / f"{n}.jpg", "label": mask, "case": n, "group": n} for n in "abc"]
+        >>> Datalist(items[:2], [], [], items[2:], ["background", "vessel"]).to_json(folder / "list.json", folder)
+        >>> datalist = listed_datalist(folder, folder / "list.json", num_labeled=1)
+        >>> len(datalist.labeled), len(datalist.unlabeled), datalist.test[0]["case"]
+        (1, 1, 'c')
     """
     if Path(dataset_dir).suffix == ".json":
         return fixed_datalist(dataset_dir, num_labeled, labeled_list, num_val_patients)

@@ -46,8 +46,21 @@ def nnunet_datalist(
         draw: `num_labeled`, `labeled_seed`, `labeled_list`, `num_val_patients`, `unlabeled_pool`, `notes` of
             `build_datalist`.
 
+    Returns:
+        the drawn list; items hold the patient as group, as far as anything tells it.
+
     Raises:
         InputError: a folder or file is missing or contradicts another one.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name in ("imagesTr/a_0000", "labelsTr/a", "imagesTr/b_0000", "imagesTs/c_0000", "labelsTs/c"):
+        ...     (root / name).parent.mkdir(exist_ok=True)
+        ...     (root / f"{name}.nii.gz").touch()
+        >>> datalist = nnunet_datalist(root, class_names=["background", "lesion"])
+        >>> [[item["case"] for item in side] for side in (datalist.labeled, datalist.unlabeled, datalist.test)]
+        [['a'], ['b'], ['c']]
     """
     root = check_folder(dataset_dir)
     record = read_json(root / "dataset.json") if (root / "dataset.json").exists() else {}

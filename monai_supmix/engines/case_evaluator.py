@@ -37,6 +37,27 @@ class CaseEvaluator(Evaluator):
     ``engine.state.output`` is a list with one dictionary: ``prediction`` and ``truth`` (label maps of the case's
     shape), ``case``, ``spacing`` (mm along each axis, ``None`` for pictures) and ``image``, the
     :class:`monai_supmix.data.CaseImage`.
+
+    Raises:
+        InputError: out of ``run``, for a case that cannot be read, or that the network or its rule does not suit.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from monai_supmix.inferers import SliceVolumeInferer
+        >>> from monai_supmix.metrics import DatasetOverlap
+        >>> from monai_supmix.transforms import PercentileScale
+        >>> folder = tempfile.mkdtemp()
+        >>> item = {"image": f"{folder}/image.png", "label": f"{folder}/label.png", "case": "eye"}
+        >>> Image.new("RGB", (12, 8)).save(item["image"])
+        >>> Image.new("L", (12, 8), 1).save(item["label"])
+        >>> evaluator = CaseEvaluator(
+        ...     "cpu", [item], nn.Conv2d(3, 2, 1), SliceVolumeInferer(), lambda image: PercentileScale(), num_classes=2,
+        ...     key_val_metric={"mean_iou": DatasetOverlap(["background", "vessel"])},
+        ... )
+        >>> evaluator.run()
+        >>> evaluator.state.output[0]["prediction"].shape, "iou_vessel" in evaluator.state.metrics
+        ((8, 12), True)
     """
 
     def __init__(

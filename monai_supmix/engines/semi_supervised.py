@@ -101,6 +101,23 @@ class SemiSupervisedTrainer(Trainer):
     ``loss_strong_1`` ..., ``loss_inward``, ``loss_feature_dropout``, ``loss_generator``, ``loss_discriminator`` and
     extra ones, and ``confidence_coverage`` (share of pixels at or above the threshold), ``pseudo_label_share``
     ``(C,)``, ``discriminator_accuracy``. During the burn-in only ``loss``, ``loss_supervised`` and extra terms.
+
+    Example:
+        >>> from monai_supmix.data import StreamLoader
+        >>> from monai_supmix.losses import SupervisedLoss
+        >>> from monai_supmix.transforms import SupMix
+        >>> items = [{"image": torch.rand(1, 8, 8), "label": torch.randint(2, (1, 8, 8))} for _ in range(4)]
+        >>> streams = [StreamLoader(items, dict, 2, 0, name) for name in ("labeled", "unlabeled")]
+        >>> network = nn.Conv2d(1, 2, 1)
+        >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> trainer = SemiSupervisedTrainer(
+        ...     "cpu", 1, PairedLoader(*streams), network, optimizer, SupervisedLoss(),
+        ...     strong_views=StrongViews(num_views=2, mixing=SupMix(num_classes=2, prob=1.0)),
+        ...     consistency_loss=ConsistencyLoss(),
+        ... )
+        >>> trainer.run()
+        >>> trainer.state.iteration, [name for name in trainer.state.output if name.startswith("loss_strong")]
+        (2, ['loss_strong_1', 'loss_strong_2'])
     """
 
     def __init__(

@@ -59,6 +59,17 @@ class Step(NamedTuple):
         pseudo_label: arg max of the weak view ``(B_u, 1, *spatial)``; None during the burn-in.
         confidence: its probability ``(B_u, 1, *spatial)`` in [0, 1]; None during the burn-in.
         views: the strong views with their mixed targets and masks.
+
+    Example:
+        >>> import torch
+        >>> def certain(step):  # an extra term: low entropy of the labelled images' maps
+        ...     probability = step.logits.labeled.softmax(dim=1)
+        ...     return {"entropy": (0.1, torch.special.entr(probability).sum(dim=1).mean())}
+        >>> images, logits = (Maps(torch.zeros(1, channels, 8, 8), None, ()) for channels in (1, 2))
+        >>> label = torch.zeros(1, 1, 8, 8, dtype=torch.long)
+        >>> step = Step(1, images, logits, None, label, pseudo_label=None, confidence=None, views=())
+        >>> certain(step)["entropy"]
+        (0.1, tensor(0.6931))
     """
 
     iteration: int

@@ -28,6 +28,17 @@ class StrongViews:
         mixing: region mixing; ``None`` mixes nothing.
         augment_mixed: mix first and augment the mixed image, as DACS does. By default the unlabelled image
             alone is augmented and pasted regions keep their weak appearance (Eq. 10).
+
+    Raises:
+        ValueError: ``num_views`` is negative.
+
+    Example:
+        >>> from monai_supmix.transforms import CutMix
+        >>> image, label = torch.rand(2, 1, 8, 8), torch.randint(3, (2, 1, 8, 8))
+        >>> views = StrongViews(num_views=2, mixing=CutMix(prob=1.0))
+        >>> first, second = views(image, label, image, label, confidence=torch.full((2, 1, 8, 8), 0.9))
+        >>> first.image.shape, first.mask.dtype, torch.equal(first.mask, second.mask)
+        (torch.Size([2, 1, 8, 8]), torch.bool, False)
     """
 
     def __init__(

@@ -40,6 +40,26 @@ def write_archive(
 
     Raises:
         InputError: the weights are not those of the bundle's network, or its metadata do not describe it.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from monai_supmix.weights import current_versions, save_weights
+        >>> bundle = Path(tempfile.mkdtemp()) / "eyes"
+        >>> (bundle / "configs").mkdir(parents=True)
+        >>> image = {"num_channels": 1, "spatial_shape": [8, 8], "dtype": "float32"}
+        >>> pred = {**image, "num_channels": 2, "channel_def": {"0": "background", "1": "vessel"}}
+        >>> metadata = {"network_data_format": {"inputs": {"image": image}, "outputs": {"pred": pred}}}
+        >>> network = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 2, "kernel_size": 1}
+        >>> for name, content in {"metadata": metadata, "inference": {"network_def": network}}.items():
+        ...     _ = (bundle / "configs" / f"{name}.json").write_text(json.dumps(content))
+        >>> record = {"network": {}, "class_names": ["background", "vessel"], "intensity": {}, "working": {},
+        ...           "trained_on": {}, "versions": current_versions()}
+        >>> weights, _ = save_weights(bundle.parent / "model.pt", torch.nn.Conv2d(1, 2, 1), record)
+        >>> path = Path(tempfile.mkdtemp()) / "eyes.zip"
+        >>> write_archive(path, bundle, weights)
+        >>> zipfile.ZipFile(path).namelist()[1:3]
+        ['eyes/configs/metadata.json', 'eyes/models/model.pt']
     """
     laid_out = path.with_name(bundle.name)
     for source in (file for name in LAYOUT[:-1] for file in _files(bundle / name)):

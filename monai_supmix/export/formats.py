@@ -32,6 +32,11 @@ class Exported:
         free: dimensions of the input that may have other sizes, see `free_dims`.
         parity: how near it is.
         record: plain values for the record that lies beside it.
+
+    Example:
+        >>> exported = Exported(Path("model.ts"), ("batch", "height", "width"), Parity(2e-6, 5.0, 1.0, 4096), record={})
+        >>> exported.parity.holds
+        True
     """
 
     path: Path
@@ -53,6 +58,19 @@ def export_model(form: str, subject: Subject, folder: Path) -> Exported:
 
     Raises:
         InputError: the network cannot be exported, or the result differs from the weights.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> record = {"network": {}, "class_names": ["background", "vessel"], "intensity": {}, "working": {},
+        ...           "trained_on": {}, "versions": current_versions()}
+        >>> arguments = {"in_channels": 1, "out_channels": 2, "kernel_size": 1}
+        >>> config = {"network_def": {"_target_": "torch.nn.Conv2d", **arguments}}
+        >>> network, images = torch.nn.Conv2d(**arguments), [torch.rand(1, 1, 8, 8)]
+        >>> subject = Subject(network, Path("model.pt"), record, config, {"weights": {}}, "made-up case", images)
+        >>> exported = export_model("torchscript", subject, Path(tempfile.mkdtemp()))
+        >>> exported.path.name, exported.free, exported.parity.holds
+        ('model.ts', ('batch', 'height', 'width'), True)
     """
     path, network, images = folder / FILES[form], subject.network, subject.inputs[0]
     run: Callable[[Tensor], Tensor]

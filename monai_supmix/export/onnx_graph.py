@@ -19,7 +19,11 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def require_onnx() -> None:
-    """Raise `InputError` unless the packages of the extra are installed."""
+    """Raise `InputError` unless the packages of the extra are installed.
+
+    Example:
+        >>> require_onnx()  # they are: nothing happens
+    """
     for package in PACKAGES:
         if find_spec(package) is None:
             problem = f"needs the package {package}, which is not installed"
@@ -43,6 +47,14 @@ def write_onnx(path: Path, network: nn.Module, images: Tensor, metadata: Mapping
 
     Raises:
         InputError: the network cannot be exported.
+
+    Example:
+        >>> import tempfile
+        >>> network, path = nn.Conv2d(1, 2, 1), Path(tempfile.mkdtemp()) / "model.onnx"
+        >>> write_onnx(path, network, torch.rand(1, 1, 8, 8), metadata={})  # doctest: +SKIP
+        ('batch', 'height', 'width')
+        >>> torch.allclose(onnx_runner(path)(torch.ones(2, 1, 4, 6)), network(torch.ones(2, 1, 4, 6)))  # doctest: +SKIP
+        True
     """
     possible = free_dims(network, images)
     failures = []
@@ -107,6 +119,15 @@ def onnx_runner(path: Path) -> Callable[[Tensor], Tensor]:
 
     Returns:
         gives logits for images, both on the CPU.
+
+    Example:
+        >>> import tempfile
+        >>> import onnx
+        >>> path = Path(tempfile.mkdtemp()) / "negative.onnx"
+        >>> graph = "g (float[N] image) => (float[N] pred) { pred = Neg(image) }"
+        >>> onnx.save(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {graph}'), path)
+        >>> onnx_runner(path)(torch.tensor([1.0, 2.0]))
+        tensor([-1., -2.])
     """
     session = _session(path)
     return lambda images: torch.from_numpy(session.run(None, {"image": images.numpy()})[0])

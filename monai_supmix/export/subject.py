@@ -33,6 +33,13 @@ class Subject:
         metadata: the bundle's, with an entry ``weights``: ``file``, ``sha256`` and ``record``.
         case: name of the case.
         inputs: what the network sees of it, see `network_inputs`.
+
+    Example:
+        >>> record = {"class_names": ["background", "vessel"], "intensity": {"picture": {}}}
+        >>> images = [torch.rand(1, 1, 8, 8)]
+        >>> subject = Subject(nn.Conv2d(1, 2, 1), Path("model.pt"), record, {}, {}, case="eye", inputs=images)
+        >>> subject.network(subject.inputs[0]).shape
+        torch.Size([1, 2, 8, 8])
     """
 
     network: nn.Module
@@ -94,6 +101,14 @@ def network_inputs(
 
     Raises:
         InputError: the image does not fit the network or its intensity rule.
+
+    Example:
+        >>> from monai_supmix.inferers import SliceVolumeInferer
+        >>> record = {"class_names": ["background", "lesion"], "intensity": {"hu": {"rule": "hu_window"}}}
+        >>> volume = CaseImage.from_array(np.arange(-500, 500, dtype=np.int16).reshape(10, 10, 10), np.eye(4))
+        >>> inputs = network_inputs(volume, nn.Conv2d(1, 2, 1), record, SliceVolumeInferer(divisor=8), most=4)
+        >>> len(inputs), inputs[0].shape
+        (3, torch.Size([1, 1, 16, 16]))
     """
     _, rule = choose_intensity(record, image, intensity)
     inferer.check(image, network)

@@ -36,6 +36,19 @@ def write_torchscript(
 
     Raises:
         InputError: TorchScript cannot express the network.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_supmix.weights import current_versions
+        >>> arguments = {"in_channels": 1, "out_channels": 2, "kernel_size": 1}
+        >>> config = {"network_def": {"_target_": "torch.nn.Conv2d", **arguments}}
+        >>> record = {"network": {}, "class_names": ["background", "vessel"], "intensity": {}, "working": {},
+        ...           "trained_on": {}, "versions": current_versions()}
+        >>> path, network = Path(tempfile.mkdtemp()) / "model.ts", torch.nn.Conv2d(1, 2, 1)
+        >>> write_torchscript(path, network.state_dict(), record, config, metadata={})
+        >>> images = torch.rand(1, 1, 8, 8)
+        >>> torch.allclose(torchscript_runner(path)(images), network(images))
+        True
     """
     config_file, meta_file = path.with_name("inference.json"), path.with_name("metadata.json")
     config_file.write_text(json.dumps(config), encoding="utf-8")
@@ -58,6 +71,13 @@ def torchscript_runner(path: Path) -> Callable[[Tensor], Tensor]:
 
     Returns:
         gives logits for images, both on the CPU.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "model.ts"
+        >>> torch.jit.script(torch.nn.Conv2d(1, 2, 1)).save(path)
+        >>> torchscript_runner(path)(torch.rand(1, 1, 8, 8)).shape
+        torch.Size([1, 2, 8, 8])
     """
     with quiet():
         network: Callable[[Tensor], Tensor] = torch.jit.load(path, map_location="cpu")

@@ -26,6 +26,21 @@ class HistoryFollower:
     Args:
         history: collects the figures; attach it to the engine before this.
         class_names: names of the classes, for the curves of pseudo-label shares.
+
+    Example:
+        >>> import torch
+        >>> class Printer(HistoryFollower):
+        ...     def open(self, iteration):
+        ...         return False
+        ...     def write(self, figures, iteration):
+        ...         print(iteration, figures)
+        >>> history = TrainingHistory(interval=2)
+        >>> engine = Engine(lambda engine, batch: {"loss": torch.tensor(float(batch))})
+        >>> history.attach(engine)
+        >>> Printer(history).attach(engine)
+        >>> _ = engine.run([1, 3, 5, 7])
+        2 {'loss/total': 2.0}
+        4 {'loss/total': 6.0}
     """
 
     def __init__(self, history: TrainingHistory, class_names: Sequence[str] = ()) -> None:

@@ -28,6 +28,12 @@ class MLflowRun:
 
     Args:
         handlers: handlers of the engine, and of its validator; MONAI's are among them or not.
+
+    Example:
+        >>> run = MLflowRun(handlers=[])  # no MLFlowHandler among them: nothing is logged anywhere
+        >>> run.log({"loss": 0.5}, step=1)
+        >>> run.has_figures(), run.end("FINISHED")
+        (False, None)
     """
 
     def __init__(self, handlers: Iterable[Any]) -> None:
@@ -116,6 +122,16 @@ class MLflowCurves(HistoryFollower):
         history: collects the figures; attach it to the engine before this.
         run: the run, attached to the engine before this.
         class_names: names of the classes, for the curves of pseudo-label shares.
+
+    Example:
+        >>> class Printed(MLflowRun):
+        ...     def log(self, figures, step):
+        ...         print(step, figures)
+        >>> history, engine = TrainingHistory(interval=1), Engine(lambda engine, batch: {})
+        >>> MLflowCurves(history, Printed([]), ["background", "vessel"]).attach(engine)
+        >>> history.rows.append({"iteration": 1, "epoch": 1, "loss": 0.5, "pseudo_label_share_1": 0.25})
+        >>> _ = engine.run([None])
+        1 {'loss/total': 0.5, 'pseudo_label/share_vessel': 0.25}
     """
 
     def __init__(self, history: TrainingHistory, run: MLflowRun, class_names: Sequence[str] = ()) -> None:

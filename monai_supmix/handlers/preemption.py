@@ -16,7 +16,12 @@ PREEMPTED_STATUS = 75
 
 
 class Preempted(SystemExit):
-    """Raised after a run has stopped at a signal and its checkpoint is on disk; exits with status 75."""
+    """Raised after a run has stopped at a signal and its checkpoint is on disk; exits with status 75.
+
+    Example:
+        >>> Preempted().code == PREEMPTED_STATUS
+        True
+    """
 
     def __init__(self) -> None:
         super().__init__(PREEMPTED_STATUS)
@@ -34,6 +39,16 @@ class Preemption:
 
     Raises:
         Preempted: out of ``engine.run``, once the checkpoint is written.
+
+    Example:
+        >>> engine = Engine(lambda engine, batch: batch == 2 and signal.raise_signal(signal.SIGINT))  # as Ctrl-C does
+        >>> Preemption(save=lambda engine: print("saved after iteration", engine.state.iteration)).attach(engine)
+        >>> try:
+        ...     engine.run([1, 2, 3])
+        ... except Preempted as stopped:
+        ...     print("exit status", stopped.code)
+        saved after iteration 2
+        exit status 75
     """
 
     def __init__(

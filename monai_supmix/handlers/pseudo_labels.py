@@ -52,6 +52,26 @@ class PseudoLabelMonitor:
         num_samples: how many planes (or volumes, for a 3D network) are looked at in all, the same ones each time.
 
     Attach it after the history and before checkpoints.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from monai_supmix.data import LoadPlanes
+        >>> from monai_supmix.inferers import SliceVolumeInferer
+        >>> from monai_supmix.transforms import PercentileScale
+        >>> folder = tempfile.mkdtemp()
+        >>> item = {"image": f"{folder}/image.png", "label": f"{folder}/label.png", "case": "eye"}
+        >>> Image.new("RGB", (8, 8)).save(item["image"])
+        >>> Image.new("L", (8, 8), 1).save(item["label"])
+        >>> engine = Engine(lambda engine, batch: None)
+        >>> engine.network, engine.state.device = nn.Conv2d(3, 2, 1), "cpu"
+        >>> engine.network.bias.data = torch.tensor([0.0, 9.0])  # sure of the vessel
+        >>> history, load = TrainingHistory(), LoadPlanes(lambda image: PercentileScale(), num_classes=2)
+        >>> names, inferer = ["background", "vessel"], SliceVolumeInferer(divisor=1)
+        >>> PseudoLabelMonitor(history, [item], load, inferer, names, interval=2, total_iterations=2).attach(engine)
+        >>> _ = engine.run([1, 2])
+        >>> [(row["iteration"], row["coverage"], row["precision"]) for row in history.pseudo_label_rows]
+        [(2, 1.0, 1.0)]
     """
 
     def __init__(

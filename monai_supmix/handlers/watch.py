@@ -31,6 +31,18 @@ class TrainingWatch:
 
     Raises:
         InputError: out of the engine's run, naming the iteration, the term and the cases of that batch.
+
+    Example:
+        >>> from monai_supmix.data import StreamLoader
+        >>> cases = [{"case": "left"}, {"case": "right"}]
+        >>> streams = [StreamLoader(cases, lambda item: item, 2, 0, name) for name in ("labeled", "unlabeled")]
+        >>> engine = Engine(lambda engine, batch: {"loss_supervised": torch.tensor(float(batch))})
+        >>> engine.streams, engine.uses_unlabeled = PairedLoader(*streams), False
+        >>> TrainingWatch(TrainingHistory()).attach(engine)
+        >>> engine.run([0.5, float("nan")])
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: iteration 2: loss_supervised is NaN or infinite; its batch held ...
     """
 
     def __init__(self, history: TrainingHistory, patience: int = 10) -> None:

@@ -53,6 +53,9 @@ class CaseImage:
     def from_array(cls, array: np.ndarray, affine: np.ndarray | None = None, path: str | Path = "array") -> CaseImage:
         """Wrap an array: a volume ``(X, Y, Z)`` with its affine, or a picture ``(C, H, W)`` without.
 
+        Raises:
+            ValueError: the array has not 3 dimensions.
+
         Example:
             >>> CaseImage.from_array(np.zeros((2, 3, 4), np.int16), np.diag([1.0, 1.0, 5.0, 1.0])).spacing
             (1.0, 1.0, 5.0)

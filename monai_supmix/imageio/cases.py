@@ -15,7 +15,13 @@ from monai_supmix.imageio.reading import read_image, read_label
 
 
 class Case(NamedTuple):
-    """An image and, where there is one, its label map on the same grid."""
+    """An image and, where there is one, its label map on the same grid.
+
+    Example:
+        >>> case = Case(CaseImage.from_array(np.zeros((3, 4, 5), np.uint8)), label=None)
+        >>> case.image.channels, case.image.label_shape
+        (3, (4, 5))
+    """
 
     image: CaseImage
     label: np.ndarray | None
@@ -34,6 +40,17 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
 
     Raises:
         InputError: a file cannot be read, or image and label do not fit together.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = tempfile.mkdtemp()
+        >>> Image.new("RGB", (5, 4)).save(f"{folder}/image.png")
+        >>> Image.new("L", (5, 4), 255).save(f"{folder}/mask.png")
+        >>> item = {"image": f"{folder}/image.png", "label": f"{folder}/mask.png", "case": "eye"}
+        >>> image, label = load_case(item, num_classes=2)
+        >>> image.channels, label.shape, label.max()
+        (3, (4, 5), np.uint8(1))
     """
     read = _read_files_of_slices if "slice" in item else _read_files
     image, label = read(item["image"], item.get("label"), num_classes)

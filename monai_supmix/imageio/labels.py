@@ -32,6 +32,15 @@ def read_label(path: str | Path, like: CaseImage | None = None, num_classes: int
 
     Raises:
         InputError: unreadable, values that are not whole or no class, or another grid than the image's.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> path = Path(tempfile.mkdtemp()) / "mask.png"
+        >>> Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).save(path)
+        >>> read_label(path, num_classes=2)
+        array([[0, 1],
+               [1, 0]], dtype=uint8)
     """
     path = Path(path)
     if path.is_dir():

@@ -45,6 +45,15 @@ def write_mask(mask: np.ndarray, image: CaseImage, path: str | Path, slope: floa
     Raises:
         ValueError: wrong shape, data type or ending.
         InputError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> image = CaseImage.from_array(np.zeros((4, 3, 2), np.int16), np.diag([-0.5, -0.5, 5.0, 1.0]))
+        >>> path = Path(tempfile.mkdtemp()) / "scan_seg.nii.gz"
+        >>> write_mask(np.ones((4, 3, 2), np.uint8), image, path)
+        >>> written = nib.load(path)
+        >>> written.shape, written.get_data_dtype(), bool((written.affine == image.affine).all())
+        ((4, 3, 2), dtype('uint8'), True)
     """
     path = Path(path)
     if mask.shape != image.label_shape or mask.dtype != np.uint8:

@@ -118,6 +118,9 @@ class Planes:
         Args:
             array: volumes ``(X, Y, Z)``, pictures ``(H, W)``.
 
+        Raises:
+            ValueError: the array is not on the image's grid.
+
         Example:
             >>> image = CaseImage.from_array(np.zeros((2, 3, 4), np.int16), np.eye(4))
             >>> mask = np.zeros((2, 3, 4), np.uint8)

@@ -48,6 +48,11 @@ class PredictionSummary:
         failed: name of the case and its error, only with ``on_error="skip"``.
         warnings: by name of the case, what a reader of its mask should know.
         notes: what was left out when searching.
+
+    Example:
+        >>> summary = PredictionSummary(written=[Path("out/a_seg.png")], failed=[("b", "b.png: is empty")])
+        >>> len(summary.written), len(summary.skipped), [case for case, _ in summary.failed]
+        (1, 0, ['b'])
     """
 
     written: list[Path] = field(default_factory=list)
@@ -107,6 +112,19 @@ def predict_cases(
     Raises:
         InputError: nothing to predict, two inputs with one output name, an output folder that cannot be
             written, and with ``on_error="raise"`` whatever is wrong with any input.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from monai_supmix.inferers import SliceVolumeInferer
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (8, 8)).save(folder / "eye.png")
+        >>> rules = {"picture": {"rule": "percentile_scale"}}
+        >>> record = {"intensity": rules, "class_names": ["background", "vessel"], "trained_on": {}}
+        >>> network, inferer = nn.Conv2d(3, 2, 1), SliceVolumeInferer()
+        >>> summary = predict_cases(folder / "eye.png", folder / "masks", network, record, inferer)
+        >>> [path.name for path in summary.written], summary.warnings
+        (['eye_seg.png'], {'eye.png': ['all values are 0: the image is blank']})
     """
     if on_error not in ("raise", "skip"):
         raise InputError("on_error", f"is {on_error!r}", "use 'raise' or 'skip'")

@@ -31,6 +31,14 @@ def choose_intensity(
 
     Raises:
         InputError: an unknown name, or the weights have no such rule.
+
+    Example:
+        >>> import numpy as np
+        >>> record = {"intensity": {"hu": {"rule": "hu_window"}, "picture": {"rule": "percentile_scale"}}}
+        >>> choose_intensity(record, CaseImage.from_array(np.zeros((3, 4, 4), np.uint8)))
+        ('picture', PercentileScale(lower=0.5, upper=99.5))
+        >>> choose_intensity(record, CaseImage.from_array(np.zeros((4, 4, 4), np.int16), np.eye(4)))
+        ('hu', HUWindow(low=-1250.0, high=250.0))
     """
     from monai_supmix.transforms.intensity import intensity_rule  # noqa: PLC0415
 

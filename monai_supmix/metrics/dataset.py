@@ -26,6 +26,11 @@ class CaseMeasures:
         distances: surface distances (None for background), or None when the spacing is unknown.
         volumes_ml: true and predicted volume in ml (None for background), or None when the spacing is unknown
             or the case is a picture.
+
+    Example:
+        >>> case = CaseMeasures(np.array([[90, 0, 4], [6, 4, 0]]))
+        >>> dice(case.counts).round(2), case.distances  # the spacing is not known
+        (array([0.98, 0.75]), None)
     """
 
     counts: np.ndarray

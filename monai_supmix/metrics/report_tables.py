@@ -91,6 +91,16 @@ def write_metrics_json(path: str | os.PathLike[str], summary: Mapping[str, Any])
     Raises:
         ValueError: when a value is not finite.
         InputError: when the system refuses to write.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> path = Path(tempfile.mkdtemp()) / "metrics.json"
+        >>> case = CaseMeasures(np.array([[9, 0, 1], [3, 1, 0]]))
+        >>> write_metrics_json(path, summarize({"a": case}, ["background", "vessel"], checkpoint=Path("model.pt")))
+        >>> written = json.loads(path.read_text())
+        >>> written["mean_iou"], written["checkpoint"]
+        (0.825, 'model.pt')
     """
     text = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False, default=_jsonable)
     with atomic_write(path, text=True) as file:
@@ -122,6 +132,15 @@ def write_cases_csv(
 
     Raises:
         InputError: when the system refuses to write.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> path = Path(tempfile.mkdtemp()) / "cases.csv"
+        >>> write_cases_csv(path, {"a": CaseMeasures(np.array([[3, 1, 0]]))}, ["background"])
+        >>> print(path.read_text())
+        case,background_tp,background_fp,background_fn,background_iou,background_dice
+        a,3,1,0,0.75,0.857...
     """
     with_geometry = any(case.distances is not None for case in cases.values())
     rows = [{"case": name, **_row(measures, class_names, with_geometry)} for name, measures in cases.items()]

@@ -29,6 +29,14 @@ class SurfaceDistance:
     Attributes:
         outcome: one of the above.
         hd95_mm: 95th percentile of the symmetric surface distance in mm, None unless measured.
+
+    Example:
+        >>> lesion = np.zeros((4, 4), np.uint8)
+        >>> lesion[1, 1] = 1
+        >>> surface_distances(lesion, lesion, 2, spacing=(1.0, 1.0))[1]
+        SurfaceDistance(outcome='measured', hd95_mm=0.0)
+        >>> surface_distances(0 * lesion, lesion, 2, spacing=(1.0, 1.0))[1]
+        SurfaceDistance(outcome='missed', hd95_mm=None)
     """
 
     outcome: Outcome
@@ -114,6 +122,9 @@ def volume_ml(counts: np.ndarray, spacing: Sequence[float]) -> tuple[tuple[float
 
     Returns:
         for each class ``(true, predicted)`` in ml, None for class 0, the background.
+
+    Raises:
+        ValueError: when the spacing is not three numbers.
 
     Example:
         >>> volume_ml(np.array([[0, 0, 0], [300, 100, 700]]), spacing=(1.0, 1.0, 2.0))

@@ -17,6 +17,12 @@ class TrainingNetwork(Protocol):
 
     Attributes:
         divisor: what every side of an image must be a multiple of.
+
+    Example:
+        >>> from monai_supmix.networks import CompactUNet
+        >>> network: TrainingNetwork = CompactUNet(2, in_channels=1, num_classes=3, features=(4, 4, 4, 4, 4, 4))
+        >>> network.divisor, network(torch.rand(2, 1, 32, 32), num_dropped=2).shape
+        (16, torch.Size([4, 3, 32, 32]))
     """
 
     divisor: int

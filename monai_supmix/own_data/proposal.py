@@ -51,6 +51,19 @@ class Proposal:
         choices: the same in words, with reasons.
         lines: what the data set holds.
         warnings: what to look at before training.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> data = Path(tempfile.mkdtemp())
+        >>> for number in range(5):
+        ...     for place, values in (("images", np.arange(number, number + 64)), ("labels", np.arange(64) > 50)):
+        ...         (data / place).mkdir(exist_ok=True)
+        ...         Image.fromarray(values.astype(np.uint8).reshape(8, 8)).save(data / place / f"eye{number}.png")
+        >>> proposal = propose(data, "eyes", ["background", "disc"])
+        >>> proposal.pictures, proposal.channels, proposal.unlabeled_pool, proposal.template.name
+        (True, 1, 'all', 'covid19_ct_supmix')
     """
 
     name: str
@@ -79,6 +92,13 @@ class BrokenCasesError(InputError):
 
     Args:
         problems: all that is wrong.
+
+    Example:
+        >>> problems = [Problem(case, InputError(f"{case}.png", "is empty", "copy it again")) for case in ("a", "b")]
+        >>> raise BrokenCasesError(problems)
+        Traceback (most recent call last):
+        ...
+        monai_supmix.own_data.proposal.BrokenCasesError: a.png: is empty (the first of 2 problems): copy it again
     """
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -106,9 +126,18 @@ def propose(
         test_list: text file with the names of the test cases.
         intensity: ``"hu"`` or ``"picture"`` to say what the values of volumes are.
 
+    Returns:
+        the settings, each with its reason, for `write_bundle`.
+
     Raises:
         BrokenCasesError: files that cannot be used, or labels that do not fit their image.
         InputError: the layout, the classes or the split cannot be made out.
+
+    Example:
+        >>> propose("missing", "eyes")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: missing: ...
     """
     check_wanted(intensity, pictures=False)
     found = find_cases(data, class_names, group_pattern, test_list)

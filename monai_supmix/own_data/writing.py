@@ -22,8 +22,22 @@ _COPIED = ("LICENSE", "configs/logging.conf")
 def check_absent(folder: str | os.PathLike[str]) -> Path:
     """Give the folder of a bundle to be written, absolute.
 
+    Args:
+        folder: the folder; ``~`` stands for the home folder.
+
+    Returns:
+        its absolute path.
+
     Raises:
         InputError: something has that name.
+
+    Example:
+        >>> check_absent("a_new_bundle").name
+        'a_new_bundle'
+        >>> check_absent("/")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: /: exists: choose another output_dir, or remove it
     """
     path = Path(folder).expanduser().absolute()
     if path.exists() or path.is_symlink():
@@ -43,6 +57,20 @@ def write_bundle(proposal: Proposal, folder: str | os.PathLike[str]) -> list[Pat
 
     Raises:
         InputError: the folder exists, or the system refuses; nothing is left behind.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from monai_supmix.own_data import propose
+        >>> data = Path(tempfile.mkdtemp())
+        >>> for number in range(5):
+        ...     for place, values in (("images", np.arange(number, number + 64)), ("labels", np.arange(64) > 50)):
+        ...         (data / place).mkdir(exist_ok=True)
+        ...         Image.fromarray(values.astype(np.uint8).reshape(8, 8)).save(data / place / f"eye{number}.png")
+        >>> files = write_bundle(propose(data, "eyes", ["background", "disc"]), data / "eyes")
+        >>> Path("configs/train.json") in files, (data / "eyes" / "docs" / "README.md").is_file()
+        (True, True)
     """
     path = check_absent(folder)
     files = {f"configs/{name}": to_text(config) + "\n" for name, config in fill_template(proposal).items()}

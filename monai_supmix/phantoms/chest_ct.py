@@ -44,6 +44,14 @@ def write_chest_ct_phantom(
 
     Returns:
         the folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = write_chest_ct_phantom(
+        ...     tempfile.mkdtemp(), num_labeled=1, num_unlabeled=0, num_test=0, size=(32, 32, 4), slice_spacing=32.0
+        ... )
+        >>> sorted(path.name for path in folder.glob("*Tr/*"))
+        ['chest_001.nii.gz', 'chest_001_0000.nii.gz']
     """
     folder = Path(folder)
     for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):

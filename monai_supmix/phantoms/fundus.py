@@ -27,6 +27,12 @@ def write_fundus_phantom(
 
     Returns:
         the folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = write_fundus_phantom(tempfile.mkdtemp(), num_children=1, size=(64, 64))
+        >>> sorted(path.name for path in folder.glob("*L*"))
+        ['Image_01L.jpg', 'Image_01L_1stHO.png', 'Image_01L_2ndHO.png']
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

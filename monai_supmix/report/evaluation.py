@@ -46,6 +46,22 @@ def write_evaluation_report(
 
     Raises:
         InputError: when the system refuses to write.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_supmix.imageio import CaseImage
+        >>> from monai_supmix.metrics import measure_case, summarize
+        >>> from monai_supmix.transforms import PercentileScale
+        >>> names, truth = ["background", "vessel"], np.eye(8, dtype=np.uint8)
+        >>> image = CaseImage.from_array(truth[None] * 200)
+        >>> gallery = CaseGallery(names, lambda image: PercentileScale())
+        >>> gallery.add("eye", image, truth, truth)
+        >>> cases = {"eye": measure_case(truth, truth, 2)}
+        >>> used = {"checkpoint": "model.pt", "checkpoint_sha256": "...", "settings": {}, "notes": [], "versions": {}}
+        >>> path = Path(tempfile.mkdtemp()) / "report.html"
+        >>> write_evaluation_report(path, summarize(cases, names, **used), cases, gallery, command="evaluate")
+        >>> "Best 1: eye" in path.read_text(encoding="utf-8")
+        True
     """
     names = list(summary["classes"])
     sections = [

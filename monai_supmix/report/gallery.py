@@ -67,6 +67,16 @@ class CaseGallery:
         axis: direction of the planes that are drawn of volumes, that of the inferer.
 
     Attach it to a :class:`monai_supmix.engines.case_evaluator.CaseEvaluator`.
+
+    Example:
+        >>> from monai_supmix.transforms import PercentileScale
+        >>> truth = np.eye(8, dtype=np.uint8)
+        >>> image = CaseImage.from_array(truth[None] * 200)
+        >>> gallery = CaseGallery(["background", "vessel"], lambda image: PercentileScale(), keep=1)
+        >>> for case, prediction in {"right": truth, "wrong": truth[::-1], "both": truth | truth[::-1]}.items():
+        ...     gallery.add(case, image, truth, prediction)
+        >>> [(shown.case, shown.score) for shown in (*gallery.best, *gallery.worst)]
+        [('right', 1.0), ('wrong', 0.0)]
     """
 
     def __init__(

@@ -81,7 +81,12 @@ def training_record(
 
 
 def command_line() -> str:
-    """The command line of this process, as one would type it."""
+    """The command line of this process, as one would type it.
+
+    Example:
+        >>> Path(command_line().split()[0]).name == command_line().split()[0]  # the program's name without its folder
+        True
+    """
     return _typed(_own_command())
 
 
@@ -141,8 +146,19 @@ def _finite(value: Any) -> Any:
 def write_history(path: Path, record: Mapping[str, Any]) -> None:
     """Write a training's record, atomically.
 
+    Args:
+        path: the file; its folder must exist.
+        record: from `training_record`.
+
     Raises:
         InputError: the system refuses to write.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / HISTORY_NAME
+        >>> write_history(path, training_record("supmix", {"seed": 3}, ["background", "vessel"], {}, 100))
+        >>> read_history(path)["total_iterations"]
+        100
     """
     with atomic_write(path, text=True) as file:
         file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
@@ -151,8 +167,20 @@ def write_history(path: Path, record: Mapping[str, Any]) -> None:
 def read_history(path: Path) -> dict[str, Any]:
     """Read a training's record.
 
+    Args:
+        path: the file that `write_history` has written.
+
+    Returns:
+        the record, as `training_record` made it.
+
     Raises:
         InputError: the file is missing, damaged, or not one of these.
+
+    Example:
+        >>> read_history(Path("missing.json"))
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: missing.json: ...
     """
     record = read_json(path)
     fits = record.get("format") == _FORMAT and all(isinstance(record.get(k), t) for k, t in _KEYS.items())

@@ -23,6 +23,16 @@ def write_training_report(path: str | os.PathLike[str], record: Mapping[str, Any
 
     Raises:
         InputError: when the system refuses to write.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_supmix.report import training_record
+        >>> path = Path(tempfile.mkdtemp()) / "report.html"
+        >>> rows = [{"iteration": 10, "loss": 0.9}, {"iteration": 20, "loss": 0.5}]
+        >>> record = training_record("supervised", {"seed": 0}, ["background", "vessel"], {}, 20, rows=rows)
+        >>> write_training_report(path, record)
+        >>> "Training report: supervised" in path.read_text(encoding="utf-8")
+        True
     """
     title = f"Training report: {record['method']}"
     text = page(title, f"Classes: {', '.join(record['class_names'])}", training_sections(record))

@@ -288,6 +288,12 @@ class RandColorJitterd(RandBatchTransformd):
         hue: see :class:`RandColorJitter`.
         prob: see :class:`RandColorJitter`.
         allow_missing_keys: whether a missing key is passed over instead of raising ``KeyError``.
+
+    Example:
+        >>> picture = torch.rand(3, 8, 8)
+        >>> jittered = RandColorJitterd(("image", "copy"), prob=1.0)({"image": picture, "copy": picture})
+        >>> torch.equal(jittered["image"], jittered["copy"]), torch.equal(jittered["image"], picture)
+        (True, False)
     """
 
     def __init__(

@@ -82,6 +82,11 @@ class RandGammad(RandBatchTransformd):
         gamma: see :class:`RandGamma`.
         prob: see :class:`RandGamma`.
         allow_missing_keys: whether a missing key is passed over instead of raising ``KeyError``.
+
+    Example:
+        >>> image = torch.tensor([[[0.0, 0.5, 1.0]]])
+        >>> RandGammad("image", gamma=(2.0, 2.0), prob=1.0)({"image": image})["image"]
+        tensor([[[0.0000, 0.2500, 1.0000]]])
     """
 
     def __init__(

@@ -149,6 +149,13 @@ class RandGaussianBlurd(RandBatchTransformd):
         sigma: see :class:`RandGaussianBlur`.
         prob: see :class:`RandGaussianBlur`.
         allow_missing_keys: whether a missing key is passed over instead of raising ``KeyError``.
+
+    Example:
+        >>> point = torch.zeros(1, 9, 9)
+        >>> point[0, 4, 4] = 1
+        >>> blurred = RandGaussianBlurd(("image", "copy"), sigma=(1.0, 1.0), prob=1.0)({"image": point, "copy": point})
+        >>> torch.equal(blurred["image"], blurred["copy"]), round(float(blurred["image"].max()), 2)
+        (True, 0.16)
     """
 
     def __init__(

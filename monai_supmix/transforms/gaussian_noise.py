@@ -95,6 +95,12 @@ class RandNoised(RandBatchTransformd):
         std: see :class:`RandNoise`.
         prob: see :class:`RandNoise`.
         allow_missing_keys: whether a missing key is passed over instead of raising ``KeyError``.
+
+    Example:
+        >>> grey = torch.full((1, 8, 8), 0.5)
+        >>> noisy = RandNoised(("image", "copy"), std=(0.1, 0.1), prob=1.0)({"image": grey, "copy": grey})
+        >>> torch.equal(noisy["image"], noisy["copy"]), torch.equal(noisy["image"], grey)
+        (True, False)
     """
 
     def __init__(

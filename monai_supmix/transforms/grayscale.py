@@ -106,6 +106,12 @@ class RandGrayscaled(RandBatchTransformd):
         keys: keys of the images, each ``(C, *spatial)`` in [0, 1].
         prob: see :class:`RandGrayscale`.
         allow_missing_keys: whether a missing key is passed over instead of raising ``KeyError``.
+
+    Example:
+        >>> import torch
+        >>> grey = RandGrayscaled("image", prob=1.0)({"image": torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)})
+        >>> grey["image"].flatten()
+        tensor([0.2989, 0.2989, 0.2989])
     """
 
     def __init__(self, keys: KeysCollection, prob: float = 0.2, allow_missing_keys: bool = False) -> None:

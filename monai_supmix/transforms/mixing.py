@@ -26,6 +26,11 @@ class Batch(NamedTuple):
         image: ``(B, C_in, *spatial)``.
         label: ``(B, 1, *spatial)``, integers; ground truth or pseudo-label.
         confidence: ``(B, 1, *spatial)`` in [0, 1], or None.
+
+    Example:
+        >>> labeled = Batch(torch.rand(2, 3, 8, 8), torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+        >>> labeled.label.shape, labeled.confidence  # ground truth has none
+        (torch.Size([2, 1, 8, 8]), None)
     """
 
     image: Tensor
@@ -41,6 +46,13 @@ class Mixed(NamedTuple):
         label: ``(B, 1, *spatial)``, dtype of the target label.
         confidence: ``(B, 1, *spatial)`` in [0, 1], or None if the target came without.
         mask: bool ``(B, 1, *spatial)``, the ``M`` of the paper: True where the source was pasted.
+
+    Example:
+        >>> source = Batch(torch.tensor([[[[0.5, 0.5]]]]), torch.tensor([[[[1, 1]]]]))
+        >>> target = Batch(torch.tensor([[[[0.0, 0.0]]]]), torch.tensor([[[[0, 0]]]]))
+        >>> mixed = mix_regions(torch.tensor([[[[True, False]]]]), source, target)
+        >>> mixed.image, mixed.label, mixed.confidence
+        (tensor([[[[0.5000, 0.0000]]]]), tensor([[[[1, 0]]]]), None)
     """
 
     image: Tensor

@@ -28,6 +28,15 @@ class RegionMix(Randomizable):
 
     Raises:
         ValueError: ``prob`` is not in [0, 1], or ``num_classes`` is below 1.
+
+    Example:
+        >>> class LeftHalf(RegionMix):
+        ...     def region(self, label):
+        ...         return torch.arange(label.shape[-1]).expand(label.shape) < label.shape[-1] // 2
+        >>> source, target = torch.ones(1, 1, 2, 4), torch.zeros(1, 1, 2, 4)
+        >>> LeftHalf(prob=1.0)(source, source.long(), target, target.long()).image[0, 0]
+        tensor([[1., 1., 0., 0.],
+                [1., 1., 0., 0.]])
     """
 
     source: Literal["labeled", "unlabeled"] = "unlabeled"
@@ -53,7 +62,11 @@ class RegionMix(Randomizable):
         self._applied = self.R.random_sample(len(data)) < self.prob
 
     def pair(self, source: Batch, target: Batch) -> Batch:
-        """The source sample of each target sample: here the one at the same index."""
+        """The source sample of each target sample: here the one at the same index.
+
+        Raises:
+            ValueError: the two batches differ in size.
+        """
         if len(source.image) != len(target.image):
             raise ValueError(
                 f"source and target must be batches of the same size, "

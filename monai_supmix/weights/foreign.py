@@ -36,6 +36,18 @@ def configured_record(
 
     Raises:
         InputError: when the configuration does not tell either, or tells something else than a rule.
+
+    Example:
+        >>> import json
+        >>> import tempfile
+        >>> bundle = Path(tempfile.mkdtemp())
+        >>> (bundle / "configs").mkdir()
+        >>> pred = {"channel_def": {"0": "background", "1": "vessel"}}
+        >>> metadata = {"network_data_format": {"outputs": {"pred": pred}}}
+        >>> _ = (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+        >>> record = configured_record("plain.pt", bundle, working={}, intensity_settings={"picture": {}})
+        >>> record["class_names"], record["from_configuration"]["class_names"]["from"]
+        (['background', 'vessel'], 'metadata.json')
     """
     training = Path(bundle_root) / "configs" / "train.json"
     filled: dict[str, dict[str, Any]] = {}
@@ -72,8 +84,17 @@ def _setting(file: Path, key: str) -> Any:
 def configured_note(record: Mapping[str, Any]) -> list[str]:
     """Say what of a record is the configuration's, for logs, metrics and masks.
 
+    Args:
+        record: the record of the weights.
+
     Returns:
         one sentence, or none for a record that came with its weights.
+
+    Example:
+        >>> configured_note({"from_configuration": {"working": {"value": {}, "from": "train.json"}}})
+        ['the weights have no record; used are: working of train.json']
+        >>> configured_note({"class_names": ["background", "vessel"]})
+        []
     """
     filled = record.get("from_configuration")
     if not filled:

@@ -25,6 +25,11 @@ def unwrap(network: nn.Module) -> nn.Module:
 
     Returns:
         the module inside.
+
+    Example:
+        >>> network = nn.Linear(2, 1)
+        >>> unwrap(nn.DataParallel(network)) is network
+        True
     """
     while True:
         if isinstance(network, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
@@ -62,6 +67,9 @@ def match_names(theirs: Mapping[str, torch.Tensor], ours: Mapping[str, torch.Ten
     Args:
         theirs: the weights.
         ours: the network's state dictionary.
+
+    Returns:
+        what fits, under the network's names, and what does not.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 1))
@@ -119,6 +127,14 @@ def load_into(network: nn.Module, state_dict: Mapping[str, torch.Tensor], path: 
     Raises:
         InputError: when the weights belong to another number of classes, of image channels, or to another
             network.
+
+    Example:
+        >>> network, other = nn.Sequential(nn.Conv2d(1, 2, 1)), nn.Sequential(nn.Conv2d(1, 3, 1))
+        >>> load_into(network, nn.Sequential(nn.Conv2d(1, 2, 1)).state_dict(), "model.pt")
+        >>> load_into(network, other.state_dict(), "other.pt")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: other.pt: was trained with 3 classes, this network has 2: ...
     """
     network = unwrap(network)
     match = match_names(state_dict, network.state_dict())

@@ -32,6 +32,17 @@ def default_weights(
 
     Raises:
         InputError: when there is no such file.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "model.pt").touch()
+        >>> default_weights(folder, bundle_root="my_bundle") == folder / "model.pt"
+        True
+        >>> default_weights("no_run", bundle_root="my_bundle")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: no_run/model.pt: does not exist, and neither does my_bundle/models/model.pt: ...
     """
     if ckpt_path:
         if not Path(ckpt_path).is_file():
@@ -61,6 +72,21 @@ def install_weights(source: str | os.PathLike[str], bundle_root: str | os.PathLi
     Raises:
         InputError: when the weights are missing or damaged, their classes are not the bundle's, or the system
             refuses to write.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from monai_supmix.weights import current_versions, save_weights
+        >>> bundle = Path(tempfile.mkdtemp())
+        >>> (bundle / "configs").mkdir()
+        >>> pred = {"channel_def": {"0": "background", "1": "vessel"}}
+        >>> metadata = {"network_data_format": {"outputs": {"pred": pred}}}
+        >>> _ = (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+        >>> record = {"network": {}, "class_names": ["background", "vessel"], "intensity": {}, "working": {},
+        ...           "trained_on": {}, "versions": current_versions()}
+        >>> run, _ = save_weights(Path(tempfile.mkdtemp()) / "model.pt", torch.nn.Conv2d(1, 2, 1), record)
+        >>> [path.relative_to(bundle).as_posix() for path in install_weights(run.parent, bundle)]
+        ['models/model.pt', 'models/model.safetensors']
     """
     source = Path(source) if Path(source).is_file() else Path(source) / "model.pt"
     tensors, record = load_weights(source)
@@ -77,6 +103,19 @@ def require_classes(
         path: the file of the weights, for the message.
         record: their record.
         bundle_root: folder of the bundle, whose ``configs/metadata.json`` names its classes.
+
+    Example:
+        >>> import tempfile
+        >>> bundle = Path(tempfile.mkdtemp())
+        >>> (bundle / "configs").mkdir()
+        >>> pred = {"channel_def": {"0": "background", "1": "vessel"}}
+        >>> metadata = {"network_data_format": {"outputs": {"pred": pred}}}
+        >>> _ = (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+        >>> require_classes("model.pt", {"class_names": ["background", "vessel"]}, bundle)
+        >>> require_classes("model.pt", {"class_names": ["background", "lesion"]}, bundle)
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: model.pt: was trained for the classes background, lesion, the bundle ...
     """
     classes = bundle_classes(Path(bundle_root) / "configs" / "metadata.json")
     if list(record["class_names"]) != classes:

@@ -33,6 +33,11 @@ class WeightsFile:
         tensors: the state dictionary, on the CPU.
         record: see :mod:`monai_supmix.weights.record`; ``None`` in a file of another program.
         sha256: of the file's bytes.
+
+    Example:
+        >>> weights = WeightsFile(torch.nn.Conv2d(1, 2, 1).state_dict(), record=None, sha256="0" * 64)
+        >>> sorted(weights.tensors), weights.record is None
+        (['bias', 'weight'], True)
     """
 
     tensors: dict[str, torch.Tensor]
@@ -49,6 +54,9 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
     Args:
         path: a file of `save_weights`; a state dictionary that ``torch.save`` has written, also as ``model``,
             ``state_dict``, ``model_state_dict`` or ``network`` of a dictionary; a ``.safetensors`` file.
+
+    Returns:
+        the tensors (on the CPU), the record if there is one, and the SHA-256 of the file.
 
     Raises:
         InputError: when the file is missing, damaged, of another kind, or has weights that are not finite.
@@ -97,6 +105,15 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor],
 
     Raises:
         InputError: as `read_weights` does, and when the file has no record.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "plain.pt"
+        >>> torch.save(torch.nn.Linear(2, 1).state_dict(), path)
+        >>> load_weights(path)
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: ...plain.pt: has no record of classes and intensity rules, ...
     """
     weights = read_weights(path)
     if weights.record is None:

@@ -1,11 +1,14 @@
 """The pages of the documentation: every public name has one, and Sphinx finds nothing to warn about."""
 
+import doctest
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from documentation.pages import ROOMS
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +28,19 @@ def test_every_public_name_has_a_page(sources):
             thing = getattr(module, name)
             others = [other for other in module.__all__ if getattr(module, other) is thing]
             assert any(f".{other}\n" in pages for other in others), f"{room}.{name}"
+
+
+def test_every_public_name_has_an_example():
+    """Its own, or for a class one of its methods' own; what is no class and no function can have none."""
+    without = []
+    for room in ROOMS:
+        module = importlib.import_module(f"monai_supmix.{room}")
+        for name in module.__all__:
+            thing = getattr(module, name)
+            documented = inspect.isclass(thing) or inspect.isroutine(thing)
+            if documented and not any(found.examples for found in doctest.DocTestFinder().find(thing, name)):
+                without.append(f"{room}.{name}")
+    assert not without
 
 
 def test_pictures_are_beside_the_pages(sources):

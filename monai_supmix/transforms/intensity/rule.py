@@ -12,7 +12,22 @@ import numpy as np
 
 
 class IntensityRule(ABC):
-    """Base of the rules. ``rule(array)`` is ``rule.apply(array, rule.fit(array))``."""
+    """Base of the rules. ``rule(array)`` is ``rule.apply(array, rule.fit(array))``.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class DivideBy(IntensityRule):
+        ...     largest: float
+        ...     name = "divide_by"
+        ...     def fit(self, array):
+        ...         return {}
+        ...     def apply(self, part, params):
+        ...         return np.clip(part / self.largest, 0, 1).astype(np.float32)
+        >>> rule = DivideBy(4.0)
+        >>> rule(np.array([0, 1, 8])), rule.to_dict()
+        (array([0.  , 0.25, 1.  ], dtype=float32), {'rule': 'divide_by', 'largest': 4.0})
+    """
 
     name: ClassVar[str]
 
@@ -46,7 +61,14 @@ class IntensityRule(ABC):
         """
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
-        """Fit a whole image or volume and scale it, to float32 in [0, 1]."""
+        """Fit a whole image or volume and scale it, to float32 in [0, 1].
+
+        Args:
+            array: the raw values. Not changed.
+
+        Raises:
+            ValueError: when the array is empty or holds NaN or infinity.
+        """
         return self.apply(array, self.fit(array))
 
     def to_dict(self) -> dict[str, Any]:
