@@ -69,7 +69,7 @@ def acdc_datalist(
     if Path(dataset_dir).suffix == ".json":
         return _from_file(dataset_dir, num_labeled, labeled_list, num_val_patients)
     given = check_folder(dataset_dir)
-    root = find_data_folder(given, lambda folder: _holds_hdf5(folder) or bool(_patient_folders(folder)))
+    root = find_data_folder(given, _is_root)
     if root is None:
         raise InputError(given, "holds no ACDC in a known layout", f"give {_LAYOUTS}")
     items, notes = _hdf5_items(root) if _holds_hdf5(root) else _nifti_items(root)
@@ -95,6 +95,15 @@ def acdc_datalist(
         unlabeled_pool=unlabeled_pool,
         notes=notes,
     )
+
+
+def holds_acdc(folder: Path) -> bool:
+    """Tell whether a folder, or one of its sub-folders, holds ACDC in one of the layouts."""
+    return find_data_folder(folder, _is_root) is not None
+
+
+def _is_root(folder: Path) -> bool:
+    return _holds_hdf5(folder) or bool(_patient_folders(folder))
 
 
 def _name(number: int) -> str:

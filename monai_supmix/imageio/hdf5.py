@@ -40,7 +40,7 @@ def read_hdf5(path: str | Path, dataset: str = "image") -> CaseImage:
         InputError: h5py is not installed, no file, or one that is damaged, lacks the dataset or differs in size.
     """
     path = Path(path)
-    files = _slice_files(path) if _SEVERAL in path.name else [path]
+    files = files_of(path)
     slices: list[np.ndarray] = []
     for file in files:
         check_file(file)
@@ -56,8 +56,14 @@ def read_hdf5(path: str | Path, dataset: str = "image") -> CaseImage:
     return image
 
 
-def _slice_files(pattern: Path) -> list[Path]:
-    """The files of a pattern in the order of the numbers that stand for its ``*``."""
+def files_of(pattern: Path) -> list[Path]:
+    """The files of a pattern in the order of the numbers that stand for its ``*``; a path without one is its own.
+
+    Raises:
+        InputError: no file matches.
+    """
+    if _SEVERAL not in pattern.name:
+        return [pattern]
     before, after = pattern.name.split(_SEVERAL, 1)
     rule = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
     found = [(int(match[1]), file) for file in pattern.parent.iterdir() if (match := rule.fullmatch(file.name))]

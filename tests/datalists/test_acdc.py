@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 
@@ -12,6 +11,7 @@ from monai_supmix.datalists.check import check_sides
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
 from monai_supmix.imageio import load_case
+from tests.datalists.acdc_files import write_publishers, write_ssl4mis
 
 SUPMIX_DATA = os.environ.get("SUPMIX_DATA")
 
@@ -23,23 +23,6 @@ def patients(items):
 def test_the_lists_divide_100_patients():
     assert [len(numbers) for numbers in (TRAINING, VALIDATION, TEST)] == [70, 10, 20]
     assert sorted((*TRAINING, *VALIDATION, *TEST)) == list(range(1, 101))
-
-
-def write_publishers(root, numbers, same=()):
-    """Tiny volumes in the publisher's layout: frames 1 and 8, a 4D file beside them."""
-    for number in numbers:
-        name = f"patient{number:03d}"
-        folder = root / ("training" if number <= 100 else "testing") / name
-        folder.mkdir(parents=True)
-        (folder / "Info.cfg").write_text("ED: 1\nES: 8\nGroup: DCM\nHeight: 184.0\nNbFrame: 30\nWeight: 95.0\n")
-        (folder / f"{name}_4d.nii.gz").write_bytes(b"never read")
-        for frame in (1, 8):
-            rng = np.random.RandomState(frame if number in same else 100 * number + frame)
-            image = nib.Nifti1Image(rng.randint(0, 900, (6, 5, 3)).astype(np.int16), np.diag([-1.5, -1.5, 10, 1]))
-            label = nib.Nifti1Image(rng.randint(0, 4, (6, 5, 3)).astype(np.uint8), image.affine)
-            nib.save(image, folder / f"{name}_frame{frame:02d}.nii.gz")
-            nib.save(label, folder / f"{name}_frame{frame:02d}_gt.nii.gz")
-    return root
 
 
 @pytest.fixture
@@ -112,20 +95,13 @@ def test_mistakes_are_told(publishers, tmp_path):
 
 def test_training_slices_are_volumes(tmp_path):
     h5py = pytest.importorskip("h5py", reason="h5py is not installed (extra hdf5)")
-    rng = np.random.RandomState(0)
-    for name in [f"patient{number:03d}_frame01" for number in (*TRAINING[:4], VALIDATION[0], TEST[0])]:
-        values = rng.rand(11, 4, 5).astype(np.float32)
-        slices = int(name[7:10]) in TRAINING
-        for stem, part in [(f"{name}_slice_{k + 1}", values[k]) for k in range(11)] if slices else [(name, values)]:
-            (tmp_path / "data").mkdir(exist_ok=True)
-            with h5py.File(tmp_path / "data" / f"{stem}.h5", "w") as file:
-                file["image"], file["label"] = part, (part > 0.5).astype(np.uint8)
+    write_ssl4mis(tmp_path, (*TRAINING[:4], VALIDATION[0], TEST[0]))
     datalist = acdc_datalist(tmp_path, num_labeled=3, num_val_patients=1)
     assert patients(datalist.labeled) == list(TRAINING[:3]) and len(datalist.labeled) == 3
     assert patients(datalist.unlabeled) == [TRAINING[3]]
     assert {load_case(item, 4).image.array.shape for item in (*datalist.labeled, *datalist.test)} == {(5, 4, 11)}
     with h5py.File(tmp_path / "data" / "patient099_frame01.h5", "w") as file:
-        file["image"] = values
+        file["image"] = np.zeros((2, 3, 4))
     with pytest.raises(InputError, match="holds patient099_frame01 as a volume and as slices"):
         acdc_datalist(tmp_path)
 
