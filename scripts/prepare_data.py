@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.remedies import REMEDIES
+from monai_supmix.datalists.acdc import acdc_datalist, holds_acdc
 from monai_supmix.datalists.chase import chase_datalist, holds_chase
 from monai_supmix.datalists.covid import covid_datalist
 from monai_supmix.datalists.datalist import Datalist
@@ -32,11 +33,11 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("chase", "covid", "auto"), help="data set; auto tells it by its files")
+    parser.add_argument("kind", choices=("chase", "covid", "acdc", "auto"), help="data set; auto tells it by its files")
     parser.add_argument("--data", required=True, help="folder of the data set")
     parser.add_argument("--out", required=True, help="datalist JSON to write")
-    parser.add_argument("--num-labeled", type=int, help="labelled images to draw (default: all)")
-    parser.add_argument("--labeled-seed", type=int, default=0, help="seed of the draw (default: 0)")
+    parser.add_argument("--num-labeled", type=int, help="labelled images (acdc: patients) to draw (default: all)")
+    parser.add_argument("--labeled-seed", type=int, help="seed of the draw (default: 0; acdc: the field's list)")
     parser.add_argument("--labeled-list", help="text file of labelled cases, one a line, instead of a draw")
     parser.add_argument("--num-val-patients", type=int, default=0, help="patients held out for validation")
     parser.add_argument("--unlabeled-pool", choices=("rest", "all"), default="rest")
@@ -54,11 +55,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def make_datalist(args: argparse.Namespace) -> Datalist:
     draw = {
         "num_labeled": args.num_labeled,
-        "labeled_seed": args.labeled_seed,
         "labeled_list": args.labeled_list,
         "num_val_patients": args.num_val_patients,
         "unlabeled_pool": args.unlabeled_pool,
     }
+    if args.kind == "acdc" or (args.kind == "auto" and holds_acdc(check_folder(args.data))):
+        return acdc_datalist(args.data, **draw, labeled_seed=args.labeled_seed)
+    draw["labeled_seed"] = args.labeled_seed or 0
     if args.kind == "chase" or (args.kind == "auto" and holds_chase(check_folder(args.data))):
         return chase_datalist(args.data, args.observer, args.split, **draw)
     return covid_datalist(

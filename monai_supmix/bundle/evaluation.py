@@ -167,4 +167,7 @@ def describe(summary: Mapping[str, Any]) -> list[str]:
     for name, figures in rows:
         cells = f"{figures['iou']:8.4f}{figures['dice']:8.4f}" if figures else "  absent"
         lines.append(name.ljust(16) + cells)
+    if summary.get("mean_case_dice") is not None:
+        told = f"{summary['mean_case_dice']:.4f} +- {summary['mean_case_dice_sd']:.4f}"
+        lines.append(f"foreground Dice of single cases: {told}")
     return lines

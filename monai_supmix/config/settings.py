@@ -60,7 +60,7 @@ SETTINGS: dict[str, Expected] = {
     "max_epochs": _whole(1),
     "max_iterations": _whole(1, none=True),
     "num_labeled": _whole(1, none=True),
-    "labeled_seed": _whole(0),
+    "labeled_seed": _whole(0, none=True),
     **dict.fromkeys(
         NAMES,
         Expected(

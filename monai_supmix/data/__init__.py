@@ -6,6 +6,7 @@ from monai_supmix.data.planes_by_class import PlanesByClass
 from monai_supmix.data.planes_loading import LoadPlanes, RandPlane, trained_on
 from monai_supmix.data.streams import StreamLoader
 from monai_supmix.data.volume_loading import LoadVolume, RandVolumeCrop
+from monai_supmix.datalists.acdc import acdc_datalist
 from monai_supmix.datalists.chase import chase_datalist
 from monai_supmix.datalists.check import check_cases, usable_cases
 from monai_supmix.datalists.covid import covid_datalist
@@ -30,6 +31,7 @@ __all__ = [
     "check_cases",
     "usable_cases",
     "images_in",
+    "acdc_datalist",
     "chase_datalist",
     "covid_datalist",
     "nnunet_datalist",

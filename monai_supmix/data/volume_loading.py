@@ -30,8 +30,8 @@ def volume_grid(image: CaseImage, axis: Axis, working: Mapping[str, Any] | None)
         kind = "picture" if image.is_picture else "single slice"
         remedy = "give volumes, or use a configuration that works plane by plane"
         raise InputError(image.path, f"is a {kind}, and this network works on volumes", remedy)
-    assert planes.spacing is not None and planes.step is not None
-    return planes, working_volume_shape((len(planes), *planes.shape), (planes.step, *planes.spacing), working)
+    steps = None if planes.spacing is None or planes.step is None else (planes.step, *planes.spacing)
+    return planes, working_volume_shape((len(planes), *planes.shape), steps, working)
 
 
 def working_volume(

@@ -20,14 +20,14 @@ def working_shape(
 
     Args:
         plane_shape: ``(H, W)`` of the plane.
-        spacing: millimetres per ``(row, column)``, ``None`` for pictures.
+        spacing: millimetres per ``(row, column)``, ``None`` where unknown.
         working: ``{"size": [h, w]}``, ``{"scale": factor}``, ``{"spacing": [mm, mm]}``, or nothing for the plane's own.
 
     Returns:
         ``(h, w)``, at least 1 pixel either way.
 
     Raises:
-        InputError: several or unknown entries, or a spacing is wanted for a picture without one.
+        InputError: several or unknown entries, or a spacing is wanted for an image without one.
 
     Example:
         >>> working_shape((960, 999), None, {"scale": 0.5})
@@ -75,7 +75,7 @@ def _working_sides(
         return tuple(int(side) for side in value)
     if kind == "spacing":
         if spacing is None:
-            raise InputError("working", "asks for a spacing, which a picture has not", "give size or scale instead")
+            raise InputError("working", "asks for a spacing, which this image has not", "give size or scale instead")
         factors = [here / wanted for here, wanted in zip(spacing, value, strict=True)]
     else:
         factors = [float(value)] * len(shape)

@@ -1,5 +1,6 @@
 """Which cases exist: folders and published data sets, splits by patient, checks and a survey of what they hold."""
 
+from monai_supmix.datalists.acdc import acdc_datalist
 from monai_supmix.datalists.chase import chase_datalist
 from monai_supmix.datalists.check import check_cases, usable_cases
 from monai_supmix.datalists.covid import covid_datalist
@@ -11,6 +12,7 @@ from monai_supmix.datalists.nnunet import nnunet_datalist
 
 __all__ = [
     "Datalist",
+    "acdc_datalist",
     "chase_datalist",
     "check_cases",
     "covid_datalist",

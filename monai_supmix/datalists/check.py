@@ -19,6 +19,9 @@ from monai_supmix.listing import shorten
 # Where two sides hold the same image it is the later one in this order that has to go.
 _PRECEDENCE = ("test", "validation", "labeled", "unlabeled")
 
+SAME_IMAGE = "same-image"
+"""Code of the error about an image that was there before."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -109,7 +112,7 @@ def _check_new(image: CaseImage, item: Mapping[str, Any], contents: dict[bytes, 
     digest.update(np.ascontiguousarray(image.array if image.is_picture else image.array.T).data)
     case, place = contents.setdefault(digest.digest(), (item["case"], _place(item)))
     if case != item["case"]:
-        raise InputError(_place(item), f"holds the same image as {place}", "keep one of them")
+        raise InputError(_place(item), f"holds the same image as {place}", "keep one of them", code=SAME_IMAGE)
 
 
 def _place(item: Mapping[str, Any]) -> str:

@@ -151,7 +151,7 @@ def build_datalist(
     subject: object,
     *,
     num_labeled: int | None = None,
-    labeled_seed: int = 0,
+    labeled_seed: int | None = 0,
     labeled_list: Sequence[str] | str | None = None,
     num_val_patients: int = 0,
     validation_pool: Sequence[Item] | None = None,
@@ -167,7 +167,7 @@ def build_datalist(
         class_names: names of the classes, index = label value.
         subject: what errors are about, normally the data folder.
         num_labeled: number of labelled images, drawn over different groups first; None takes all.
-        labeled_seed: seed of the draws. With one seed a smaller draw is a part of a larger one.
+        labeled_seed: seed of the draws; None is refused. With one seed a smaller draw is a part of a larger one.
         labeled_list: names of the labelled cases instead of a draw; a string is a name, or a text file with
             one name a line.
         num_val_patients: number of groups held out for validation, with all their images.
@@ -181,6 +181,8 @@ def build_datalist(
     Raises:
         InputError: too few images or groups, unknown names, or a list that fails `check_datalist`.
     """
+    if labeled_seed is None:
+        raise InputError("labeled_seed", "is null, and no list of labelled cases is published", "give a whole number")
     if unlabeled_pool not in ("rest", "all"):
         raise InputError("unlabeled_pool", f"is {unlabeled_pool!r}", "use 'rest' or 'all'")
     notes = list(notes)

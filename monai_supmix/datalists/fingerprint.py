@@ -9,6 +9,7 @@ from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.files import sha256
+from monai_supmix.imageio.hdf5 import files_of, is_hdf5
 
 _FILES = ("image", "label")
 
@@ -48,6 +49,8 @@ def _content(name: str) -> str:
     path = Path(name)
     if path.is_dir():  # a DICOM series
         parts = sorted(file for file in path.rglob("*") if file.is_file())
+    elif is_hdf5(path):
+        parts = files_of(path)
     else:  # the header of MetaImage may have its voxels beside it
         parts = sorted(path.parent.glob(f"{path.stem}.*")) if path.suffix.lower() == ".mhd" else [path]
     digests = [sha256(part) for part in parts]

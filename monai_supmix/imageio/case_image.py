@@ -11,7 +11,7 @@ import numpy as np
 
 from monai_supmix.errors import InputError
 
-Kind = Literal["nifti", "itk", "dicom", "picture"]
+Kind = Literal["nifti", "itk", "dicom", "hdf5", "picture"]
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -21,12 +21,14 @@ class CaseImage:
 
     Args:
         path: the file, or the folder of a DICOM series.
-        kind: ``"nifti"``, ``"itk"`` (NRRD, MetaImage), ``"dicom"`` or ``"picture"``.
+        kind: ``"nifti"``, ``"itk"`` (NRRD, MetaImage), ``"dicom"``, ``"hdf5"`` or
+            ``"picture"``.
         array: volumes ``(X, Y, Z)`` as stored (a 2D file is ``(X, Y, 1)``), pictures ``(C, H, W)``.
         slope: scale of the stored values.
         inter: offset of the stored values.
         affine: ``(4, 4)`` voxel indices to RAS+ millimetres; ``None`` for pictures.
-        spacing: millimetres per step along each array axis; ``None`` for pictures.
+        spacing: millimetres per step along each array axis; ``None`` for pictures, and for volumes of files that tell
+            none, whose affine says the directions alone.
         header: the NIfTI header as found in the file, ``None`` for other kinds.
         file_shape: shape that a mask of this image has in its file, such as ``(X, Y)`` or ``(X, Y, Z, 1)``;
             empty: that of the array.

@@ -11,14 +11,15 @@ NIFTI_SUFFIXES = (".nii.gz", ".nii")
 PAIR_SUFFIXES = (".hdr", ".hdr.gz", ".img", ".img.gz")
 MGH_SUFFIXES = (".mgz", ".mgh")
 ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
+HDF5_SUFFIXES = (".h5", ".hdf5")
 PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
     *(".pgm", ".ppm", ".pnm", ".pbm"),
 )
-SUFFIXES = (*NIFTI_SUFFIXES, *PAIR_SUFFIXES, *MGH_SUFFIXES, *ITK_SUFFIXES, *PICTURE_SUFFIXES)
+SUFFIXES = (*NIFTI_SUFFIXES, *PAIR_SUFFIXES, *MGH_SUFFIXES, *ITK_SUFFIXES, *HDF5_SUFFIXES, *PICTURE_SUFFIXES)
 """Endings of the files that are read, as images and as label maps."""
 UNREAD_SUFFIXES = (
-    *(".gipl", ".gipl.gz", ".nhdr", ".mnc", ".mif", ".mif.gz", ".mih", ".rec", ".vtk", ".vti", ".hdf5", ".h5", ".mat"),
+    *(".gipl", ".gipl.gz", ".nhdr", ".mnc", ".mif", ".mif.gz", ".mih", ".rec", ".vtk", ".vti", ".mat"),
     *(".npy", ".npz", ".zarr", ".dcm", ".dicom", ".ima", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".psd", ".svs"),
     *(".ndpi", ".czi", ".lif", ".nd2", ".ico", ".tga", ".exr", ".pfm", ".pdf", ".svg", ".xcf"),
 )

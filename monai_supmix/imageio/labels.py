@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.case_image import CaseImage, voxel_size
 from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, check_file
+from monai_supmix.imageio.hdf5 import is_hdf5, read_hdf5
 from monai_supmix.imageio.nifti import corner_distance
 from monai_supmix.imageio.pictures import read_label_picture
 from monai_supmix.imageio.volumes import read_volume
@@ -20,10 +21,9 @@ def read_label(path: str | Path, like: CaseImage | None = None, num_classes: int
     """Read a label map on its own grid.
 
     Args:
-        path: a volume, or a picture whose compression loses nothing. Floating point is accepted if every value is
-            whole.
-            Palette pictures keep their indices, one-bit pictures are 0 and 1, other grey values stay as they
-            are.
+        path: a volume, a picture whose compression loses nothing, or HDF5 (its dataset ``label``). Floating point is
+            accepted if every value is whole. Palette pictures keep their indices, one-bit pictures are 0 and 1, other
+            grey values stay as they are.
         like: the image it labels. Its grid must be the same: shape, and for volumes the place in the world.
         num_classes: number of classes; values must lie below it. With two classes a 0/255 mask becomes 0/1.
 
@@ -45,17 +45,20 @@ def read_label(path: str | Path, like: CaseImage | None = None, num_classes: int
     path = Path(path)
     if path.is_dir():
         raise InputError(path, "is a folder, a label map is expected", "give the file")
-    suffix = check_file(path)
-    if suffix in PICTURE_SUFFIXES:
-        label = CaseImage.from_array(read_label_picture(path)[None], path=path)
-    else:
-        label = read_volume(path, suffix)
+    label = read_hdf5(path, "label") if is_hdf5(path) else _read_file(path)
     if like is not None:
         _check_same_grid(label, like)
     values = _to_integers(label)
     if num_classes is not None:
         values = _check_classes(values, path, num_classes)
     return values[0] if label.is_picture else values
+
+
+def _read_file(path: Path) -> CaseImage:
+    suffix = check_file(path)
+    if suffix in PICTURE_SUFFIXES:
+        return CaseImage.from_array(read_label_picture(path)[None], path=path)
+    return read_volume(path, suffix)
 
 
 def _check_same_grid(label: CaseImage, image: CaseImage) -> None:
@@ -70,9 +73,9 @@ def _check_same_grid(label: CaseImage, image: CaseImage) -> None:
     if label.label_shape != image.label_shape:
         shapes = [" x ".join(str(size) for size in part.label_shape) for part in (label, image)]
         raise InputError(label.path, f"has the shape {shapes[0]}, its image {image.path} has {shapes[1]}", remedy)
-    if label.affine is not None and image.affine is not None and image.spacing is not None:
+    if label.affine is not None and image.affine is not None:
         distance = corner_distance(label.affine, image.affine, label.label_shape)
-        if not distance <= max(1e-3, 0.01 * min(image.spacing)):
+        if not distance <= max(1e-3, 0.01 * min(voxel_size(image.affine))):
             problem = f"lies elsewhere than its image {image.path} (up to {distance:.3g} mm apart)"
             raise InputError(label.path, problem, "resample it to the image's grid, or mend its affine")
 

@@ -33,8 +33,8 @@ def write_mask(mask: np.ndarray, image: CaseImage, path: str | Path, slope: floa
     """Write a mask as uint8 with the exact shape, affine, qform and sform codes and units of its image.
 
     Pictures give a grey PNG; volumes a compressed NIfTI file (of the input's NIfTI version), those that were
-    no NIfTI file in scanner coordinates and millimetres. The same input gives the same bytes. The file
-    appears under its name only when complete.
+    no NIfTI file in scanner coordinates and millimetres (unknown units where the file tells no spacing). The same
+    input gives the same bytes. The file appears under its name only when complete.
 
     Args:
         mask: uint8 ``image.label_shape``.
@@ -98,7 +98,7 @@ def _mask_header(image: CaseImage) -> nib.Nifti1Header:
         header.set_qform(affine, code=_SCANNER)
         if not np.allclose(header.get_qform(), affine, atol=1e-3):
             header["qform_code"] = 0
-        header["xyzt_units"] = _MILLIMETRE
+        header["xyzt_units"] = 0 if image.spacing is None else _MILLIMETRE
     header.set_data_dtype(np.uint8)
     header["magic"] = header.single_magic
     header["vox_offset"] = header.single_vox_offset

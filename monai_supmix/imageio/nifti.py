@@ -189,7 +189,11 @@ def _affine(header: nib.Nifti1Header, path: Path, shape: tuple[int, int, int], n
     except ValueError as error:
         raise InputError(path, f"its qform is damaged ({error})", remedy) from error
     check_affine(path, affine)
-    if fixed["sform_code"] != 0 and fixed["qform_code"] != 0:
+    if _is_unit_sform(fixed, affine):
+        affine = np.array(fixed.get_qform(), float)
+        check_affine(path, affine)
+        notes.append("the sform has steps of 1 against the qform's voxel sizes: the qform is used")
+    elif fixed["sform_code"] != 0 and fixed["qform_code"] != 0:
         shift = _disagreement(fixed, affine, shape)
         if not shift <= 0.1 * min(voxel_size(affine)):
             notes.append("qform and sform place the image differently: sform is used, check left and right")
@@ -206,6 +210,18 @@ def _affine(header: nib.Nifti1Header, path: Path, shape: tuple[int, int, int], n
         notes.append(f"converted from {'metres' if factor > 1 else 'micrometres'} to mm")
     affine[:3] *= factor or 1.0
     return affine
+
+
+def _is_unit_sform(header: nib.Nifti1Header, affine: np.ndarray) -> bool:
+    """Whether the sform holds directions alone, in steps of 1, where qform and pixdim have voxel sizes (as in ACDC)."""
+    sizes = np.asarray(header["pixdim"][1:4], float)
+    if header["sform_code"] == 0 or header["qform_code"] == 0 or (sizes <= 0).any() or np.allclose(sizes, 1):
+        return False
+    try:
+        other = header.get_qform()
+    except ValueError:
+        return False
+    return np.allclose(voxel_size(affine), 1) and np.allclose(other[:3, :3], affine[:3, :3] * sizes, atol=1e-3)
 
 
 def _check_forms(header: nib.Nifti1Header, path: Path, remedy: str) -> None:

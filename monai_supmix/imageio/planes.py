@@ -73,8 +73,8 @@ class Planes:
 
     Attributes:
         shape: ``(H, W)`` of every plane.
-        spacing: millimetres per ``(row, column)``, ``None`` for pictures.
-        step: millimetres from plane to plane, ``None`` for pictures.
+        spacing: millimetres per ``(row, column)``, ``None`` for pictures and where the file tells none.
+        step: millimetres from plane to plane, ``None`` likewise.
 
     Raises:
         ValueError: unknown axis.
@@ -87,7 +87,7 @@ class Planes:
         self.image, self.axis = image, axis
         self.spacing: tuple[float, float] | None = None
         self.step: float | None = None
-        if image.affine is None or image.spacing is None:
+        if image.affine is None:
             self._stored = to_usual_view(image.array, image.turns, image.mirror)[None]
         else:
             axes = nearest_axes(image.affine)
@@ -96,7 +96,8 @@ class Planes:
             signs = [axes[stored][1] for stored in (plane, row, column)]
             steps = (sign * direction for sign, (_, direction) in zip(signs, _VIEWS[axis], strict=True))
             self._flips = tuple(slice(None, None, step) for step in steps)
-            self.spacing, self.step = (image.spacing[row], image.spacing[column]), image.spacing[plane]
+            if image.spacing is not None:
+                self.spacing, self.step = (image.spacing[row], image.spacing[column]), image.spacing[plane]
             self._stored = self.view(image.array)[:, None]
         height, width = self._stored.shape[2:]
         self.shape = (int(height), int(width))

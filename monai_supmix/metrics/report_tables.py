@@ -19,9 +19,12 @@ def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **e
     """Summarize the cases of one data set.
 
     IoU and Dice are ratios of counts summed over all cases. A class that is absent from truth and prediction
-    of the whole set is None and left out of the means. Where the spacing of every case is known, a class
-    other than background also has ``hd95_mm`` (mean over the cases in which it was measured, None if in
-    none), the numbers of cases in which it was ``measured``, ``missed``, ``spurious`` and ``absent`` (see
+    of the whole set is None and left out of the means. ``case_dice`` of a class is the field's other form: the mean
+    of the Dice of each case, with its standard deviation ``case_dice_sd`` (population), over the cases that show the
+    class in truth or prediction. ``mean_case_dice`` and ``mean_case_dice_sd`` are those of the cases' own means over
+    the classes other than background. Where the spacing of every case is known, a class
+    other than background also has ``hd95_mm`` and ``asd_mm`` (means over the cases in which they were measured, None
+    if in none), the numbers of cases in which it was ``measured``, ``missed``, ``spurious`` and ``absent`` (see
     `SurfaceDistance`), and where all cases are volumes the ``true_ml`` and ``predicted_ml`` of all together.
 
     Args:
@@ -39,7 +42,7 @@ def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **e
         >>> case = CaseMeasures(np.array([[9, 0, 1], [3, 1, 0], [0, 0, 0]]))
         >>> summary = summarize({"a": case}, ["background", "vessel", "other"])
         >>> summary["classes"]["vessel"], summary["classes"]["other"]
-        ({'iou': 0.75, 'dice': 0.857...}, None)
+        ({'iou': 0.75, 'dice': 0.857..., 'case_dice': 0.857..., 'case_dice_sd': 0.0}, None)
         >>> summary["mean_iou"], summary["num_images"]
         (0.825, 1)
     """
@@ -47,20 +50,31 @@ def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **e
         raise ValueError("there is no case to summarize")
     counts = np.sum([case.counts for case in cases.values()], axis=0)
     ious, dices = iou(counts), dice(counts)
+    case_dices = np.stack([dice(case.counts) for case in cases.values()])
     classes: dict[str, dict[str, Any] | None] = {}
     for index, name in enumerate(class_names):
         if np.isnan(ious[index]):
             classes[name] = None
         else:
-            figures = {"iou": float(ious[index]), "dice": float(dices[index])}
+            figures: dict[str, Any] = {"iou": float(ious[index]), "dice": float(dices[index])}
+            figures["case_dice"], figures["case_dice_sd"] = _mean_and_deviation(case_dices[:, index])
             classes[name] = figures | _geometry(list(cases.values()), index)
+    case_mean, case_sd = _mean_and_deviation(np.array([mean_present(row[1:]) for row in case_dices]))
     return {
         "classes": classes,
         "mean_iou": _or_none(mean_present(ious)),
         "mean_dice": _or_none(mean_present(dices)),
+        "mean_case_dice": case_mean,
+        "mean_case_dice_sd": case_sd,
         "num_images": len(cases),
         **extra,
     }
+
+
+def _mean_and_deviation(values: np.ndarray) -> tuple[float | None, float | None]:
+    """Mean and standard deviation of the values that are not NaN, None of none."""
+    present = values[~np.isnan(values)]
+    return (float(present.mean()), float(present.std())) if present.size else (None, None)
 
 
 def _geometry(cases: Sequence[CaseMeasures], index: int) -> dict[str, Any]:
@@ -69,6 +83,7 @@ def _geometry(cases: Sequence[CaseMeasures], index: int) -> dict[str, Any]:
     known = [distance for distance in distances if distance is not None]
     if len(known) == len(cases):
         figures["hd95_mm"] = _or_none(mean_present([d.hd95_mm for d in known if d.hd95_mm is not None]))
+        figures["asd_mm"] = _or_none(mean_present([d.asd_mm for d in known if d.asd_mm is not None]))
         for outcome in ("measured", "missed", "spurious", "absent"):
             figures[outcome] = sum(distance.outcome == outcome for distance in known)
     volumes = [v for case in cases if case.volumes_ml is not None and (v := case.volumes_ml[index]) is not None]
@@ -122,8 +137,8 @@ def write_cases_csv(
 
     Columns are ``case`` and for every class ``<class>_tp``, ``_fp``, ``_fn`` (elements), ``_iou``, ``_dice``
     (empty where the class is absent from this case); where the spacing of any case is known, also
-    ``_surface`` (an outcome of `SurfaceDistance`), ``_hd95_mm``, ``_true_ml`` and ``_predicted_ml`` for every
-    class but background, empty where there is no number.
+    ``_surface`` (an outcome of `SurfaceDistance`), ``_hd95_mm``, ``_asd_mm``, ``_true_ml`` and ``_predicted_ml`` for
+    every class but background, empty where there is no number.
 
     Args:
         path: the file; its folder must exist. UTF-8, comma-separated.
@@ -161,5 +176,6 @@ def _row(case: CaseMeasures, class_names: Sequence[str], with_geometry: bool) ->
             volume = case.volumes_ml[index] if case.volumes_ml is not None else None
             row[f"{name}_surface"] = distance and distance.outcome
             row[f"{name}_hd95_mm"] = distance and distance.hd95_mm
+            row[f"{name}_asd_mm"] = distance and distance.asd_mm
             row[f"{name}_true_ml"], row[f"{name}_predicted_ml"] = volume or (None, None)
     return row

@@ -5,6 +5,7 @@ from monai_supmix.networks.encoder_decoder import EncoderDecoder
 from monai_supmix.networks.feature_dropout import append_last, drop_channels
 from monai_supmix.networks.hooked import HookedNetwork
 from monai_supmix.networks.learning_rates import parameter_groups
+from monai_supmix.networks.pretrained import PACKAGED, PackagedWeights
 from monai_supmix.networks.protocol import TrainingNetwork
 from monai_supmix.networks.unet import CompactUNet
 
@@ -18,4 +19,6 @@ __all__ = [
     "append_last",
     "drop_channels",
     "parameter_groups",
+    "PACKAGED",
+    "PackagedWeights",
 ]

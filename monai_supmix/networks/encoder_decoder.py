@@ -34,8 +34,9 @@ class EncoderDecoder(nn.Module):
         encoder_name: encoder of that library, or ``"tu-"`` and the name of a timm model.
         in_channels: channels of an image.
         num_classes: channels of the logits, background included.
-        encoder_weights: name of pretrained weights, such as ``"imagenet"`` (downloaded once, then cached);
-            ``None``: random, no network access.
+        encoder_weights: name of pretrained weights, such as ``"imagenet"`` (downloaded once, then cached), or of
+            those in an installed package, such as ``"lite0"`` for ``"tu-tf_efficientnet_lite0"`` (see
+            :data:`monai_supmix.networks.PACKAGED`); ``None``: random, no network access.
         dropout_levels: indices into the encoder's features whose channels are dropped, 0 being the finest,
             -1 the deepest; ``None``: the shallowest and the deepest that the decoder reads (levels 2 and 5,
             strides 4 and 16, of the paper's network: UniMatch's c1 and c4).

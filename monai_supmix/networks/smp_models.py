@@ -12,6 +12,7 @@ from torch import nn
 
 from monai_supmix.errors import InputError, first_line
 from monai_supmix.networks.names import require_known
+from monai_supmix.networks.pretrained import PACKAGED, load_packaged, packaged_statistics
 
 # Arguments of the models that would break "bare logits of num_classes channels", and what to do instead.
 _RESERVED = {
@@ -37,7 +38,8 @@ def build_smp_model(
         encoder_name: name of an encoder, such as ``"resnet101"``, or ``"tu-"`` and the name of a timm model.
         in_channels: channels of an image.
         num_classes: channels of the logits.
-        encoder_weights: name of pretrained weights, which are downloaded unless cached; ``None``: random.
+        encoder_weights: a name in :data:`monai_supmix.networks.PACKAGED`, or of the library's pretrained weights,
+            which are downloaded unless cached; ``None``: random.
         options: further arguments of the architecture; for ``tu-`` encoders also of the encoder.
 
     Returns:
@@ -58,9 +60,9 @@ def build_smp_model(
     _check_encoder_name(encoder_name)
     _check_options(model_class, encoder_name, options)
     try:
-        return model_class(
+        model = model_class(
             encoder_name=encoder_name,
-            encoder_weights=encoder_weights,
+            encoder_weights=None if encoder_weights in PACKAGED else encoder_weights,
             in_channels=in_channels,
             classes=num_classes,
             **options,
@@ -71,6 +73,9 @@ def build_smp_model(
         if encoder_weights is None:
             raise
         raise _weights_error(encoder_name, encoder_weights, error) from error
+    if encoder_weights in PACKAGED:
+        load_packaged(model.encoder, encoder_name, encoder_weights, in_channels)
+    return model
 
 
 def pretrained_statistics(encoder_name: str, encoder_weights: str, in_channels: int) -> tuple[list[float], ...]:
@@ -81,7 +86,7 @@ def pretrained_statistics(encoder_name: str, encoder_weights: str, in_channels: 
 
     Args:
         encoder_name: name of the encoder.
-        encoder_weights: name of its weights, already in the cache.
+        encoder_weights: name of its weights: packaged ones, or already in the cache.
         in_channels: channels of an image.
 
     Returns:
@@ -90,6 +95,8 @@ def pretrained_statistics(encoder_name: str, encoder_weights: str, in_channels: 
     Raises:
         InputError: when the weights' description cannot be had.
     """
+    if encoder_weights in PACKAGED:
+        return packaged_statistics(encoder_weights, in_channels)
     from segmentation_models_pytorch.encoders import get_preprocessing_params  # noqa: PLC0415 - as above
 
     try:

@@ -81,7 +81,7 @@ def _results(summary: Mapping[str, Any]) -> str:
     columns = ["class", "IoU", "Dice"]
     extra: dict[str, str] = {}
     if any("hd95_mm" in figures for figures in known):
-        extra |= {"hd95_mm": "HD95 [mm]", **{outcome: outcome for outcome in _OUTCOMES}}
+        extra |= {"hd95_mm": "HD95 [mm]", "asd_mm": "ASD [mm]", **{outcome: outcome for outcome in _OUTCOMES}}
     if any("true_ml" in figures for figures in known):
         extra |= {"true_ml": "true [ml]", "predicted_ml": "predicted [ml]"}
     keys = ["iou", "dice", *extra]
@@ -92,6 +92,7 @@ def _results(summary: Mapping[str, Any]) -> str:
     tiles = {
         "mean IoU": summary["mean_iou"],
         "mean Dice": summary["mean_dice"],
+        "foreground Dice of single cases": summary.get("mean_case_dice"),
         "test images": summary["num_images"],
     }
     shown = "".join(

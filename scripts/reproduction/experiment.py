@@ -117,11 +117,13 @@ class Experiment:
     tta: bool = True
     overrides: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
-    def labeled_seed(self, cell: Cell) -> int:
-        """The seed of the draw of labelled images."""
+    def labeled_seed(self, cell: Cell) -> int | None:
+        """The seed of the draw of labelled images; None: those of the data set's published list."""
         if self.vary_draw:
             return cell.seed
         written = self.overrides.get("labeled_seed") or "0"
+        if written in ("None", "null"):
+            return None
         if not (written.isascii() and written.isdigit()):
             raise InputError("--labeled_seed", f"is {written!r}", "give a whole number of at least 0")
         return int(written)

@@ -7,7 +7,7 @@ import torch
 from monai.bundle import ConfigParser, verify_metadata
 
 from monai_supmix.bundle import error_line
-from tests.bundles.workflows import BUNDLES, DATA, METHODS, NAMES, TINY, config_files, read_config, workflow
+from tests.bundles.workflows import BUNDLES, DATA, METHODS, NAMES, SHIPPED, TINY, config_files, read_config, workflow
 
 COMMON = {
     "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device", "amp", "seed", "num_workers"
@@ -35,18 +35,19 @@ def parser(bundle, method=None, preset=None):
     return result
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_the_contracts_ids_exist(bundle):
     assert set(read_config(bundle, "train")) >= COMMON | TRAIN
     assert set(read_config(bundle, "evaluate")) >= COMMON | {"runtime"}
     assert set(read_config(bundle, "inference")) >= COMMON | INFERENCE
-    if bundle == "covid19_ct_supmix":
+    if bundle != "chase_supmix":
         assert all("intensity" in read_config(bundle, kind) for kind in ("train", "evaluate", "inference"))
 
 
-def test_every_foreground_class_of_the_ct_bundle_has_snomed_codes():
-    config = read_config("covid19_ct_supmix", "inference")
-    names = read_config("covid19_ct_supmix", "train")["class_names"]
+@pytest.mark.parametrize("bundle", ["covid19_ct_supmix", "acdc_supmix"])
+def test_every_foreground_class_of_a_dicom_bundle_has_snomed_codes(bundle):
+    config = read_config(bundle, "inference")
+    names = read_config(bundle, "train")["class_names"]
     assert config["dicom_seg"] == "auto" and list(config["dicom_codes"]) == names[1:]
     for terms in config["dicom_codes"].values():
         for value, scheme, meaning in terms.values():
@@ -70,7 +71,7 @@ def has_check_digit(number):
     return total == 0
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_evaluation_and_inference_build_the_network_that_was_trained(bundle):
     train = parser(bundle).get_parsed_content("network_def")
     for kind in ("evaluate", "inference"):
@@ -84,7 +85,7 @@ def test_evaluation_and_inference_build_the_network_that_was_trained(bundle):
 
 @pytest.mark.parametrize("preset", [None, "paper"])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_every_method_is_its_pieces_with_and_without_the_preset(bundle, method, preset):
     config = parser(bundle, method, preset)
     mixing, views, feature_dropout, discriminator = PIECES[method]
@@ -96,11 +97,11 @@ def test_every_method_is_its_pieces_with_and_without_the_preset(bundle, method, 
     if mixing in ("ClassMix", "SupMix"):
         assert resolved["mixing"].ignore_index == (255 if preset else None)
     if mixing in ("CutMix", "SupMix"):
-        tuned = mixing == "SupMix" and bundle == "covid19_ct_supmix" and not preset
+        tuned = mixing == "SupMix" and bundle != "chase_supmix" and not preset
         assert resolved["mixing"].prob == (1.0 if tuned else 0.5)
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_methods_and_presets_keep_to_their_own_keys(bundle):
     pieces = {"method", "mixing", "num_strong_views", "feature_dropout", "discriminator"}
     for method in METHODS:
@@ -112,14 +113,14 @@ def test_methods_and_presets_keep_to_their_own_keys(bundle):
 
 
 def test_the_default_method_is_the_papers():
-    for bundle in NAMES:
+    for bundle in SHIPPED:
         train, method = read_config(bundle, "train"), read_config(bundle, "methods/supmix_sufd")
         assert {name: train[name] for name in method} == method
 
 
 @pytest.mark.parametrize(
     ("bundle", "epochs", "crop", "lr"),
-    [("chase_supmix", 1000, 320, 0.004), ("covid19_ct_supmix", 500, 256, 0.001)],
+    [("chase_supmix", 1000, 320, 0.004), ("covid19_ct_supmix", 500, 256, 0.001), ("acdc_supmix", 500, 256, 0.001)],
 )
 def test_the_paper_preset_is_section_4_1(bundle, epochs, crop, lr):
     config = parser(bundle, preset="paper")
@@ -183,7 +184,7 @@ def test_monai_finds_all_properties(bundle, kind, phantoms, tmp_path, trained):
 
 
 @pytest.mark.skipif(DATA is None, reason="SUPMIX_DATA is unset: MONAI's schema is beside the real data")
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_metadata_is_verified_offline(bundle, tmp_path):
     schema = next((Path(DATA).parent / "schema").glob("meta_schema_*.json"))
     copy = tmp_path / schema.name
@@ -192,7 +193,7 @@ def test_metadata_is_verified_offline(bundle, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["evaluate", "inference"])
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_the_paper_preset_downloads_nothing_after_training_and_keeps_the_number_format(bundle, kind):
     config = ConfigParser()
     config.read_config(config_files(bundle, kind, preset="paper"))
@@ -200,7 +201,7 @@ def test_the_paper_preset_downloads_nothing_after_training_and_keeps_the_number_
     assert config["amp"] == read_config(bundle, kind)["amp"]
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_the_head_of_the_papers_network_can_learn_faster(bundle):
     config = parser(bundle, preset="paper")
     config.update({"network_def#encoder_weights": None, "head_lr_multiplier": 10.0, "optimizer#lr": 0.5})
@@ -211,7 +212,7 @@ def test_the_head_of_the_papers_network_can_learn_faster(bundle):
     assert len(encoder["params"]) + len(head["params"]) == len(list(network.parameters()))
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_several_processes_are_not_started_by_one_alone(bundle, monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     assert read_config(bundle, "multi_gpu_train") == {"multi_gpu": True}, "it restates nothing"
@@ -227,7 +228,7 @@ def test_several_processes_are_not_started_by_one_alone(bundle, monkeypatch):
         assert "start it with torchrun" in error_line(caught.value)
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_the_configuration_of_a_training_is_read_in_a_few_minutes(bundle):
     text = (BUNDLES / bundle / "configs" / "train.json").read_text()
     assert len(text.splitlines()) <= 220

@@ -4,21 +4,21 @@ import re
 
 import pytest
 
-from tests.bundles.workflows import BUNDLES, NAMES
+from tests.bundles.workflows import BUNDLES, SHIPPED
 
 SECTIONS = [
     "Overview", "Data", "Training configuration", "Performance", "Commands", "Limits", "License", "References"
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_the_page_has_the_sections_of_the_model_zoo(bundle):
     page = (BUNDLES / bundle / "docs" / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (.*)$", page, re.M) == SECTIONS
     assert f"\nB=bundles/{bundle}\n" in page
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_what_a_command_names_is_there(bundle):
     page = (BUNDLES / bundle / "docs" / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\$B/([\w./]+)", page))

@@ -10,7 +10,7 @@ from monai.data import load_net_with_metadata
 
 from monai_supmix.export import write_archive
 from monai_supmix.weights import load_weights
-from tests.bundles.workflows import BUNDLES, NAMES, read_config, run
+from tests.bundles.workflows import BUNDLES, NAMES, SHIPPED, read_config, run
 
 
 def parts(bundle, home=BUNDLES):
@@ -24,14 +24,14 @@ def parts(bundle, home=BUNDLES):
 
 
 @pytest.mark.parametrize("n", [1, 3])
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_the_network_takes_and_gives_what_the_metadata_say(bundle, n):
     verify_net_in_out(**parts(bundle), device="cpu", n=n)
     with pytest.raises(ValueError, match="channel number"):
         verify_net_in_out(**parts(bundle), device="cpu", num_classes=7)
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_ckpt_export_takes_the_weights_as_they_are(bundle, tmp_path):
     path = BUNDLES / bundle / "models" / "model.pt"
     ckpt_export(**parts(bundle), filepath=str(tmp_path / "model.ts"), ckpt_file=str(path))
@@ -53,7 +53,7 @@ def own_logging():
 
 @pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize("kind", ["train", "inference"])
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_monai_loads_a_bundle_with_its_weights(bundle, kind, monkeypatch):
     monkeypatch.chdir(BUNDLES / bundle)  # MONAI gives no bundle_root, so the configurations' "." stands
     # Without the bundle's own loading, which would hide that MONAI's copies nothing.

@@ -8,6 +8,7 @@ from monai.bundle import ConfigWorkflow
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 NAMES = ("chase_supmix", "covid19_ct_supmix")
+SHIPPED = (*NAMES, "acdc_supmix")
 METHODS = ("supervised", "fixmatch", "unimatch", "classmix", "supmix", "sufd", "supmix_sufd")
 DATA = os.environ.get("SUPMIX_DATA")
 TINY = {

@@ -312,3 +312,20 @@ def test_corner_distance_is_in_millimetres():
     moved = np.eye(4)
     moved[:3, 3] = (3, 4, 0)
     assert corner_distance(np.eye(4), moved, (5, 5, 5)) == pytest.approx(5)
+
+
+@pytest.mark.parametrize("turn", [np.diag([-1.0, -1, 1]), np.eye(3)[[1, 0, 2]] * [1, 1, -1]])
+def test_an_sform_of_directions_alone_gives_way_to_the_qforms_voxel_sizes(turn, tmp_path):
+    sizes = np.array([1.3, 1.3, 10])
+    image = nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), None)
+    image.set_qform(nib.affines.from_matvec(turn * sizes), code=1)
+    image.set_sform(nib.affines.from_matvec(turn), code=2)
+    image.header["pixdim"][1:4] = sizes
+    nib.save(image, tmp_path / "acdc.nii.gz")
+    read = read_nifti(tmp_path / "acdc.nii.gz")
+    assert read.spacing == pytest.approx(tuple(sizes))
+    assert np.allclose(read.affine[:3, :3], turn * sizes)
+    assert any("the qform is used" in note for note in read.notes)
+    image.set_sform(nib.affines.from_matvec(turn * [1, 1, 5]), code=2)  # anything else keeps the standard's order
+    nib.save(image, tmp_path / "other.nii.gz")
+    assert read_nifti(tmp_path / "other.nii.gz").spacing == pytest.approx((1, 1, 5))

@@ -38,10 +38,16 @@ def test_metrics_json_keeps_the_contract(tmp_path):
     assert list(content["classes"]) == NAMES
     assert content["classes"]["pleural_effusion"] is None
     for index in range(3):
+        single = [d for case in cases.values() if not np.isnan(d := dice(case.counts)[index])]
         assert content["classes"][NAMES[index]] == {
             "iou": pytest.approx(iou(counts)[index]),
             "dice": pytest.approx(dice(counts)[index]),
+            "case_dice": pytest.approx(np.mean(single)),
+            "case_dice_sd": pytest.approx(np.std(single)),
         }
+    means = [np.nanmean(dice(case.counts)[1:]) for case in cases.values()]
+    assert content["mean_case_dice"] == pytest.approx(np.mean(means))
+    assert content["mean_case_dice_sd"] == pytest.approx(np.std(means))
     assert content["mean_iou"] == pytest.approx(np.nanmean(iou(counts)))
     assert content["mean_dice"] == pytest.approx(np.nanmean(dice(counts)))
     assert content["num_images"] == 3
@@ -56,6 +62,7 @@ def test_distances_and_volumes_are_summed_up_by_their_conventions(tmp_path):
     distances = [case.distances[2] for case in cases.values()]
     assert [consolidation[k] for k in ("measured", "missed", "spurious", "absent")] == [1, 1, 1, 0]
     assert consolidation["hd95_mm"] == pytest.approx(distances[0].hd95_mm)
+    assert consolidation["asd_mm"] == pytest.approx(distances[0].asd_mm)
     assert consolidation["true_ml"] == pytest.approx(sum(case.volumes_ml[2][0] for case in cases.values()))
     assert consolidation["predicted_ml"] == pytest.approx(sum(case.volumes_ml[2][1] for case in cases.values()))
     assert "hd95_mm" not in summary["classes"]["background"]
@@ -108,6 +115,7 @@ def test_cases_csv_has_a_row_for_each_case(tmp_path, spacing):
         assert [row["consolidation_surface"] for row in rows] == ["measured", "missed", "spurious"]
         assert float(rows[0]["consolidation_hd95_mm"]) > 0
         assert rows[1]["consolidation_hd95_mm"] == ""
+        assert 0 < float(rows[0]["consolidation_asd_mm"]) <= float(rows[0]["consolidation_hd95_mm"])
         assert float(rows[1]["consolidation_true_ml"]) > 0
         assert float(rows[1]["consolidation_predicted_ml"]) == 0
         assert "background_surface" not in rows[0]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from monai.metrics import compute_hausdorff_distance
+from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 
 from monai_supmix.metrics import SurfaceDistance, overlap_counts, surface_distances, volume_ml
 
@@ -35,6 +35,10 @@ def test_equal_to_monai(case):
             reference = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=spacing)
             assert distance.outcome == "measured"
             assert distance.hd95_mm == pytest.approx(reference.item(), rel=1e-5, abs=1e-5)
+            average = compute_average_surface_distance(
+                *one_hot, include_background=True, symmetric=True, spacing=spacing
+            )
+            assert distance.asd_mm == pytest.approx(average.item(), rel=1e-5, abs=1e-5)
         else:
             names = {(False, False): "absent", (True, False): "missed", (False, True): "spurious"}
             assert distance == SurfaceDistance(names[bool(true.any()), bool(predicted.any())])
@@ -48,7 +52,7 @@ def test_symmetric_and_zero_only_for_equal_surfaces(case):
     for a, b in zip(forth[1:], back[1:], strict=True):
         assert a.hd95_mm == pytest.approx(b.hd95_mm)
     for distance in surface_distances(truth, truth, 3, spacing)[1:]:
-        assert distance in (SurfaceDistance("measured", 0.0), SurfaceDistance("absent"))
+        assert distance in (SurfaceDistance("measured", 0.0, 0.0), SurfaceDistance("absent"))
 
 
 def test_shift_of_a_cube_along_each_axis_is_measured_in_mm():
@@ -65,7 +69,7 @@ def test_ignored_voxels_have_no_surface():
     truth[2, 2] = prediction[2, 2] = 1
     prediction[8, 8] = 1
     truth[8, 8] = IGNORE
-    assert surface_distances(prediction, truth, 2, (1, 1), IGNORE)[1] == SurfaceDistance("measured", 0.0)
+    assert surface_distances(prediction, truth, 2, (1, 1), IGNORE)[1] == SurfaceDistance("measured", 0.0, 0.0)
     truth[truth == 1] = 0
     prediction[2, 2] = 0
     assert surface_distances(prediction, truth, 2, (1, 1), IGNORE)[1] == SurfaceDistance("absent")
