@@ -39,7 +39,7 @@ def acdc_datalist(
     num_val_patients: int = 0,
     unlabeled_pool: str = "rest",
 ) -> Datalist:
-    """Make the datalist of ACDC: 70 patients for training, 10 for validation, 20 for the test, by the field's lists.
+    r"""Make the datalist of ACDC: 70 patients for training, 10 for validation, 20 for the test, by the field's lists.
 
     A case is one volume, end diastole or end systole, named ``patient099_frame01``; both of a patient are always on
     one side. Two layouts are told by their files:
@@ -65,6 +65,22 @@ def acdc_datalist(
 
     Raises:
         InputError: no layout is recognised, files are missing, or a draw cannot be made.
+
+    Example:
+        >>> import tempfile, nibabel as nib, numpy as np
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for number in (*TRAINING[:4], TEST[0]):
+        ...     folder = root / f"patient{number:03d}"
+        ...     folder.mkdir()
+        ...     _ = (folder / "Info.cfg").write_text("ED: 1\nES: 8\n")
+        ...     for frame in (1, 8):
+        ...         for ending in ("", "_gt"):
+        ...             voxels = np.full((4, 4, 2), number, np.int16)
+        ...             file = folder / f"{folder.name}_frame{frame:02d}{ending}.nii.gz"
+        ...             nib.save(nib.Nifti1Image(voxels, np.eye(4)), file)
+        >>> datalist = acdc_datalist(root, num_labeled=3)
+        >>> len(datalist.labeled), len(datalist.unlabeled), len(datalist.test)
+        (6, 2, 2)
     """
     if Path(dataset_dir).suffix == ".json":
         return _from_file(dataset_dir, num_labeled, labeled_list, num_val_patients)

@@ -24,6 +24,14 @@ class PackagedWeights:
         mean: what the weights expect to be subtracted from images in [0, 1], for each colour.
         std: what they then expect to be divided by.
         remedy: how to get the package.
+
+    Example:
+        >>> PACKAGED["lite0"].encoder_name, PACKAGED["lite0"].mean
+        ('tu-tf_efficientnet_lite0', (0.5, 0.5, 0.5))
+        >>> PackagedWeights("resnet18", "no_such_package").file()
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: encoder_weights: weights for resnet18 come in the package no_such_package, which...
     """
 
     encoder_name: str
