@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -227,8 +226,8 @@ def _compose(tiles: Mapping[str, Image.Image], legends: Mapping[str, Sequence[Le
 
 @functools.cache
 def _font() -> ImageFont.FreeTypeFont:
-    # Pillow's own font has no letters beyond English; matplotlib brings one that does.
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 14)
+    # Pillow's own font has no letters beyond English.
+    return ImageFont.truetype(str(Path(__file__).parent / "fonts" / "DejaVuSans.ttf"), 14)
 
 
 def _rows(lengths: Sequence[int], width: int) -> list[list[int]]:
