@@ -21,6 +21,7 @@ from monai_supmix.own_data.facts import Facts, look_closer
 from monai_supmix.own_data.grid import grid_3d, memory_needed, propose_crop, propose_grid
 from monai_supmix.own_data.intensity import check_wanted, rule_for_pictures, rule_for_volumes
 from monai_supmix.own_data.layout import find_cases
+from monai_supmix.own_data.mirroring import propose_mirroring
 
 _TEMPLATES = {3: "chase_supmix", 1: "covid19_ct_supmix"}
 _ITERATIONS = 1200  # what the CT bundle trains, minutes on two cores
@@ -47,6 +48,7 @@ class Proposal:
         axis: direction of the planes of volumes.
         crop_size: of the training crops.
         max_epochs: passes over the unlabelled images.
+        mirror: whether training and inference may mirror images left to right.
         unlabeled_pool: ``"all"`` where there are too few images without a label.
         choices: the same in words, with reasons.
         lines: what the data set holds.
@@ -81,6 +83,7 @@ class Proposal:
     axis: Axis
     crop_size: list[int]
     max_epochs: int
+    mirror: bool
     unlabeled_pool: str
     choices: list[Choice]
     lines: list[str]
@@ -164,6 +167,7 @@ def propose(
         rule = rule_for_volumes(facts.lowest, closer.values, datalist.class_names, found.channel, intensity)
     working, grid = propose_grid(views, closer.labels, len(datalist.class_names))
     crop_size, crop = propose_crop(views, working, settings["crop_size"][0])
+    mirror, mirroring = propose_mirroring(datalist.class_names, [plane for plane, _ in closer.labels], axis)
     pool, pool_choice = _pool(datalist)
     batches = settings["labeled_batch_size"], settings["unlabeled_batch_size"]
     max_epochs, length = _length(datalist, pool, *batches)
@@ -188,6 +192,7 @@ def propose(
         axis=axis,
         crop_size=crop_size,
         max_epochs=max_epochs,
+        mirror=mirror,
         unlabeled_pool=pool,
         choices=[
             *found.choices,
@@ -198,6 +203,7 @@ def propose(
             rule.choice,
             grid,
             crop,
+            mirroring,
             length,
         ],
         lines=[f"{found.root}: {found.layout}", *datalist.describe(), *survey.lines],

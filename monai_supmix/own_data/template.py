@@ -11,6 +11,7 @@ from typing import Any
 from monai_supmix.config.overrides import for_monai
 from monai_supmix.listing import read_json
 from monai_supmix.own_data.editing import put, without
+from monai_supmix.own_data.mirroring import without_mirroring
 from monai_supmix.own_data.proposal import Proposal
 
 DATALIST_NAME = "datalist.json"
@@ -33,6 +34,8 @@ def fill_template(proposal: Proposal) -> dict[str, dict[str, Any]]:
     files["evaluate.json"] = _evaluate(files["evaluate.json"], proposal)
     files["inference.json"] = _inference(files["inference.json"], proposal)
     files["metadata.json"] = _metadata(files["metadata.json"], proposal)
+    if not proposal.mirror:
+        files = {name: without_mirroring(config) for name, config in files.items()}
     for name in [name for name, config in files.items() if config.get("spatial_dims") == 3]:  # presets for 3D networks
         if proposal.working_3d is None:
             del files[name]
