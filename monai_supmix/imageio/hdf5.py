@@ -18,7 +18,12 @@ _SEVERAL = "*"
 
 
 def is_hdf5(path: str | Path) -> bool:
-    """Whether a path, or a pattern of paths, names HDF5 files by its ending."""
+    """Whether a path, or a pattern of paths, names HDF5 files by its ending.
+
+    Example:
+        >>> is_hdf5("a_slice_*.h5"), is_hdf5("a.nii.gz")
+        (True, False)
+    """
     return Path(path).suffix.lower() in HDF5_SUFFIXES
 
 
@@ -38,6 +43,12 @@ def read_hdf5(path: str | Path, dataset: str = "image") -> CaseImage:
 
     Raises:
         InputError: h5py is not installed, no file, or one that is damaged, lacks the dataset or differs in size.
+
+    Example:
+        >>> read_hdf5("patient003_frame01_slice_*.h5")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: patient003_frame01_slice_*.h5: matches no file: check the path
     """
     path = Path(path)
     files = files_of(path)
@@ -66,7 +77,8 @@ def files_of(pattern: Path) -> list[Path]:
         return [pattern]
     before, after = pattern.name.split(_SEVERAL, 1)
     rule = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
-    found = [(int(match[1]), file) for file in pattern.parent.iterdir() if (match := rule.fullmatch(file.name))]
+    files = pattern.parent.iterdir() if pattern.parent.is_dir() else ()
+    found = [(int(match[1]), file) for file in files if (match := rule.fullmatch(file.name))]
     if not found:
         raise InputError(pattern, "matches no file", "check the path")
     return [file for _, file in sorted(found)]

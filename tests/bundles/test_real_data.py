@@ -45,6 +45,7 @@ def test_a_chest_ct_as_nifti_turned_and_as_dicom_gets_one_mask(tmp_path):
     [
         ("chase_supmix", "CHASE_DB1", {"vessel": 0.65}),
         ("covid19_ct_supmix", "COVID_MedSeg98", {"ground_glass": 0.45, "consolidation": 0.36}),
+        ("acdc_supmix", "ACDC_SSL", {"right_ventricle": 0.75, "myocardium": 0.67, "left_ventricle": 0.85}),
     ],
 )
 def test_shipped_weights_reach_the_figures_of_their_card(bundle, folder, least, tmp_path):

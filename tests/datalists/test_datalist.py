@@ -372,3 +372,8 @@ def test_check_datalist_sees_groups_between_all_pairs_of_sides():
     ):
         with pytest.raises(InputError, match="two sides"):
             check_datalist(Datalist(**sides, class_names=CLASSES), "here")
+
+
+def test_without_a_seed_there_is_no_draw():
+    with pytest.raises(InputError, match="labeled_seed: is null, and no list of labelled cases is published"):
+        build_datalist(make_items("ab"), make_items("x"), CLASSES, "here", num_labeled=1, labeled_seed=None)

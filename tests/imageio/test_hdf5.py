@@ -73,6 +73,7 @@ def test_mistakes_are_told(folder, monkeypatch, volume):
         "text.h5": "cannot be read",
         "none.h5": "does not exist",
         "none_*.h5": "matches no file",
+        "nowhere/none_*.h5": "matches no file",
         "q_slice_*.h5": r"q_slice_2.h5: its 'image' has the shape \(3, 4\)",
     }.items():
         with pytest.raises(InputError, match=says):
