@@ -7,10 +7,11 @@ named in `CANNOT_MATTER`.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from monai_supmix.config.living import living
 
 CANNOT_MATTER = frozenset(
     {
@@ -53,7 +54,7 @@ def configuration_of(made: object) -> dict[str, Any] | None:
     """
     from monai.bundle import ConfigParser  # noqa: PLC0415  # slow
 
-    parsers = [found for found in gc.get_objects() if issubclass(type(found), ConfigParser)]
+    parsers = list(living(ConfigParser))
     holds = (parser for parser in parsers if any(c is made for c in parser.ref_resolver.resolved_content.values()))
     return next((parser.get() for parser in holds), None)
 

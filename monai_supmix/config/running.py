@@ -6,7 +6,6 @@ MONAI takes any option, so that a misspelt one changes nothing and nobody notice
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ReferenceResolver
 
 from monai_supmix.config.components import check_config
 from monai_supmix.config.error_lines import show_error_line_last
+from monai_supmix.config.living import living
 from monai_supmix.config.overrides import check_tracking, split_flags
 from monai_supmix.config.settings import is_dynamic
 from monai_supmix.errors import InputError, nearest
@@ -59,12 +59,10 @@ def running_workflow(meta: Mapping[str, Any] | None) -> ConfigWorkflow | None:
     Args:
         meta: the very dictionary that a configuration's ``@_meta_`` stands for.
     """
-    for found in gc.get_objects() if meta is not None else ():
-        if issubclass(type(found), ConfigWorkflow) and "parser" in vars(found):
-            resolved = found.parser.ref_resolver.resolved_content
-            if resolved.get("_meta_") is meta:
-                return found
-    return None
+    if meta is None:
+        return None
+    made = (found for found in living(ConfigWorkflow) if "parser" in vars(found))
+    return next((found for found in made if found.parser.ref_resolver.resolved_content.get("_meta_") is meta), None)
 
 
 def check_names(config: Mapping[str, Any], folder: Path, own: Sequence[str] = ()) -> None:

@@ -1,0 +1,21 @@
+"""What is alive in this process: MONAI gives neither a component nor an expression a way to what it is a part of."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def living(kind: type[T]) -> Iterator[T]:
+    """All objects of a class, such as MONAI's parsers and workflows.
+
+    Example:
+        >>> class Parser: ...
+        >>> parser = Parser()
+        >>> [found is parser for found in living(Parser)]
+        [True]
+    """
+    yield from (found for found in gc.get_objects() if issubclass(type(found), kind))
