@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +147,9 @@ def _without_effect(
     ]
 
 
-def start_from(ckpt_path: str | os.PathLike[str] | None, network: nn.Module) -> None:
+def start_from(
+    ckpt_path: str | os.PathLike[str] | None, network: nn.Module, class_names: Sequence[str] | None = None
+) -> None:
     """Begin a training with trained weights instead of random ones (a resumed run has its own).
 
     What fits the network is loaded, and one line tells what was: weights for other classes have another output layer,
@@ -156,6 +158,7 @@ def start_from(ckpt_path: str | os.PathLike[str] | None, network: nn.Module) -> 
     Args:
         ckpt_path: the weights, see :func:`monai_supmix.weights.read_weights`; ``None`` leaves the network as it is.
         network: the network, changed in place.
+        class_names: the classes of this training; a warning tells where the weights are for others.
 
     Raises:
         InputError: damaged weights, or none of them fits.
@@ -175,4 +178,8 @@ def start_from(ckpt_path: str | os.PathLike[str] | None, network: nn.Module) -> 
     if ckpt_path is not None:
         weights = read_weights(ckpt_path)
         report = load_matching(network, weights.tensors, ckpt_path)
+        theirs = list(weights.record["class_names"]) if weights.record else None
+        if class_names is not None and theirs is not None and theirs != list(class_names):
+            told = f"{', '.join(theirs)}, and this training is for {', '.join(class_names)}"
+            logger.warning("the weights %s are for the classes %s: their output layer means others", ckpt_path, told)
         logger.info("training begins with the weights %s (SHA-256 %s): %s", ckpt_path, weights.sha256, report)

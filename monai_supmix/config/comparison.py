@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from monai_supmix.config.living import living
 
 CANNOT_MATTER = frozenset(
@@ -64,7 +67,8 @@ def comparable(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         configuration: by id; references and expressions are texts. What MONAI adds to track a run in MLflow is left
-            out as well. Values that somebody has given as objects of Python count by the name of their class.
+            out as well. Numbers of NumPy and tensors count by
+            their values, other objects of Python by the name of their class.
 
     Returns:
         nested dictionaries, lists, strings, numbers, booleans and ``None``.
@@ -79,6 +83,8 @@ def comparable(configuration: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (np.generic, np.ndarray, torch.Tensor)):
+        return value.tolist()
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

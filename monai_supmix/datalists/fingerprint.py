@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.files import sha256
 from monai_supmix.imageio.hdf5 import files_of, is_hdf5
+from monai_supmix.listing import ending_of
 
 _FILES = ("image", "label")
+_VOXELS, _HEADERS = (".img", ".img.gz"), (".hdr", ".hdr.gz", ".mat")
+_IN_TWO_FILES = {**dict.fromkeys(_VOXELS, _HEADERS), **dict.fromkeys(_HEADERS, (*_VOXELS, ".mat"))}
 
 
 def fingerprint(datalist: Datalist) -> dict[str, Any]:
@@ -47,12 +51,23 @@ def fingerprint(datalist: Datalist) -> dict[str, Any]:
 
 def _content(name: str) -> str:
     path = Path(name)
-    if path.is_dir():  # a DICOM series
-        parts = sorted(file for file in path.rglob("*") if file.is_file())
-    elif is_hdf5(path):
-        parts = files_of(path)
-    else:  # the header of MetaImage may have its voxels beside it
-        parts = sorted(path.parent.glob(f"{path.stem}.*")) if path.suffix.lower() == ".mhd" else [path]
+    parts = _parts(path)
     digests = [sha256(part) for part in parts]
     digest = digests[0] if len(parts) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     return f"{path.name} ({sum(part.stat().st_size for part in parts)} bytes, SHA-256 {digest[:32]})"
+
+
+def _parts(path: Path) -> list[Path]:
+    """All files that an image consists of, the named one first."""
+    if path.is_dir():  # a DICOM series
+        return sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    if is_hdf5(path):
+        return files_of(path)
+    ending = ending_of(path.name)
+    stem = path.name[: len(path.name) - len(ending)]
+    beside = [path.with_name(stem + other) for other in _IN_TWO_FILES.get(ending, ())]
+    if ending == ".mhd":
+        text = path.read_bytes().decode("latin-1")
+        named = re.search(r"^ElementDataFile\s*=\s*(.+?)\s*$", text, re.MULTILINE)
+        beside = [path.with_name(named.group(1))] if named is not None else []
+    return [path, *(file for file in beside if file.is_file())]

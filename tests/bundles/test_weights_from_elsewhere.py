@@ -9,7 +9,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from monai_supmix.bundle import error_line
+from monai_supmix.bundle import error_line, start_from
+from monai_supmix.networks import CompactUNet
 from monai_supmix.weights import load_weights
 from tests.bundles.workflows import BUNDLES, TINY, read_config, run
 
@@ -87,3 +88,13 @@ def test_an_encoder_of_timm_begins_a_training(phantoms, tmp_path, caplog):
     assert "names with 'encoder.model.' put in front" in lines[0]
     assert "2 unexpected, left out: encoder.model.fc.bias" in lines[0]
     assert load_weights(tmp_path / "out" / "model.pt")[0]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_training_is_told_that_its_weights_are_for_other_classes(swapped, caplog):
+    names = ["background", "ground_glass", "consolidation", "pleural_effusion"]
+    given = [names[0], names[2], names[1], names[3]] if swapped else names
+    network = CompactUNet(in_channels=1, num_classes=4, features=(16, 32, 32, 64, 64, 16), patch_size=2)
+    with caplog.at_level(logging.WARNING):
+        start_from(BUNDLES / BUNDLE / "models" / "model.pt", network, given)
+    assert ("their output layer means others" in caplog.text) == swapped
