@@ -47,7 +47,7 @@ def attach_schedules(
         handlers: the trainer's own handlers.
 
     Raises:
-        InputError: one of the handlers steps a schedule, too.
+        InputError: one of the handlers steps a schedule as well.
     """
     schedules = [schedule for schedule in (lr_scheduler, discriminator_lr_scheduler) if schedule is not None]
     for handler in handlers:

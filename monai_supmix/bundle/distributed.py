@@ -36,7 +36,7 @@ def start_processes(device: torch.device | str, required: bool = False) -> None:
     """
     if not dist.is_initialized() and not os.environ.keys() >= _STARTED:
         if required:
-            problem = "trains on several processes, and this one was started alone"
+            problem = "trains on several processes, and only one was started"
             remedy = "start it with torchrun --nproc_per_node=N -m monai.bundle run"
             raise InputError("multi_gpu_train.json", problem, remedy)
         return

@@ -99,7 +99,7 @@ def load_trained(
         output_dir: its ``model.pt`` is used where it exists ...
         bundle_root: ... else the bundle's ``models/model.pt``.
         ckpt_path: weights to use instead, see :func:`monai_supmix.weights.read_weights`.
-        device: where the network shall be.
+        device: where the network is placed.
         runtime: what runs it, see :func:`monai_supmix.inferers.in_runtime`.
         amp: number format of a runtime other than PyTorch, where the inferer sets it.
         working: working grid of weights without a record; ``None``: that of the bundle's training.

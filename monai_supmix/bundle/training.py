@@ -192,7 +192,7 @@ class TrainingRun:
                 self.checkpoint.attach(self.trainer)
                 Preemption(self._save).attach(self.trainer)
                 self.trainer.run()
-        if self.recalibration is not None:  # of the last checkpoint, too, should that be all that a killed run has left
+        if self.recalibration is not None:  # also of the last checkpoint, in case a killed run has left only that
             logger.info("last step: %s", type(self.recalibration).__name__)
             try:
                 self.recalibration(self.trainer.saved_network)

@@ -38,7 +38,7 @@ class Configured:
         workflow.finalize()
 
     def merged(self) -> dict[str, Any]:
-        """The configuration of the files alone, without the overrides."""
+        """The configuration of the files, without the overrides."""
         return merge(self.files)
 
     def workflow(self) -> Any:
@@ -127,7 +127,7 @@ def merge(files: Sequence[Path]) -> dict[str, Any]:
     try:
         return ConfigParser.load_config_files([str(file) for file in files])
     except (ValueError, KeyError) as error:
-        raise InputError(files[-1], f"cannot be read or merged ({error})", "mend the file") from error
+        raise InputError(files[-1], f"cannot be read or merged ({error})", "fix the file") from error
 
 
 def _require_entries(files: Sequence[Path], parts: Sequence[Mapping[str, Any]]) -> None:

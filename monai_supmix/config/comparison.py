@@ -64,7 +64,7 @@ def comparable(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         configuration: by id; references and expressions are texts. What MONAI adds to track a run in MLflow is left
-            out as well. Values that somebody has given as objects of Python count by the name of their class.
+            out as well. Values given as Python objects count by the name of their class.
 
     Returns:
         nested dictionaries, lists, strings, numbers, booleans and ``None``.

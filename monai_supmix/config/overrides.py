@@ -136,7 +136,7 @@ def check_keys(config: Mapping[str, Any], overrides: Mapping[str, Any], files: S
             if part not in entries and not (depth == len(parts) - 1 and _is_open(place)):
                 shown = "#".join([*parts[:depth], "{}", *parts[depth + 1 :]])
                 remedy = nearest(part, entries, "look up the keys in that file", shown)
-                raise InputError(f"--{key}", f"is no key of {', '.join(file.name for file in files)}", remedy)
+                raise InputError(f"--{key}", f"is not a key of {', '.join(file.name for file in files)}", remedy)
             place = entries.get(part)
         expected = value_problem("::".join(parts), value, place)
         if expected is not None:
@@ -204,7 +204,7 @@ def check_tracking(tracking: Any) -> None:
             problem = "takes mlflow, which is not installed"
             raise InputError("--tracking", problem, "pip install 'monai-supmix[mlflow]', or leave it out")
     elif isinstance(tracking, str) and not Path(tracking).is_file():
-        raise InputError("--tracking", f"is {tracking!r}, which is no file", "give mlflow, or a file of settings")
+        raise InputError("--tracking", f"is {tracking!r}, which is not a file", "give mlflow, or a file of settings")
 
 
 def for_monai(value: Any) -> Any:

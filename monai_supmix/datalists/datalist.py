@@ -117,7 +117,7 @@ class Datalist:
             folder: the folder that its paths are relative to; by default the JSON file's own.
 
         Raises:
-            InputError: the file is missing, is no JSON, lacks a key, names a missing file, or fails
+            InputError: the file is missing, is not JSON, lacks a key, names a missing file, or fails
                 `check_datalist`.
         """
         path = Path(path)
@@ -131,7 +131,7 @@ class Datalist:
         named = {item[key] for item in items for key in _FILES if key in item}
         missing = sorted(name for name in named if not Path(name).exists())
         if missing:
-            remedy = "mend the paths" if folder is None else "set dataset_dir to the folder of the data"
+            remedy = "fix the paths" if folder is None else "set dataset_dir to the folder of the data"
             raise InputError(path, f"names {len(missing)} missing files: {shorten(missing)}", remedy)
         datalist = cls(
             **sides,
@@ -315,5 +315,5 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
 def _read_hidden_labels(labels: object, subject: Path, folder: Path) -> dict[str, str]:
     """Check the table of hidden labels in a datalist file; the files themselves need not exist."""
     if not isinstance(labels, Mapping) or not all(isinstance(label, str) for label in labels.values()):
-        raise InputError(subject, "its 'hidden_labels' is no table of case and label file", _REMEDY)
+        raise InputError(subject, "its 'hidden_labels' is not a table of case and label file", _REMEDY)
     return {case: str(below(folder, label)) for case, label in labels.items()}

@@ -280,7 +280,7 @@ class SemiSupervisedTrainer(Trainer):
             )
             loss = loss + self._add_extra_terms(step, terms)
 
-        # SUFD (Eq. 12), first term: unlabelled maps shall pass for labelled ones; the discriminator is frozen.
+        # SUFD (Eq. 12), first term: unlabelled maps should pass for labelled ones; the discriminator is frozen.
         if self.discriminator is not None and semi:
             map_l, map_w, _ = sufd_map.split([len(x_l), len(x_w), num_dropped])
             with frozen(self.discriminator), autocast(self.precision, self.state.device):

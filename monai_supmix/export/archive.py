@@ -106,4 +106,4 @@ def _verify(laid_out: Path, bundle: Path, weights: Path) -> None:
             )
     except (ValueError, KeyError) as error:
         problem = f"do not describe the network ({error})"
-        raise InputError(bundle / "configs" / "metadata.json", problem, "mend its network_data_format") from error
+        raise InputError(bundle / "configs" / "metadata.json", problem, "fix its network_data_format") from error

@@ -184,7 +184,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     content = read_tensors(path)
     if not (isinstance(content, dict) and content.get("format") == _FORMAT and "state" in content):
-        raise InputError(path, "is no checkpoint of this version", "give one of the folder 'checkpoints'")
+        raise InputError(path, "is not a checkpoint of this version", "give one of the folder 'checkpoints'")
     return content
 
 

@@ -72,7 +72,7 @@ def read_itk(path: str | Path) -> CaseImage:
         raise InputError(path, problem, "give one 2D or 3D volume per file")
     dtype = _numpy_type(reader, payload.big_endian, path)
     if dtype.itemsize > 1 and not payload.order_told:
-        raise InputError(path, "does not tell the byte order of its voxels (endian)", "save it again")
+        raise InputError(path, "does not give the byte order of its voxels (endian)", "save it again")
     lps = np.eye(4)
     for axis in range(count):
         lps[:count, axis] = np.array(reader.GetDirection(axis)) * reader.GetSpacing(axis)
@@ -100,7 +100,7 @@ def _numpy_type(reader: Any, big_endian: bool, path: Path) -> np.dtype:
         name = str(reader.GetComponentTypeAsString(reader.GetComponentType()))
         size = int(reader.GetComponentSize())
     except RuntimeError as error:
-        raise InputError(path, "its header does not tell the type of its voxels", _DAMAGED) from error
+        raise InputError(path, "its header does not give the type of its voxels", _DAMAGED) from error
     if name in ("float", "double"):
         kind = "f"
     elif name.removeprefix("unsigned_") in _INTEGERS:
@@ -187,4 +187,4 @@ def _check_numbers(fields: dict[str, str], path: Path) -> None:
         except ValueError:
             numbers = np.array([])
         if not numbers.size or not np.isfinite(numbers).all():
-            raise InputError(path, f"its header is damaged ({key} is no list of numbers)", _DAMAGED)
+            raise InputError(path, f"its header is damaged ({key} is not a list of numbers)", _DAMAGED)

@@ -77,7 +77,7 @@ def _check_same_grid(label: CaseImage, image: CaseImage) -> None:
         distance = corner_distance(label.affine, image.affine, label.label_shape)
         if not distance <= max(1e-3, 0.01 * min(voxel_size(image.affine))):
             problem = f"lies elsewhere than its image {image.path} (up to {distance:.3g} mm apart)"
-            raise InputError(label.path, problem, "resample it to the image's grid, or mend its affine")
+            raise InputError(label.path, problem, "resample it to the image's grid, or fix its affine")
 
 
 def _to_integers(label: CaseImage) -> np.ndarray:

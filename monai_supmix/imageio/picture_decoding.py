@@ -154,7 +154,7 @@ def _unfit(picture: Any, rawmode: str, tiff: TiffStorage | None, path: Path) -> 
     if picture.format == "WEBP" and not _is_lossless_webp(path):
         return "is a lossy WebP, whose compression changes label values"
     if picture.format == "PPM" and picture.mode == "1":
-        return "is a PBM bitmap, in which 1 is black and 0 white, so that nobody knows which is the label"
+        return "is a PBM bitmap, in which 1 is black and 0 white, so it is unclear which is the label"
     return "is a colour picture of 5 bits a channel" if rawmode in _FEW_BITS else ""
 
 
@@ -223,7 +223,7 @@ def _palette(picture: Image.Image) -> np.ndarray | None:
 
 
 def _unpack_gif(picture: Image.Image, array: np.ndarray) -> Decoded:
-    """GIF knows palettes alone: a palette of greys is a grey picture, whose writer chose the indices."""
+    """GIF has only palettes: a palette of greys is a grey picture, whose writer chose the indices."""
     palette = _palette(picture)
     if palette is not None:
         used = palette[np.unique(array)]

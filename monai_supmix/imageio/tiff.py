@@ -92,7 +92,7 @@ def check_tiff(path: Path) -> TiffStorage | None:
         path: the file.
 
     Returns:
-        what is stored; ``None`` if this is no TIFF file.
+        what is stored; ``None`` if this is not a TIFF file.
 
     Raises:
         InputError: a storage that is not read exactly, a damaged header, or pixels beyond the end of the file.

@@ -100,7 +100,7 @@ def predict_cases(
         probabilities: write ``<stem>_seg_prob_<class>`` for each foreground class too, uint8 in units of
             1/255 (NIfTI readers apply the scale).
         view: how pictures lie, see `set_view`.
-        dicom_seg: whether masks of DICOM series are written as DICOM segmentations, too, which carry the
+        dicom_seg: whether masks of DICOM series are also written as DICOM segmentations, which carry the
             patient's name and identifiers: ``True``, ``"auto"`` (wherever it is possible) or ``False``.
         dicom_codes: what their segments show, see `monai_supmix.imageio.dicom_seg.DicomSegmentations`.
         weights_sha256: recorded, and compared with the records of existing masks.

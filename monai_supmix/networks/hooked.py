@@ -41,7 +41,7 @@ class HookedNetwork(nn.Module):
 
     Raises:
         InputError: when the network has no module of a given name.
-        ValueError: when ``dropout_prob`` is no probability.
+        ValueError: when ``dropout_prob`` is not a probability.
 
     Example:
         >>> from monai.networks.nets import UNet

@@ -163,7 +163,7 @@ def _from_pairs(
 
 
 def _guess(datalist: Datalist, fixed: bool) -> tuple[tuple[str, str] | None, list[str]]:
-    """Patients by the names of cases, with a note; a guess never stands over a split that somebody made."""
+    """Patients by the names of cases, with a note; a guess never overrides a given split."""
     guess = guess_patients([item["case"] for side in SIDES for item in getattr(datalist, side)])
     if guess is None:
         return None, []
@@ -174,7 +174,7 @@ def _guess(datalist: Datalist, fixed: bool) -> tuple[tuple[str, str] | None, lis
     )
     if fixed and (both := sorted(train & test)):
         told = f"{found}, as if {len(both)} patients were on both sides of the split: {shorten(both)}"
-        return None, [f"{told}; if they are, the figures of the test are too good"]
+        return None, [f"{told}; if they are, the test figures are too good"]
     return guess, [f"patients are taken from the names: {found}"]
 
 

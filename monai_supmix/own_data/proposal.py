@@ -1,4 +1,4 @@
-"""All settings of a bundle for somebody's own data, each with its reason."""
+"""All settings of a bundle for a user's own data, each with its reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Proposal:
         intensity_settings: the intensity rule by what the input is.
         intensity: what the input is, where the type of file does not tell.
         working: the grid that the network works on.
-        working_3d: the grid for 3D networks; ``None`` where images are no volumes or have no axial planes.
+        working_3d: the grid for 3D networks; ``None`` where images are not volumes or have no axial planes.
         axis: direction of the planes of volumes.
         crop_size: of the training crops.
         max_epochs: passes over the unlabelled images.

@@ -73,7 +73,7 @@ def configured_record(
     wrong = record_problem(record)
     if wrong:
         told = f"has no record, and the configuration makes none that can be used ({wrong})"
-        raise InputError(path, told, "mend intensity_settings or working")
+        raise InputError(path, told, "fix intensity_settings or working")
     return record
 
 

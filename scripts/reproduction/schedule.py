@@ -82,7 +82,7 @@ class _Attempt:
     started: float
 
     def progress(self) -> str:
-        """The newest iteration that its log tells of."""
+        """The newest iteration in its log."""
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 4000))
             steps = _STEP.findall(file.read().decode(errors="replace"))
@@ -251,5 +251,5 @@ def _ending(status: int) -> str:
 def _told_mistake(log: Path) -> InputError:
     """The mistake that the last error line of a worker's log tells."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = next((line for line in reversed(lines) if line.startswith("error: ")), f"error: {log}: tells of no mistake")
+    told = next((line for line in reversed(lines) if line.startswith("error: ")), f"error: {log}: reports no mistake")
     return InputError(*[*told.removeprefix("error: ").split(": ", 2), "", ""][:3])

@@ -79,7 +79,7 @@ def loss_weights(num_views: int, feature_dropout: bool) -> dict[str, float]:
 
     Args:
         num_views: number of strong views.
-        feature_dropout: whether the weak view is decoded with dropped features, too.
+        feature_dropout: whether the weak view is also decoded with dropped features.
 
     Example:
         >>> loss_weights(2, True)
