@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("chase", "covid", "acdc", "auto"), help="data set; auto tells it by its files")
+    parser.add_argument("kind", choices=("chase", "covid", "acdc", "auto"), help="data set; auto: judged by its files")
     parser.add_argument("--data", required=True, help="folder of the data set")
     parser.add_argument("--out", required=True, help="datalist JSON to write")
     parser.add_argument("--num-labeled", type=int, help="labelled images (acdc: patients) to draw (default: all)")

@@ -75,7 +75,7 @@ def followed(
     """Attach what follows a training: history, watch, a look at pseudo-labels, progress.
 
     Args:
-        trainer: the trainer; its schedules are attached already, for the history tells the learning rate.
+        trainer: the trainer; its schedules are already attached, because the history shows the learning rate.
         class_names: names of the classes, background first.
         total_iterations: length of the training.
         log_interval: iterations for each row of the history.

@@ -22,7 +22,7 @@ def start_processes(device: torch.device | str, required: bool = False) -> None:
 
     Args:
         device: this process's device; GPUs talk through NCCL, CPUs through Gloo.
-        required: refuse to go on alone.
+        required: refuse to continue as a single process.
 
     Raises:
         InputError: torchrun has started none, and several are required.

@@ -111,7 +111,7 @@ def load_trained(
 
     Raises:
         InputError: no weights, damaged ones, those of another network, weights without a record where the
-            configuration does not tell what they need, or a runtime that cannot run them.
+            configuration does not say what they need, or a runtime that cannot run them.
 
     Example:
         >>> import tempfile
@@ -150,7 +150,7 @@ def _without_effect(
 def start_from(ckpt_path: str | os.PathLike[str] | None, network: nn.Module) -> None:
     """Begin a training with trained weights instead of random ones (a resumed run has its own).
 
-    What fits the network is loaded, and one line tells what was: weights for other classes have another output layer,
+    What fits the network is loaded, and one line reports what was: weights for other classes have another output layer,
     those of an encoder have no decoder.
 
     Args:

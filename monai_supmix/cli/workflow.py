@@ -43,7 +43,7 @@ class Configured:
 
     def workflow(self) -> Any:
         """The workflow of MONAI, of which nothing is made yet; logging is set up as the bundle has it."""
-        from monai.bundle import ConfigWorkflow  # noqa: PLC0415  # slow: mistakes so far are told without it
+        from monai.bundle import ConfigWorkflow  # noqa: PLC0415  # slow: mistakes so far are reported without it
 
         configs = self.bundle / "configs"
         logging_file = configs / "logging.conf"
@@ -131,7 +131,7 @@ def merge(files: Sequence[Path]) -> dict[str, Any]:
 
 
 def _require_entries(files: Sequence[Path], parts: Sequence[Mapping[str, Any]]) -> None:
-    """See that nested keys change entries which earlier files have: a preset may be for training alone."""
+    """See that nested keys change entries which earlier files have: a preset may be for training only."""
     known: set[str] = set()
     for file, part in zip(files, parts, strict=True):
         known |= {key for key in part if "#" not in key and "::" not in key}

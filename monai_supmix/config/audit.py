@@ -204,7 +204,7 @@ def _name_problem(name: str) -> str | None:
 
 
 def _switch_problem(key: str, value: Any, config: Any) -> str | None:
-    """A switch that is not in its safe position, or whose position cannot be told."""
+    """A switch that is not in its safe position, or whose position is unknown."""
     if key not in _SWITCHES:
         return None
     parser, hops = ConfigParser(), 0

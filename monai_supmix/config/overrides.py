@@ -72,7 +72,7 @@ def parse_value(text: str | None) -> Any:
     """Read a value as MONAI's command line does, and as JSON: numbers, lists, dictionaries, ``true``, or else text.
 
     Args:
-        text: the value as written; ``None`` (a flag alone) is true.
+        text: the value as written; ``None`` (a flag without a value) is true.
 
     Example:
         >>> parse_value("[a, 1]"), parse_value("1e-3"), parse_value("out/run#2"), parse_value("null")

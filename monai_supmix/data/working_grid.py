@@ -121,5 +121,5 @@ def resize_across(planes: Tensor, count: int) -> Tensor:
         [0.0, 0.5, 1.5, 2.0]
     """
     _, _, height, width = planes.shape
-    # A plane is one row of a picture whose columns are the planes' pixels: torch smooths before shrinking in 2D alone.
+    # A plane is one row of a picture whose columns are the planes' pixels: torch smooths before shrinking only in 2D.
     return resize_planes(planes.flatten(2)[None], (count, height * width))[0].unflatten(2, (height, width))

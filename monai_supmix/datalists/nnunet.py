@@ -47,7 +47,7 @@ def nnunet_datalist(
             `build_datalist`.
 
     Returns:
-        the drawn list; items hold the patient as group, as far as anything tells it.
+        the drawn list; items hold the patient as group, as far as it is known.
 
     Raises:
         InputError: a folder or file is missing or contradicts another one.

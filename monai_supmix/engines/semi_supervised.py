@@ -63,7 +63,7 @@ class SemiSupervisedTrainer(Trainer):
         feature_dropout: decode the weak view once more with dropped feature channels (UniMatch).
         discriminator: tells maps of labelled from maps of unlabelled images; ``None`` trains without SUFD.
         discriminator_optimizer: its optimizer; needed with ``discriminator``.
-        burn_in: share of all iterations, in [0, 1), that first train on labelled images alone (Liu et al., Unbiased
+        burn_in: share of all iterations, in [0, 1), that first train on labelled images only (Liu et al., Unbiased
             Teacher, ICLR 2021): they cost a fraction of the others, and pseudo-labels begin better.
         sufd_weight: weight of the adversarial term.
         sufd_ramp_up: iterations over which that weight rises linearly from 0, counted from the first one, a burn-in
@@ -85,7 +85,7 @@ class SemiSupervisedTrainer(Trainer):
             burn-in, or in supervised training.
         extra_terms: loss terms of your own: each is called with a :class:`monai_supmix.engines.Step` and returns
             ``{name: (weight, loss)}``. The loss grows by ``weight * loss``, the output by ``loss_<name>``. One with an
-            attribute ``uses_unlabeled = False`` looks at labelled images and strong views alone.
+            attribute ``uses_unlabeled = False`` looks only at labelled images and strong views.
         extra_features: dotted name of a module of ``network`` whose output, one tensor, extra terms see as features.
         amp: see :func:`monai_supmix.precision.autocast_dtype`.
         seed: the run's seed.
@@ -156,7 +156,7 @@ class SemiSupervisedTrainer(Trainer):
             device=device,
             max_epochs=max_epochs,
             data_loader=train_data_loader,
-            amp=False,  # this class autocasts by itself: MONAI's argument knows CUDA alone
+            amp=False,  # this class autocasts by itself: MONAI's argument knows only CUDA
             decollate=False,
             handlers=train_handlers,
             **trainer_kwargs,

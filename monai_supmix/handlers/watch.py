@@ -26,7 +26,7 @@ class TrainingWatch:
     before any checkpoint; on a CPU, where looking costs nothing, at every iteration.
 
     Args:
-        history: its rows are watched for a collapsed discriminator and for pseudo-labels of one class alone.
+        history: its rows are watched for a collapsed discriminator and for pseudo-labels of only one class.
         patience: rows in a row that must look bad before a warning.
 
     Raises:

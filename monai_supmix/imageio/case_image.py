@@ -28,7 +28,7 @@ class CaseImage:
         inter: offset of the stored values.
         affine: ``(4, 4)`` voxel indices to RAS+ millimetres; ``None`` for pictures.
         spacing: millimetres per step along each array axis; ``None`` for pictures, and for volumes of files that tell
-            none, whose affine says the directions alone.
+            none, whose affine gives only the directions.
         header: the NIfTI header as found in the file, ``None`` for other kinds.
         file_shape: shape that a mask of this image has in its file, such as ``(X, Y)`` or ``(X, Y, Z, 1)``;
             empty: that of the array.

@@ -31,13 +31,13 @@ def read_nifti(path: str | Path) -> CaseImage:
 
     The file is read to its end, so that a gzip checksum is verified (nibabel does not). The affine is the one
     nibabel
-    takes: sform, else qform, else voxel sizes alone; it is converted to millimetres.
+    takes: sform, else qform, else only voxel sizes; it is converted to millimetres.
 
     Args:
         path: the file.
 
     Returns:
-        the image, voxels as stored; `CaseImage.notes` tells what had to be assumed.
+        the image, voxels as stored; `CaseImage.notes` says what had to be assumed.
 
     Raises:
         InputError: not NIfTI, damaged, truncated, several volumes, colour or complex voxels, NaN or infinite
@@ -73,7 +73,7 @@ def read_nifti(path: str | Path) -> CaseImage:
 def read_voxels(
     header: nib.Nifti1Header, stream: io.BufferedIOBase, path: Path, size: int, compressed: bool
 ) -> CaseImage:
-    """Read the voxels that a header tells of.
+    """Read the voxels that a header announces.
 
     Args:
         header: from `parse_header`.

@@ -53,7 +53,7 @@ def read_pair(path: str | Path) -> CaseImage:
         the image, voxels as stored.
 
     Raises:
-        InputError: one file alone, or as `monai_supmix.imageio.nifti.read_nifti`.
+        InputError: one of the two files is missing, or as `monai_supmix.imageio.nifti.read_nifti`.
     """
     path = Path(path)
     header_file, voxel_file = files_of(path)

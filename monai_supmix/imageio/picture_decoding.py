@@ -2,7 +2,7 @@
 
 Which library decodes what, and why:
 
-* PNG with 16 bits in several channels: torchvision's libpng. Pillow keeps the high byte alone.
+* PNG with 16 bits in several channels: torchvision's libpng. Pillow keeps only the high byte.
 * Everything else: Pillow, which also compares PNG's checksums. How it unpacks pixels (its *raw mode*) is known
   before it decodes. What it inverts or stretches is set right here; a raw mode that is not listed is refused.
 * TIFF: Pillow or tifffile, as its header says, see `monai_supmix.imageio.tiff`.

@@ -64,7 +64,7 @@ class TiffStorage:
         bits: of each channel.
         numbers: ``"unsigned"``, ``"signed"`` or ``"floating-point"``.
         compression: its name.
-        turned: whether viewers are told to turn it.
+        turned: whether viewers have to turn it.
         premultiplied: whether colours are multiplied by the alpha channel.
         by_pillow: whether Pillow reads it exactly; otherwise `read_plain` does.
     """

@@ -150,12 +150,12 @@ def set_view(cases: Sequence[InputCase], view: str = "upright") -> tuple[list[In
         sample = pictures[:: max(1, len(pictures) // 24)]
         arrays = []
         for case in sample:
-            with contextlib.suppress(InputError):  # whoever predicts it will tell
+            with contextlib.suppress(InputError):  # its prediction will report it
                 arrays.append(read_image(case.path).array.mean(axis=0))
         if not lies_on_its_side(arrays):
             return list(cases), []
     turned = {case: replace(case, turns=LYING["turns"], mirror=LYING["mirror"]) for case in pictures}
-    how = "judged from the pictures" if view == "auto" else "as told"
+    how = "judged from the pictures" if view == "auto" else "as given"
     note = f"pictures lie on their side ({how}) and are brought to the usual axial view for the network"
     return [turned.get(case, case) for case in cases], [note]
 

@@ -94,7 +94,7 @@ def predict_cases(
         inferer: predicts one image.
         intensity: ``"hu"`` or ``"picture"``, what the inputs' values are; by file type if ``None``.
         overwrite: replace masks that exist. Otherwise they are skipped, and are an error if their record
-            tells of another image, other weights or settings.
+            is about another image, other weights or settings.
         on_error: ``"raise"``: all inputs are read and checked before the first mask is written, the first
             error ends the run. ``"skip"``: cases with an error are listed in the summary, the others go on.
         probabilities: write ``<stem>_seg_prob_<class>`` for each foreground class too, uint8 in units of

@@ -29,7 +29,7 @@ def in_runtime(
     Args:
         network: the network with its weights.
         runtime: ``"torch"`` is the network as it is; ``"openvino"`` converts it in memory, for processors.
-        amp: number format, of OpenVINO alone (in PyTorch the inferer sets it), see `OpenVINONetwork`.
+        amp: number format, only for OpenVINO (in PyTorch the inferer sets it), see `OpenVINONetwork`.
         device: where it runs.
 
     Returns:

@@ -111,8 +111,8 @@ Unknown: nothing has been trained yet. `evaluate` measures it on the test images
 
 ## Limits
 
-Settings were chosen by rules from the data, not searched for; the weights know only what the training images show. Before passing the bundle on, mind that `dataset_dir`, `datalist.json` and this page hold names of folders
-and cases.
+Settings were chosen by rules from the data, not searched for. The weights know only what the training images show.
+Before you pass on the bundle, note that `dataset_dir`, `datalist.json` and this page hold names of folders and cases.
 
 Licence: Apache-2.0 for configuration; the data's terms are their own.
 """

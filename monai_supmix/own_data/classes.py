@@ -49,7 +49,7 @@ def safe_name(name: str) -> str:
 def names_from_values(labels: Iterable[Path]) -> tuple[list[str], str]:
     """Name the classes after the values that label files hold: background, label_1, label_2, ...
 
-    Files that cannot be read are passed over; whoever checks all cases will tell of them.
+    Files that cannot be read are passed over; the check of all cases reports them.
 
     Args:
         labels: the label files.

@@ -27,7 +27,7 @@ _SEAL_LENGTH = len(_SEAL_MARK) + 64
 
 
 def plain(content: Any, where: str = "content") -> Any:
-    """Rebuild nested content from tensors on the host and exact built-in types alone.
+    """Rebuild nested content from tensors on the host and exact built-in types only.
 
     What comes out is loadable with ``weights_only=True``, holds no view of a larger storage, and pickles to
     bytes that depend on the values alone: pickle writes an object that occurs twice as a reference, so equal
