@@ -49,7 +49,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        InputError: the file is missing, is not JSON, or holds something else than an object.
+        InputError: the file is missing, is not JSON, or holds something other than an object.
     """
     try:
         record = json.loads(_read_text(path))

@@ -248,7 +248,7 @@ class TrainingRun:
             logger.warning(warning)
         if path is None and warnings:
             remedy = "remove the damaged files to start anew, or choose another output_dir"
-            raise InputError(folder, "holds checkpoints, but none that is intact", remedy)
+            raise InputError(folder, "holds checkpoints, but none is intact", remedy)
         if path is None:
             logger.info("no checkpoint in %s: starting anew.", folder)
             return

@@ -107,7 +107,7 @@ def require_device(device: str, subject: str = "device") -> None:
     count = torch.get_device_module(kind).device_count()
     if int(number or 0) >= count:
         problem = f"is {device!r}, and this machine has {count or 'none'}{' of them' if count else ''}"
-        raise InputError(subject, problem, "leave it out: the best device is found by itself")
+        raise InputError(subject, problem, "leave it out: the best device is chosen automatically")
 
 
 def _check_datalist_options(config: Mapping[str, Any], written: Mapping[str, str]) -> None:

@@ -80,7 +80,7 @@ def check_names(config: Mapping[str, Any], folder: Path, own: Sequence[str] = ()
             known |= keys
     for key, value in config.items():
         if key not in known and not key.startswith("_"):
-            raise InputError(key, "is nothing that this configuration uses", nearest(key, known, "leave it out"))
+            raise InputError(key, "is not used by this configuration", nearest(key, known, "leave it out"))
         if isinstance(value, str) and "#" in value and not is_dynamic(value):
             problem = f"is {value!r}, in which monai.bundle changes the #"
             raise InputError(key, problem, "use monai-supmix run, or rename it")

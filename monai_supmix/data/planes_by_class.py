@@ -27,7 +27,7 @@ class PlanesByClass(Dataset):
         items: labelled cases as :class:`monai_supmix.data.LoadPlanes` gives them: ``image`` ``(Z, C_in, H, W)``,
             ``label`` ``(Z, 1, H, W)``, ``case``.
         num_classes: number of classes ``C``, background included. Other label values, such as those of ignored
-            pixels, are no class.
+            pixels, are not classes.
         background_classes: classes without a group of their own.
 
     Raises:

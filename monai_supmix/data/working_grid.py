@@ -75,7 +75,7 @@ def _working_sides(
         return tuple(int(side) for side in value)
     if kind == "spacing":
         if spacing is None:
-            raise InputError("working", "asks for a spacing, which this image has not", "give size or scale instead")
+            raise InputError("working", "needs a spacing, which this image lacks", "give size or scale instead")
         factors = [here / wanted for here, wanted in zip(spacing, value, strict=True)]
     else:
         factors = [float(value)] * len(shape)

@@ -147,7 +147,7 @@ def read_class_names(record: dict[str, Any], subject: object) -> list[str]:
 
 
 def _pair(root: Path, side: str, endings: Sequence[str]) -> list[Item]:
-    """Pair images{side} with labels{side}; the channel suffix ``_0000`` is no part of a case name."""
+    """Pair images{side} with labels{side}; the channel suffix ``_0000`` is not part of a case name."""
     labels = list_files(root / f"labels{side}", endings)
     images = list_files(root / f"images{side}", endings)
     named = {stem.removesuffix("_0000"): path for stem, path in images.items()}

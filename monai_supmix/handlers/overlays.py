@@ -1,4 +1,4 @@
-"""Pictures of a prediction beside its image and its truth, in colours that the colour-blind tell apart."""
+"""Pictures of a prediction beside its image and its truth, in colours that colour-blind people can distinguish."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class TrainingWatch:
             raise InputError(
                 f"iteration {iteration}",
                 f"{bad[0]} is NaN or infinite; its batch held {', '.join(cases_of(engine, iteration))}",
-                "check these files, lower the learning rate or set amp to false, then go on with resume=auto",
+                "check these files, lower the learning rate or set amp to false, then continue with resume=auto",
             )
 
     def _warn(self, rows: Sequence[Row]) -> None:

@@ -128,7 +128,7 @@ def _find_nrrd(path: Path) -> _Payload:
     unusual = [key for key in ("datafile", "lineskip", "byteskip") if key in fields]
     encoding = fields.get("encoding", "")
     if unusual or encoding not in ("raw", "gzip", "gz"):
-        problem = f"keeps its voxels in an unusual way ({unusual[0] if unusual else f'encoding {encoding}'})"
+        problem = f"stores its voxels in an unusual way ({unusual[0] if unusual else f'encoding {encoding}'})"
         raise InputError(path, problem, "save it as one .nrrd file, raw or gzip-compressed")
     notes = (
         () if "space" in fields else ("no anatomical space given: orientation assumed as left, posterior, superior",)
@@ -167,7 +167,7 @@ def _find_meta(path: Path) -> _Payload:
         or fields.get("headersize", "0") != "0"
     ):
         remedy = "save it as one .mha file, raw or compressed"
-        raise InputError(path, "keeps its voxels in an unusual way", remedy)
+        raise InputError(path, "stores its voxels in an unusual way", remedy)
     file_path, offset = (path, offset) if place.upper() == "LOCAL" else (path.parent / place, 0)
     if not file_path.is_file():
         raise InputError(path, f"its voxel file {place} is missing", "put both files into one folder")

@@ -110,4 +110,4 @@ def _check_classes(values: np.ndarray, path: Path, num_classes: int) -> np.ndarr
     wrong = [value for value in found if not 0 <= value < num_classes]
     text = ", ".join(str(value) for value in wrong[:8]) + (", ..." if len(wrong) > 8 else "")
     remedy = f"use 0 to {num_classes - 1}, one number per class"
-    raise InputError(path, f"holds label values that are no class: {text}", remedy)
+    raise InputError(path, f"holds label values that are not classes: {text}", remedy)

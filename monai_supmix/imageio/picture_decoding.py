@@ -134,7 +134,7 @@ def _check_packing(picture: Image.Image, rawmode: str, top: int, path: Path) -> 
             raise InputError(path, f"has the colour space {picture.mode}", f"{_SAVE_AGAIN} in grey or RGB")
         return
     if picture.format == "BMP" and picture.mode == "L" and _bits_of_bmp(path) < 8:
-        raise InputError(path, "is a BMP with a palette of less than 256 greys", _SAVE_AGAIN)
+        raise InputError(path, "is a BMP with a palette of fewer than 256 greys", _SAVE_AGAIN)
     if picture.format == "PPM" and picture.mode not in ("1", "L", "I", "RGB"):
         raise InputError(path, f"is a PNM file of mode {picture.mode}", f"{_SAVE_AGAIN} in grey or RGB")
     if picture.format == "PPM" and picture.mode == "RGB" and top > 255:

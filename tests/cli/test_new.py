@@ -76,7 +76,7 @@ def unknown_value(data):
         (one_label, "has no test set, and 1 groups (patients) with labels"),
         (other_size, "b.png: has the shape 41 x 41, its image"),
         (far_value, "b.png: holds the label value 7, and all label files hold 0, 1 and 7"),
-        (unknown_value, "b.png: holds label values that are no class: 2: use 0 to 1"),
+        (unknown_value, "b.png: holds label values that are not classes: 2: use 0 to 1"),
     ],
 )
 def test_mistakes_in_the_data(refused, pairs, damage, says):
