@@ -1,4 +1,4 @@
-"""The command line front: ``python -m monai_supmix run|check|predict|new|export|install|audit``.
+"""The command line: ``python -m monai_supmix run|check|predict|new|export|install|audit``.
 
 A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
 Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
@@ -24,7 +24,7 @@ _NEW_OPTIONS = {
     "name": "name of the bundle; that of its folder if left out",
     "class_names": "names of the classes, the background's first, with commas between them",
     "group_pattern": "regular expression that finds the patient in a case name",
-    "test_list": "text file with the names of the test cases, one a line",
+    "test_list": "text file with the names of the test cases, one per line",
     "intensity": "what the values of volumes are: hu or picture",
 }
 _OVERRIDES = "any key of the configuration can follow as --key value, nested ones as --optimizer#lr 0.01"

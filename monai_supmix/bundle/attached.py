@@ -52,7 +52,7 @@ def attach_schedules(
     schedules = [schedule for schedule in (lr_scheduler, discriminator_lr_scheduler) if schedule is not None]
     for handler in handlers:
         if isinstance(handler, LrScheduleHandler) and any(handler.lr_scheduler is known for known in schedules):
-            problem = "steps a schedule that the run steps by itself, so the learning rate would fall twice as fast"
+            problem = "steps a schedule that the run already steps, so the learning rate would fall twice as fast"
             raise InputError("train#handlers", problem, "leave the LrScheduleHandler out")
     if lr_scheduler is not None:
         LrScheduleHandler(lr_scheduler, print_lr=False, epoch_level=False).attach(trainer)

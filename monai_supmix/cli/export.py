@@ -35,7 +35,7 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
         configured: the bundle's inference configuration.
         formats: of `FORMATS`.
         output_dir: made if missing. Its ``model.pt`` is exported if there is one, else the bundle's; the override
-            ``ckpt_path`` stands over both.
+            ``ckpt_path`` overrides both.
         case: an image on which exports are compared with the weights; ``None`` makes one up.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A bundle's configuration as the front uses it: merged, overridden, checked, and run in this process."""
+"""A bundle's configuration as the command line uses it: merged, overridden, checked, and run in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monai_supmix.listing import read_json
 
 @dataclass(frozen=True)
 class Configured:
-    """Configuration files of a bundle with what stands over them.
+    """Configuration files of a bundle with what overrides them.
 
     Args:
         bundle: folder of the bundle.
@@ -113,7 +113,7 @@ def configure(
 
 
 def merge(files: Sequence[Path]) -> dict[str, Any]:
-    """Merge configuration files; a key of a later file stands over the whole entry of an earlier one.
+    """Merge configuration files; a key of a later file replaces the whole entry of an earlier one.
 
     Nested keys (``"a#b"``) and merging keys (``"+a"``), which MONAI knows too, are left to MONAI.
     """

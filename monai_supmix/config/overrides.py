@@ -1,4 +1,4 @@
-"""Options of the front, ``--key value``: read as MONAI reads them, and checked before they count."""
+"""Options of the command line, ``--key value``: read as MONAI reads them, and checked before they count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai_supmix.config.settings import NAMES, is_dynamic, value_problem
 from monai_supmix.errors import InputError, nearest
 
 JSON_WORDS = {"true": True, "false": False, "null": None}
-"""What the front understands beside Python's ``True``, ``False`` and ``None``."""
+"""What the command line understands beside Python's ``True``, ``False`` and ``None``."""
 
 
 def split_flags(arguments: Sequence[str], own: Sequence[str] = ()) -> tuple[dict[str, str | None], list[str]]:
@@ -156,7 +156,7 @@ def _entries(place: Any) -> dict[str, Any]:
 
 
 def read_overrides(config: Mapping[str, Any], pairs: Mapping[str, str | None], files: Sequence[Path]) -> dict[str, Any]:
-    """Turn what stands on the command line of the front into checked overrides.
+    """Turn what stands on the command line into checked overrides.
 
     Args:
         config: the merged configuration.

@@ -1,4 +1,4 @@
-"""The check that a configuration makes of itself, however it was started: by the front, by MONAI, or from Python.
+"""The check that a configuration makes of itself, whether started by the command line, by MONAI, or from Python.
 
 MONAI takes any option, so that a misspelt one changes nothing and nobody notices. The first thing in a bundle's
 ``initialize`` therefore is `check_overrides`.

@@ -197,7 +197,7 @@ def build_datalist(
         notes.append(f"{unused} images without a label belong to validation patients and are left out")
     labeled = list(chosen) or select_labeled(kept, num_labeled, labeled_seed, subject=subject)
     if labeled_list is not None and num_labeled is not None and num_labeled != len(labeled):
-        notes.append(f"labeled_list names {len(labeled)} cases, which stands over num_labeled={num_labeled}")
+        notes.append(f"labeled_list names {len(labeled)} cases, which overrides num_labeled={num_labeled}")
     drawn = {item["case"] for item in labeled}
     unlabeled = [
         {key: value for key, value in item.items() if key != "label"}

@@ -34,7 +34,7 @@ def nnunet_datalist(
 
     Args:
         dataset_dir: the folder.
-        class_names: names of the classes if there is no dataset.json; dataset.json's ``labels`` stand over
+        class_names: names of the classes if there is no dataset.json; dataset.json's ``labels`` override
             it.
         test_list: names of the test cases (without ``_0000`` and ending), or a text file of them.
         group_pattern: regular expression found in the case name; its first group, or else the whole match, is

@@ -265,7 +265,7 @@ class SemiSupervisedTrainer(Trainer):
         loss = combine(terms)
 
         if self.extra_terms:
-            # Terms of one's own, which see all of the above.
+            # User-defined terms, which see all of the above.
             views = [view for name, view in mixed.items() if name != INWARD]
             sizes = len(x_l), num_weak if semi else 0, [len(view.image) for view in views]
             step = Step(
@@ -337,7 +337,7 @@ class SemiSupervisedTrainer(Trainer):
         return self.consistency_loss(p, view.label, view.confidence)
 
     def _add_extra_terms(self, step: Step, terms: dict[str, Tensor]) -> Tensor:
-        """Put terms of one's own beside the others; return their weighted sum."""
+        """Put user-defined terms beside the others; return their weighted sum."""
         extra = evaluate(self.extra_terms, step)
         terms |= {f"loss_{name}": term for name, (_, term) in extra.items()}
         return sum((weight * term for weight, term in extra.values()), torch.zeros((), device=self.state.device))

@@ -17,7 +17,7 @@ from monai_supmix.listing import read_json
 from monai_supmix.weights import install_weights, load_into, load_weights
 
 LAYOUT = ("LICENSE", "configs", "docs", "models")
-"""What an archive holds of a bundle's folder; whatever else lies there, such as lists of cases, stays at home."""
+"""What an archive holds of a bundle's folder; whatever else lies there, such as lists of cases, is left out."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
 

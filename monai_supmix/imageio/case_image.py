@@ -158,7 +158,7 @@ def check_affine(path: Path, affine: np.ndarray) -> None:
         path: the file, for the message.
         affine: ``(4, 4)``.
     """
-    remedy = "fix the orientation fields, for example by exporting the image anew"
+    remedy = "fix the orientation fields, for example by exporting the image again"
     if not np.isfinite(affine).all():
         raise InputError(path, "the affine holds NaN or infinite values", remedy)
     sizes = np.array(voxel_size(affine))

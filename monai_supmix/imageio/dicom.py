@@ -139,7 +139,7 @@ def _read_headers(folder: Path, files: list[Path]) -> list[_Slice]:
     series = len({part.series for part in slices})
     if series > 1:
         problem = f"holds {series} series in {len(files)} files"
-        raise InputError(folder, problem, "put each series into a sub-folder of its own and name that folder")
+        raise InputError(folder, problem, "put each series into its own sub-folder and give that folder")
     first = slices[0]
     if any(part.size != first.size for part in slices):
         raise InputError(folder, "its slices differ in size", "move out what is not a slice of the series")

@@ -175,7 +175,7 @@ def _scaling(header: nib.Nifti1Header, path: Path) -> tuple[float, float]:
 
 def _affine(header: nib.Nifti1Header, path: Path, shape: tuple[int, int, int], notes: list[str]) -> np.ndarray:
     """The affine in millimetres; appends to `notes` what had to be assumed."""
-    remedy = "fix the header, for example by exporting the image anew"
+    remedy = "fix the header, for example by exporting the image again"
     for size, n in zip(header["pixdim"][1:4], shape, strict=True):
         if size == 0 and n == 1:
             notes.append("an axis of one voxel has no voxel size: taken as 1")

@@ -96,7 +96,7 @@ def predict_cases(
         overwrite: replace masks that exist. Otherwise they are skipped, and are an error if their record
             is about another image, other weights or settings.
         on_error: ``"raise"``: all inputs are read and checked before the first mask is written, the first
-            error ends the run. ``"skip"``: cases with an error are listed in the summary, the others go on.
+            error ends the run. ``"skip"``: cases with an error are listed in the summary, the others continue.
         probabilities: write ``<stem>_seg_prob_<class>`` for each foreground class too, uint8 in units of
             1/255 (NIfTI readers apply the scale).
         view: how pictures lie, see `set_view`.

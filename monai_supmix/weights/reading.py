@@ -81,7 +81,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
         raise InputError(
             path,
             "holds no trained weights",
-            "give a model.pt or model.safetensors (training goes on from a checkpoint with resume=auto)",
+            "give a model.pt or model.safetensors (training continues from a checkpoint with resume=auto)",
         )
     weights = dict(tensors)
     if record is not None:

@@ -170,7 +170,7 @@ def test_system_that_refuses_leaves_the_older_one_usable(tmp_path, monkeypatch, 
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(InputError, match=rf"{word}.*can go on from {older.name}"):
+    with pytest.raises(InputError, match=rf"{word}.*can continue from {older.name}"):
         checkpoint_at(tmp_path, 6, keep=1)
     with pytest.raises(InputError, match=word):
         checkpoint_at(tmp_path / "first", 6)
