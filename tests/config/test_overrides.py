@@ -1,4 +1,4 @@
-"""Options of the front are read as MONAI reads them, and mistakes are told."""
+"""Options of the command line are read as MONAI reads them, and mistakes are reported."""
 
 import pytest
 from fire.parser import DefaultParseValue

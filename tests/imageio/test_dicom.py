@@ -111,7 +111,7 @@ def test_two_series(tmp_path):
     write_series(tmp_path / "ct", VOLUME, AFFINE)
     for file in write_series(tmp_path / "other", VOLUME, AFFINE):
         file.rename(tmp_path / "ct" / f"other{file.name}")
-    refused(tmp_path / "ct", "holds 2 series in 16 files: put each series into a sub-folder")
+    refused(tmp_path / "ct", "holds 2 series in 16 files: put each series into its own sub-folder")
 
 
 @pytest.mark.parametrize(
