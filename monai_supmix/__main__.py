@@ -1,4 +1,4 @@
-"""The command line front: ``python -m monai_supmix run|check|predict|new|export|install|audit``.
+"""The command line: ``python -m monai_supmix run|check|predict|new|export|install|audit``.
 
 A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
 Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
@@ -24,7 +24,7 @@ _NEW_OPTIONS = {
     "name": "name of the bundle; that of its folder if left out",
     "class_names": "names of the classes, the background's first, with commas between them",
     "group_pattern": "regular expression that finds the patient in a case name",
-    "test_list": "text file with the names of the test cases, one a line",
+    "test_list": "text file with the names of the test cases, one per line",
     "intensity": "what the values of volumes are: hu or picture",
 }
 _OVERRIDES = "any key of the configuration can follow as --key value, nested ones as --optimizer#lr 0.01"
@@ -54,11 +54,9 @@ def _build() -> argparse.ArgumentParser:
 
     run = add("run", "Run a configuration of a bundle.", _OVERRIDES)
     run.add_argument("bundle", help=bundle)
-    run.add_argument(
-        "config", nargs="+", help="train, evaluate, inference, or files; later ones stand over earlier ones"
-    )
+    run.add_argument("config", nargs="+", help="train, evaluate, inference, or files; later ones override earlier ones")
     add_choice(run)
-    run.add_argument("--tracking", help="mlflow, or a file of MONAI's tracking settings: keep the run in MLflow, too")
+    run.add_argument("--tracking", help="mlflow, or a file of MONAI's tracking settings: also keep the run in MLflow")
 
     check = add("check", "Read all data that a configuration would use and list what is wrong.", _OVERRIDES)
     check.add_argument("bundle", nargs="?", help=bundle)
@@ -113,7 +111,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     if arguments.command in (None, "new", "install", "audit") and pairs:
         name = next(iter(pairs))
         known = _NEW_OPTIONS if arguments.command == "new" else ()
-        raise InputError(f"--{name}", "is no option here", nearest(name, known, "leave it out", "--{}"))
+        raise InputError(f"--{name}", "is not an option here", nearest(name, known, "leave it out", "--{}"))
     match arguments.command:
         case "run":
             from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # commands load only what they need

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """A mistake in the input, told in three parts so that the reader can mend it.
+    """A mistake in the input, told in three parts so that the reader can fix it.
 
     Args:
         subject: the file, folder or configuration key that is wrong.

@@ -1,4 +1,4 @@
-"""Folders, lists of names and JSON files, read with errors that say what to mend."""
+"""Folders, lists of names and JSON files, read with errors that say what to fix."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        InputError: the file is missing, is no JSON, or holds something else than an object.
+        InputError: the file is missing, is not JSON, or holds something other than an object.
     """
     try:
         record = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
-        raise InputError(path, f"is no JSON ({error})", "mend or replace the file") from error
+        raise InputError(path, f"is not JSON ({error})", "fix or replace the file") from error
     if not isinstance(record, dict):
-        raise InputError(path, "is not a JSON object", "mend or replace the file")
+        raise InputError(path, "is not a JSON object", "fix or replace the file")
     return record
 
 
@@ -80,7 +80,7 @@ def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
         if ending is None or is_companion(path):
             continue
         if not path.exists():
-            raise InputError(path, "is a link that leads nowhere", "mend or remove it")
+            raise InputError(path, "is a link that leads nowhere", "fix or remove it")
         stem = normal_form(path.name[: -len(ending)])
         if stem in found:
             same = normal_form(found[stem].name) == normal_form(path.name)
@@ -131,7 +131,7 @@ def check_folder(dataset_dir: str | Path) -> Path:
     """
     path = Path(dataset_dir).expanduser()
     if not str(dataset_dir) or not path.is_dir():
-        problem = "is no folder" if path.is_file() else "does not exist"
+        problem = "is not a folder" if path.is_file() else "does not exist"
         raise InputError(dataset_dir or "dataset_dir", problem, "set dataset_dir to the folder of the data set")
     return path
 
@@ -162,4 +162,4 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise reading_error(path, error) from error
     except UnicodeDecodeError as error:
-        raise InputError(path, f"is no UTF-8 text ({error})", "save it as UTF-8 text") from error
+        raise InputError(path, f"is not UTF-8 text ({error})", "save it as UTF-8 text") from error

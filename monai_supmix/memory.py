@@ -13,7 +13,7 @@ def available_memory(proc: str | Path = "/proc", cgroups: str | Path = "/sys/fs/
         cgroups: the kernel's folder of control groups (version 2), whose limit is that of a container.
 
     Returns:
-        the number of bytes; 0 where the system does not tell (other than Linux).
+        the number of bytes; 0 where the system does not say (other than Linux).
 
     Example:
         >>> available_memory("/nowhere")

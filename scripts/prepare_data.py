@@ -33,12 +33,12 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("chase", "covid", "acdc", "auto"), help="data set; auto tells it by its files")
+    parser.add_argument("kind", choices=("chase", "covid", "acdc", "auto"), help="data set; auto: judged by its files")
     parser.add_argument("--data", required=True, help="folder of the data set")
     parser.add_argument("--out", required=True, help="datalist JSON to write")
     parser.add_argument("--num-labeled", type=int, help="labelled images (acdc: patients) to draw (default: all)")
     parser.add_argument("--labeled-seed", type=int, help="seed of the draw (default: 0; acdc: the field's list)")
-    parser.add_argument("--labeled-list", help="text file of labelled cases, one a line, instead of a draw")
+    parser.add_argument("--labeled-list", help="text file of labelled cases, one per line, instead of a draw")
     parser.add_argument("--num-val-patients", type=int, default=0, help="patients held out for validation")
     parser.add_argument("--unlabeled-pool", choices=("rest", "all"), default="rest")
     fundus = parser.add_argument_group("chase")
@@ -46,7 +46,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     fundus.add_argument("--split", choices=("patient", "paper"), default="patient")
     chest = parser.add_argument_group("covid")
     chest.add_argument("--form", choices=("auto", "medseg", "pictures", "nnunet"), default="auto")
-    chest.add_argument("--test-list", help="text file of test cases, one a line")
+    chest.add_argument("--test-list", help="text file of test cases, one per line")
     chest.add_argument("--group-pattern", help="regular expression that finds the patient in a case name")
     chest.add_argument("--view", choices=("auto", "usual", "lying"), default="auto")
     return parser.parse_args(argv)

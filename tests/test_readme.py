@@ -33,6 +33,6 @@ def test_links_to_files_lead_somewhere(path):
 
 
 def test_links_of_the_readme_work_on_the_package_index():
-    """README is the long description of the wheel, which has no files beside it; only pictures are told by place."""
+    """README is the long description of the wheel, which has no files beside it; only pictures are relative."""
     links = re.findall(r"(?<!!)\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert links and all(link.startswith("https://") for link in links)

@@ -47,12 +47,12 @@ def attach_schedules(
         handlers: the trainer's own handlers.
 
     Raises:
-        InputError: one of the handlers steps a schedule, too.
+        InputError: one of the handlers steps a schedule as well.
     """
     schedules = [schedule for schedule in (lr_scheduler, discriminator_lr_scheduler) if schedule is not None]
     for handler in handlers:
         if isinstance(handler, LrScheduleHandler) and any(handler.lr_scheduler is known for known in schedules):
-            problem = "steps a schedule that the run steps by itself, so the learning rate would fall twice as fast"
+            problem = "steps a schedule that the run already steps, so the learning rate would fall twice as fast"
             raise InputError("train#handlers", problem, "leave the LrScheduleHandler out")
     if lr_scheduler is not None:
         LrScheduleHandler(lr_scheduler, print_lr=False, epoch_level=False).attach(trainer)
@@ -75,7 +75,7 @@ def followed(
     """Attach what follows a training: history, watch, a look at pseudo-labels, progress.
 
     Args:
-        trainer: the trainer; its schedules are attached already, for the history tells the learning rate.
+        trainer: the trainer; its schedules are already attached, because the history shows the learning rate.
         class_names: names of the classes, background first.
         total_iterations: length of the training.
         log_interval: iterations for each row of the history.

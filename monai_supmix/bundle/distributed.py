@@ -22,7 +22,7 @@ def start_processes(device: torch.device | str, required: bool = False) -> None:
 
     Args:
         device: this process's device; GPUs talk through NCCL, CPUs through Gloo.
-        required: refuse to go on alone.
+        required: refuse to continue as a single process.
 
     Raises:
         InputError: torchrun has started none, and several are required.
@@ -36,7 +36,7 @@ def start_processes(device: torch.device | str, required: bool = False) -> None:
     """
     if not dist.is_initialized() and not os.environ.keys() >= _STARTED:
         if required:
-            problem = "trains on several processes, and this one was started alone"
+            problem = "trains on several processes, and only one was started"
             remedy = "start it with torchrun --nproc_per_node=N -m monai.bundle run"
             raise InputError("multi_gpu_train.json", problem, remedy)
         return

@@ -11,7 +11,7 @@ from monai_supmix.files import make_directory, writing_error
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; its users are told apart by the checkpoints alone
+except ImportError:  # Windows has no flock; only the checkpoints distinguish its users
     fcntl = None  # type: ignore[assignment]
 
 

@@ -34,9 +34,9 @@ class PredictionRun(Evaluator):
         overwrite: replace existing masks.
         on_error: ``"raise"`` checks all inputs before the first mask is written; ``"skip"`` goes on and ends
             with exit status 1.
-        probabilities: write a map for each foreground class, too.
+        probabilities: also write a map for each foreground class.
         view: how pictures lie, see :func:`monai_supmix.inferers.inputs.set_view`.
-        dicom_seg: whether masks of DICOM series are written as DICOM segmentations, too.
+        dicom_seg: whether masks of DICOM series are also written as DICOM segmentations.
         dicom_codes: what their segments show, by name of the class.
         settings: plain values to record beside each mask.
         val_handlers: handlers of the engine.

@@ -99,7 +99,7 @@ def load_trained(
         output_dir: its ``model.pt`` is used where it exists ...
         bundle_root: ... else the bundle's ``models/model.pt``.
         ckpt_path: weights to use instead, see :func:`monai_supmix.weights.read_weights`.
-        device: where the network shall be.
+        device: where the network is placed.
         runtime: what runs it, see :func:`monai_supmix.inferers.in_runtime`.
         amp: number format of a runtime other than PyTorch, where the inferer sets it.
         working: working grid of weights without a record; ``None``: that of the bundle's training.
@@ -111,7 +111,7 @@ def load_trained(
 
     Raises:
         InputError: no weights, damaged ones, those of another network, weights without a record where the
-            configuration does not tell what they need, or a runtime that cannot run them.
+            configuration does not say what they need, or a runtime that cannot run them.
 
     Example:
         >>> import tempfile
@@ -152,7 +152,7 @@ def start_from(
 ) -> None:
     """Begin a training with trained weights instead of random ones (a resumed run has its own).
 
-    What fits the network is loaded, and one line tells what was: weights for other classes have another output layer,
+    What fits the network is loaded, and one line reports what was: weights for other classes have another output layer,
     those of an encoder have no decoder.
 
     Args:

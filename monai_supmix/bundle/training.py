@@ -192,14 +192,14 @@ class TrainingRun:
                 self.checkpoint.attach(self.trainer)
                 Preemption(self._save).attach(self.trainer)
                 self.trainer.run()
-        if self.recalibration is not None:  # of the last checkpoint, too, should that be all that a killed run has left
+        if self.recalibration is not None:  # also of the last checkpoint, in case a killed run has left only that
             logger.info("last step: %s", type(self.recalibration).__name__)
             try:
                 self.recalibration(self.trainer.saved_network)
             except (
                 ValueError
             ) as error:  # such as a network that pools a plane to one value, of which there is no variance
-                remedy = "the training itself is kept: go on with recalibration=null and resume=force"
+                remedy = "the training itself is kept: continue with recalibration=null and resume=force"
                 raise InputError("recalibration", f"does not suit this network or size ({error})", remedy) from error
         if idist.get_rank() == 0:
             files = list(save_weights(self.output_dir / "model.pt", self.trainer.saved_network, self.record))
@@ -240,17 +240,17 @@ class TrainingRun:
         folder = self.output_dir / "checkpoints"
         if not self.resume:
             if existing_checkpoints(folder):
-                remedy = "give resume=auto to go on with it, or another output_dir"
+                remedy = "give resume=auto to continue it, or another output_dir"
                 raise InputError(folder, "holds checkpoints of an earlier run", remedy)
             return
         path, warnings = newest_intact(folder)
         for warning in warnings:
             logger.warning(warning)
         if path is None and warnings:
-            remedy = "remove the damaged files to start anew, or choose another output_dir"
-            raise InputError(folder, "holds checkpoints, but none that is intact", remedy)
+            remedy = "remove the damaged files to start again, or choose another output_dir"
+            raise InputError(folder, "holds checkpoints, but none is intact", remedy)
         if path is None:
-            logger.info("no checkpoint in %s: starting anew.", folder)
+            logger.info("no checkpoint in %s: starting from the beginning.", folder)
             return
         content = read_checkpoint(path)
         differing = compare_config(content["config"], self.checkpoint.config)
@@ -258,7 +258,7 @@ class TrainingRun:
             named = [f"{key} was {was!r}, is {now!r}" for key, (was, now) in differing.items()]
             more = [f"and {len(named) - _TOLD} more"] if len(named) > _TOLD else []
             told = "; ".join([*named[:_TOLD], *more])
-            remedy = "run with the same ones, give resume=force to go on all the same, or another output_dir"
+            remedy = "run with the same ones, give resume=force to continue all the same, or another output_dir"
             raise InputError(path, f"belongs to a run with other settings or data ({told})", remedy)
         load_checkpoint(content, self.state)
         logger.info("resumed from %s at iteration %d.", path, self.trainer.state.iteration)

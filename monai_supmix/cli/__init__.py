@@ -1,1 +1,1 @@
-"""The command line front: one file for each kind of command, see `monai_supmix.__main__`."""
+"""The command line: one file for each kind of command, see `monai_supmix.__main__`."""

@@ -35,7 +35,7 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
         configured: the bundle's inference configuration.
         formats: of `FORMATS`.
         output_dir: made if missing. Its ``model.pt`` is exported if there is one, else the bundle's; the override
-            ``ckpt_path`` stands over both.
+            ``ckpt_path`` overrides both.
         case: an image on which exports are compared with the weights; ``None`` makes one up.
 
     Returns:
@@ -93,7 +93,7 @@ def _subject(configured: Configured, output_dir: str, case: str | None) -> Subje
             raise InputError(f"--{key}", problem, "leave it out")
     parser = replace(configured, overrides={**configured.overrides, "output_dir": output_dir, **_FIXED}).parser()
     if parser.get(_ENCODER_WEIGHTS):
-        parser.update({_ENCODER_WEIGHTS: None})  # the trained weights hold them, too
+        parser.update({_ENCODER_WEIGHTS: None})  # the trained weights already hold them
     metadata, channels, dims = _metadata(configured.bundle / "configs" / "metadata.json")
     trained: Trained = parser.get_parsed_content("trained")
     record = trained.record

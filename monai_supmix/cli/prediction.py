@@ -40,7 +40,7 @@ def predict(
         >>> predict("covid19_ct_supmix", "scan.nii.gz", "masks", ttaa=True)
         Traceback (most recent call last):
         ...
-        monai_supmix.errors.InputError: --ttaa: is no key of inference.json: did you mean tta?
+        monai_supmix.errors.InputError: --ttaa: is not a key of inference.json: did you mean tta?
     """
     from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # reading a configuration takes MONAI
     from monai_supmix.config.overrides import check_keys  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""A bundle's configuration as the front uses it: merged, overridden, checked, and run in this process."""
+"""A bundle's configuration as the command line uses it: merged, overridden, checked, and run in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monai_supmix.listing import read_json
 
 @dataclass(frozen=True)
 class Configured:
-    """Configuration files of a bundle with what stands over them.
+    """Configuration files of a bundle with what overrides them.
 
     Args:
         bundle: folder of the bundle.
@@ -38,12 +38,12 @@ class Configured:
         workflow.finalize()
 
     def merged(self) -> dict[str, Any]:
-        """The configuration of the files alone, without the overrides."""
+        """The configuration of the files, without the overrides."""
         return merge(self.files)
 
     def workflow(self) -> Any:
         """The workflow of MONAI, of which nothing is made yet; logging is set up as the bundle has it."""
-        from monai.bundle import ConfigWorkflow  # noqa: PLC0415  # slow: mistakes so far are told without it
+        from monai.bundle import ConfigWorkflow  # noqa: PLC0415  # slow: mistakes so far are reported without it
 
         configs = self.bundle / "configs"
         logging_file = configs / "logging.conf"
@@ -113,7 +113,7 @@ def configure(
 
 
 def merge(files: Sequence[Path]) -> dict[str, Any]:
-    """Merge configuration files; a key of a later file stands over the whole entry of an earlier one.
+    """Merge configuration files; a key of a later file replaces the whole entry of an earlier one.
 
     Nested keys (``"a#b"``) and merging keys (``"+a"``), which MONAI knows too, are left to MONAI.
     """
@@ -127,11 +127,11 @@ def merge(files: Sequence[Path]) -> dict[str, Any]:
     try:
         return ConfigParser.load_config_files([str(file) for file in files])
     except (ValueError, KeyError) as error:
-        raise InputError(files[-1], f"cannot be read or merged ({error})", "mend the file") from error
+        raise InputError(files[-1], f"cannot be read or merged ({error})", "fix the file") from error
 
 
 def _require_entries(files: Sequence[Path], parts: Sequence[Mapping[str, Any]]) -> None:
-    """See that nested keys change entries which earlier files have: a preset may be for training alone."""
+    """See that nested keys change entries which earlier files have: a preset may be for training only."""
     known: set[str] = set()
     for file, part in zip(files, parts, strict=True):
         known |= {key for key in part if "#" not in key and "::" not in key}

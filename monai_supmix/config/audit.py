@@ -1,4 +1,4 @@
-"""What a bundle names and would run, fetch or write: a list to read before somebody else's bundle is run.
+"""What a bundle names and would run, fetch or write: a list to read before running a bundle from elsewhere.
 
 A configuration file is a program: MONAI calls every ``_target_`` and evaluates every string that begins with ``$``.
 Each of them is listed, as ``known`` where the shipped bundles name the same, else as ``foreign``. Flagged are
@@ -9,7 +9,7 @@ Each of them is listed, as ``known`` where the shipped bundles name the same, el
 * addresses, absolute paths (apart from that of ``dataset_dir``), and paths that lead upwards;
 * files of code, weights that only unpickling can read, links out of the bundle, and configurations not readable.
 
-Nothing of the bundle runs for this. It is no proof: a foreign entry may do anything, flagged or not.
+Nothing of the bundle runs for this. It is not a proof: a foreign entry may do anything, flagged or not.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def audit_config(config: Any, file: str = "configs/config.json") -> list[Finding
         problem = _switch_problem(key, value, config)
         if key == "_target_":
             literal = isinstance(value, str) and not is_dynamic(value)
-            problem = _name_problem(value) if literal else "is no literal name: it could become any"
+            problem = _name_problem(value) if literal else "is not a literal name: it could become any"
         elif key == "_mode_" and value == "debug":
             problem = "starts a debugger"
         elif isinstance(value, str) and value.startswith("$"):
@@ -204,7 +204,7 @@ def _name_problem(name: str) -> str | None:
 
 
 def _switch_problem(key: str, value: Any, config: Any) -> str | None:
-    """A switch that is not in its safe position, or whose position cannot be told."""
+    """A switch that is not in its safe position, or whose position is unknown."""
     if key not in _SWITCHES:
         return None
     parser, hops = ConfigParser(), 0

@@ -31,14 +31,14 @@ CANNOT_MATTER = frozenset(
         "_meta_",
     }
 )
-"""Top-level ids that make no other run."""
+"""Top-level ids that may differ between a run and its continuation."""
 
 
 def configuration_of(made: object) -> dict[str, Any] | None:
     """The configuration from which MONAI made an object.
 
     MONAI hands a component its arguments and nothing else, and does the same whether ``python -m monai.bundle run``,
-    the front of this package or Python code has built the workflow. The parser that made the object keeps it,
+    this package's command line or Python code has built the workflow. The parser that made the object keeps it,
     though: it is looked up among the living parsers.
 
     Args:
@@ -67,8 +67,8 @@ def comparable(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         configuration: by id; references and expressions are texts. What MONAI adds to track a run in MLflow is left
-            out as well. Numbers of NumPy and tensors count by
-            their values, other objects of Python by the name of their class.
+            out as well. Numbers of NumPy and tensors count by their values, other Python objects by the name of
+            their class.
 
     Returns:
         nested dictionaries, lists, strings, numbers, booleans and ``None``.

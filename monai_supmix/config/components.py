@@ -107,7 +107,7 @@ def require_device(device: str, subject: str = "device") -> None:
     count = torch.get_device_module(kind).device_count()
     if int(number or 0) >= count:
         problem = f"is {device!r}, and this machine has {count or 'none'}{' of them' if count else ''}"
-        raise InputError(subject, problem, "leave it out: the best device is found by itself")
+        raise InputError(subject, problem, "leave it out: the best device is chosen automatically")
 
 
 def _check_datalist_options(config: Mapping[str, Any], written: Mapping[str, str]) -> None:
@@ -120,7 +120,7 @@ def _check_datalist_options(config: Mapping[str, Any], written: Mapping[str, str
         return
     function = find_target(component.get("_target_"))
     if not str(getattr(function, "__module__", "")).startswith("monai_supmix."):
-        return  # what somebody else's function does with a file is not known
+        return  # what a foreign function does with a file is not known
     kept = {"dataset_dir", "datalist_file", *inspect.signature(fixed_datalist).parameters}
     for argument in inspect.signature(function).parameters.keys() - kept:
         key = str(component.get(argument, "")).removeprefix("@")

@@ -31,7 +31,7 @@ def find_bundle(name_or_path: str | os.PathLike[str]) -> Path:
         >>> find_bundle("chase_supmx")
         Traceback (most recent call last):
         ...
-        monai_supmix.errors.InputError: chase_supmx: is no bundle: did you mean chase_supmix?
+        monai_supmix.errors.InputError: chase_supmx: is not a bundle: did you mean chase_supmix?
     """
     folder = Path(name_or_path)
     if _is_bundle(folder):
@@ -40,7 +40,7 @@ def find_bundle(name_or_path: str | os.PathLike[str]) -> Path:
     shipped = {path.name: path for home in HOMES if home.is_dir() for path in home.iterdir() if _is_bundle(path)}
     if name in shipped:
         return shipped[name]
-    problem = "is a folder without configs/metadata.json" if folder.is_dir() else "is no bundle"
+    problem = "is a folder without configs/metadata.json" if folder.is_dir() else "is not a bundle"
     raise InputError(name, problem, nearest(name, shipped, "give the folder of a bundle, or one of {}"))
 
 
@@ -60,15 +60,15 @@ def config_files(
         preset: name of a file in ``configs/presets``, or a path.
 
     Returns:
-        the files; later ones stand over earlier ones.
+        the files; later ones override earlier ones.
 
     Raises:
         InputError: there is no such file; the message lists those there are.
     """
     folder = bundle / "configs"
-    main, *further = (_find(folder, name, "is no configuration") for name in configs)
-    overlays = [_find(folder / "methods", method, "is no method")] if method is not None else []
-    overlays += [_find(folder / "presets", preset, "is no preset")] if preset is not None else []
+    main, *further = (_find(folder, name, "is not a configuration") for name in configs)
+    overlays = [_find(folder / "methods", method, "is not a method")] if method is not None else []
+    overlays += [_find(folder / "presets", preset, "is not a preset")] if preset is not None else []
     return [main, *overlays, *further]
 
 

@@ -1,4 +1,4 @@
-"""Options of the front, ``--key value``: read as MONAI reads them, and checked before they count."""
+"""Options of the command line, ``--key value``: read as MONAI reads them, and checked before they count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai_supmix.config.settings import NAMES, is_dynamic, value_problem
 from monai_supmix.errors import InputError, nearest
 
 JSON_WORDS = {"true": True, "false": False, "null": None}
-"""What the front understands beside Python's ``True``, ``False`` and ``None``."""
+"""What the command line understands beside Python's ``True``, ``False`` and ``None``."""
 
 
 def split_flags(arguments: Sequence[str], own: Sequence[str] = ()) -> tuple[dict[str, str | None], list[str]]:
@@ -72,7 +72,7 @@ def parse_value(text: str | None) -> Any:
     """Read a value as MONAI's command line does, and as JSON: numbers, lists, dictionaries, ``true``, or else text.
 
     Args:
-        text: the value as written; ``None`` (a flag alone) is true.
+        text: the value as written; ``None`` (a flag without a value) is true.
 
     Example:
         >>> parse_value("[a, 1]"), parse_value("1e-3"), parse_value("out/run#2"), parse_value("null")
@@ -136,7 +136,7 @@ def check_keys(config: Mapping[str, Any], overrides: Mapping[str, Any], files: S
             if part not in entries and not (depth == len(parts) - 1 and _is_open(place)):
                 shown = "#".join([*parts[:depth], "{}", *parts[depth + 1 :]])
                 remedy = nearest(part, entries, "look up the keys in that file", shown)
-                raise InputError(f"--{key}", f"is no key of {', '.join(file.name for file in files)}", remedy)
+                raise InputError(f"--{key}", f"is not a key of {', '.join(file.name for file in files)}", remedy)
             place = entries.get(part)
         expected = value_problem("::".join(parts), value, place)
         if expected is not None:
@@ -156,7 +156,7 @@ def _entries(place: Any) -> dict[str, Any]:
 
 
 def read_overrides(config: Mapping[str, Any], pairs: Mapping[str, str | None], files: Sequence[Path]) -> dict[str, Any]:
-    """Turn what stands on the command line of the front into checked overrides.
+    """Turn what stands on the command line into checked overrides.
 
     Args:
         config: the merged configuration.
@@ -204,7 +204,7 @@ def check_tracking(tracking: Any) -> None:
             problem = "takes mlflow, which is not installed"
             raise InputError("--tracking", problem, "pip install 'monai-supmix[mlflow]', or leave it out")
     elif isinstance(tracking, str) and not Path(tracking).is_file():
-        raise InputError("--tracking", f"is {tracking!r}, which is no file", "give mlflow, or a file of settings")
+        raise InputError("--tracking", f"is {tracking!r}, which is not a file", "give mlflow, or a file of settings")
 
 
 def for_monai(value: Any) -> Any:

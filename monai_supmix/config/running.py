@@ -1,4 +1,4 @@
-"""The check that a configuration makes of itself, however it was started: by the front, by MONAI, or from Python.
+"""The check that a configuration makes of itself, whether started by the command line, by MONAI, or from Python.
 
 MONAI takes any option, so that a misspelt one changes nothing and nobody notices. The first thing in a bundle's
 ``initialize`` therefore is `check_overrides`.
@@ -80,7 +80,7 @@ def check_names(config: Mapping[str, Any], folder: Path, own: Sequence[str] = ()
             known |= keys
     for key, value in config.items():
         if key not in known and not key.startswith("_"):
-            raise InputError(key, "is nothing that this configuration uses", nearest(key, known, "leave it out"))
+            raise InputError(key, "is not used by this configuration", nearest(key, known, "leave it out"))
         if isinstance(value, str) and "#" in value and not is_dynamic(value):
             problem = f"is {value!r}, in which monai.bundle changes the #"
             raise InputError(key, problem, "use monai-supmix run, or rename it")

@@ -1,4 +1,4 @@
-"""What values the settings of a bundle can take, so that a slip of the pen is told before anything runs."""
+"""What values the settings of a bundle can take, so that a typing mistake is reported before anything runs."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def value_problem(key: str, value: Any, default: Any) -> str | None:
 
 
 def _like(default: Any) -> Expected | None:
-    """A value of the same type as the default, or ``None`` where the default does not tell."""
+    """A value of the same type as the default, or ``None`` where the default does not show it."""
     if default is None or is_dynamic(default):
         return None
     if isinstance(default, bool):

@@ -17,7 +17,7 @@ def inverse_frequency(items: Iterable[Mapping[str, Any]], num_classes: int) -> l
     entropy of :class:`monai_supmix.losses.SupervisedLoss`.
 
     Args:
-        items: labelled images with ``label``, class indices of any shape; values that are no class do not count.
+        items: labelled images with ``label``, class indices of any shape; values that are not classes do not count.
         num_classes: C, background included.
 
     Returns:

@@ -27,7 +27,7 @@ class PlanesByClass(Dataset):
         items: labelled cases as :class:`monai_supmix.data.LoadPlanes` gives them: ``image`` ``(Z, C_in, H, W)``,
             ``label`` ``(Z, 1, H, W)``, ``case``.
         num_classes: number of classes ``C``, background included. Other label values, such as those of ignored
-            pixels, are no class.
+            pixels, are not classes.
         background_classes: classes without a group of their own.
 
     Raises:
@@ -49,7 +49,7 @@ class PlanesByClass(Dataset):
         cases: list[Mapping[str, Any]] = [items[k] for k in range(len(items))]  # type: ignore[arg-type]
         for case in cases:
             if "label" not in case:
-                raise ValueError(f"{case['case']} has no label: planes are drawn by class among labelled cases alone.")
+                raise ValueError(f"{case['case']} has no label: only labelled planes can be drawn by class.")
             if case["label"].ndim != 4 or case["label"].shape[1] != 1:
                 problem = "draws planes by class, and these cases are loaded as whole volumes"
                 raise InputError("PlanesByClass", problem, "load planes", code="planes-of-volumes")

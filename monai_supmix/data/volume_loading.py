@@ -69,7 +69,7 @@ class LoadVolume(Transform):
     ``case``, and of the file's own planes ``plane_shape`` ``(H, W)`` and ``spacing`` (millimetres).
 
     Raises:
-        InputError: when called, for a file that cannot be read or does not fit its label, or is no volume.
+        InputError: when called, for a file that cannot be read or does not fit its label, or is not a volume.
 
     Example:
         >>> import tempfile

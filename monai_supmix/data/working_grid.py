@@ -75,7 +75,7 @@ def _working_sides(
         return tuple(int(side) for side in value)
     if kind == "spacing":
         if spacing is None:
-            raise InputError("working", "asks for a spacing, which this image has not", "give size or scale instead")
+            raise InputError("working", "needs a spacing, which this image lacks", "give size or scale instead")
         factors = [here / wanted for here, wanted in zip(spacing, value, strict=True)]
     else:
         factors = [float(value)] * len(shape)
@@ -121,5 +121,5 @@ def resize_across(planes: Tensor, count: int) -> Tensor:
         [0.0, 0.5, 1.5, 2.0]
     """
     _, _, height, width = planes.shape
-    # A plane is one row of a picture whose columns are the planes' pixels: torch smooths before shrinking in 2D alone.
+    # A plane is one row of a picture whose columns are the planes' pixels: torch smooths before shrinking only in 2D.
     return resize_planes(planes.flatten(2)[None], (count, height * width))[0].unflatten(2, (height, width))

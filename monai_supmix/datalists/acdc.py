@@ -42,7 +42,7 @@ def acdc_datalist(
     r"""Make the datalist of ACDC: 70 patients for training, 10 for validation, 20 for the test, by the field's lists.
 
     A case is one volume, end diastole or end systole, named ``patient099_frame01``; both of a patient are always on
-    one side. Two layouts are told by their files:
+    one side. Two layouts are recognised by their files:
 
     * the publisher's ``patientNNN/`` with ``Info.cfg``, ``patientNNN_frameNN.nii.gz`` and ``_gt.nii.gz``, perhaps in
       ``training/`` and ``testing/``. The lists divide patients 001 to 100, others are left out;
@@ -61,7 +61,7 @@ def acdc_datalist(
         unlabeled_pool: ``"rest"`` or ``"all"`` (labelled images too, without their labels).
 
     Returns:
-        items with ``phase`` ``"ED"`` or ``"ES"`` where ``Info.cfg`` tells it.
+        items with ``phase`` ``"ED"`` or ``"ES"`` where ``Info.cfg`` gives it.
 
     Raises:
         InputError: no layout is recognised, files are missing, or a draw cannot be made.

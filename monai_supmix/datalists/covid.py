@@ -62,7 +62,7 @@ def covid_datalist(
             after their files, MedSeg's slices ``slice_000`` to ``slice_099``.
         num_val_patients: number of patients held out of training for validation.
         unlabeled_pool: ``"rest"`` or ``"all"`` (labelled images too, without their labels).
-        form: ``"auto"`` tells the form by the names present.
+        form: ``"auto"`` recognises the form by the names present.
         test_list: names of the test cases, over any other rule, or a text file of them.
         group_pattern: regular expression that finds the patient in a case name; without it each image is its
             own group, and a note says so.
@@ -71,7 +71,7 @@ def covid_datalist(
             pictures.
 
     Returns:
-        the drawn list; items hold the patient as group, as far as anything tells it.
+        the drawn list; items hold the patient as group, as far as it is known.
 
     Raises:
         InputError: no form is recognised, files are missing, or a draw cannot be made.
@@ -190,7 +190,7 @@ def _set_view(items: list[Item], view: str) -> list[str]:
         return []
     for item in pictures:
         item.update(LYING)
-    how = "judged from the pictures" if view == "auto" else "as told"
+    how = "judged from the pictures" if view == "auto" else "as given"
     return [f"pictures lie on their side ({how}) and are brought to the usual axial view"]
 
 

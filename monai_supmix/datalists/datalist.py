@@ -117,7 +117,7 @@ class Datalist:
             folder: the folder that its paths are relative to; by default the JSON file's own.
 
         Raises:
-            InputError: the file is missing, is no JSON, lacks a key, names a missing file, or fails
+            InputError: the file is missing, is not JSON, lacks a key, names a missing file, or fails
                 `check_datalist`.
         """
         path = Path(path)
@@ -131,7 +131,7 @@ class Datalist:
         named = {item[key] for item in items for key in _FILES if key in item}
         missing = sorted(name for name in named if not Path(name).exists())
         if missing:
-            remedy = "mend the paths" if folder is None else "set dataset_dir to the folder of the data"
+            remedy = "fix the paths" if folder is None else "set dataset_dir to the folder of the data"
             raise InputError(path, f"names {len(missing)} missing files: {shorten(missing)}", remedy)
         datalist = cls(
             **sides,
@@ -197,7 +197,7 @@ def build_datalist(
         notes.append(f"{unused} images without a label belong to validation patients and are left out")
     labeled = list(chosen) or select_labeled(kept, num_labeled, labeled_seed, subject=subject)
     if labeled_list is not None and num_labeled is not None and num_labeled != len(labeled):
-        notes.append(f"labeled_list names {len(labeled)} cases, which stands over num_labeled={num_labeled}")
+        notes.append(f"labeled_list names {len(labeled)} cases, which overrides num_labeled={num_labeled}")
     drawn = {item["case"] for item in labeled}
     unlabeled = [
         {key: value for key, value in item.items() if key != "label"}
@@ -315,5 +315,5 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
 def _read_hidden_labels(labels: object, subject: Path, folder: Path) -> dict[str, str]:
     """Check the table of hidden labels in a datalist file; the files themselves need not exist."""
     if not isinstance(labels, Mapping) or not all(isinstance(label, str) for label in labels.values()):
-        raise InputError(subject, "its 'hidden_labels' is no table of case and label file", _REMEDY)
+        raise InputError(subject, "its 'hidden_labels' is not a table of case and label file", _REMEDY)
     return {case: str(below(folder, label)) for case, label in labels.items()}

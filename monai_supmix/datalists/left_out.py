@@ -1,4 +1,4 @@
-"""What a folder or list names and nothing uses: counted and told, everywhere in the same words."""
+"""What a folder or list names and nothing uses: counted and reported, everywhere in the same words."""
 
 from __future__ import annotations
 

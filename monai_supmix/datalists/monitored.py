@@ -27,6 +27,6 @@ def hidden_truth(datalist: Datalist, count: int) -> list[Item]:
     """
     labels = {case: label for case, label in datalist.hidden_labels.items() if Path(label).exists()}
     items = [{**item, "label": labels[item["case"]]} for item in datalist.unlabeled if item["case"] in labels]
-    # another order than that of the labelled images: these cases shall not be their fellows
+    # another order than that of the labelled images: these cases must not be their fellows
     seed = derive_seed(0, "hidden truth")
     return select_labeled(items, min(count, len(items)), seed) if items and count else []

@@ -34,7 +34,7 @@ def nnunet_datalist(
 
     Args:
         dataset_dir: the folder.
-        class_names: names of the classes if there is no dataset.json; dataset.json's ``labels`` stand over
+        class_names: names of the classes if there is no dataset.json; dataset.json's ``labels`` override
             it.
         test_list: names of the test cases (without ``_0000`` and ending), or a text file of them.
         group_pattern: regular expression found in the case name; its first group, or else the whole match, is
@@ -47,7 +47,7 @@ def nnunet_datalist(
             `build_datalist`.
 
     Returns:
-        the drawn list; items hold the patient as group, as far as anything tells it.
+        the drawn list; items hold the patient as group, as far as it is known.
 
     Raises:
         InputError: a folder or file is missing or contradicts another one.
@@ -147,7 +147,7 @@ def read_class_names(record: dict[str, Any], subject: object) -> list[str]:
 
 
 def _pair(root: Path, side: str, endings: Sequence[str]) -> list[Item]:
-    """Pair images{side} with labels{side}; the channel suffix ``_0000`` is no part of a case name."""
+    """Pair images{side} with labels{side}; the channel suffix ``_0000`` is not part of a case name."""
     labels = list_files(root / f"labels{side}", endings)
     images = list_files(root / f"images{side}", endings)
     named = {stem.removesuffix("_0000"): path for stem, path in images.items()}

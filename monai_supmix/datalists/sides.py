@@ -72,7 +72,7 @@ def group_by_pattern(items: Sequence[dict[str, Any]], pattern: str | None, patie
         notes: that patients are unknown, if so.
 
     Raises:
-        InputError: the pattern is no regular expression, or a case has no patient.
+        InputError: the pattern is not a regular expression, or a case has no patient.
 
     Example:
         >>> items = [{"case": "p07_slice3", "group": "p07_slice3"}]
@@ -84,11 +84,11 @@ def group_by_pattern(items: Sequence[dict[str, Any]], pattern: str | None, patie
     if pattern is None and patients is None:
         return ["patients are unknown: each image is its own group, so one patient may be on several sides"]
     if pattern is None and not isinstance(patients, dict):
-        raise InputError("dataset.json", "'patients' is no table", 'write "patients": {"CASE": "PATIENT", ...}')
+        raise InputError("dataset.json", "'patients' is not a table", 'write "patients": {"CASE": "PATIENT", ...}')
     try:
         rule = re.compile(pattern) if pattern is not None else None
     except re.error as error:
-        raise InputError("group_pattern", f"is no regular expression ({error})", "mend it") from error
+        raise InputError("group_pattern", f"is not a regular expression ({error})", "fix it") from error
     unmatched = []
     for item in items:
         if rule is not None:

@@ -20,7 +20,7 @@ class RecalibrateBatchNorm:
     planes, which is what the network predicts, have others. The weights stay as they are. Which images are seen is the
     caller's decision: those that the method trains on. (Wu, Johnson, "Rethinking 'Batch' in BatchNorm", 2021, call it
     PreciseBN; over images without labels it is the AdaBN of Li et al., "Revisiting Batch Normalization For Practical
-    Domain Adaptation", 2016.) The statistics follow from weights and images alone: doing it twice is doing it once.
+    Domain Adaptation", 2016.) The statistics follow from weights and images alone: doing it twice changes nothing.
 
     Args:
         network: the network, perhaps wrapped for several devices. One without batch normalisation is left as it is.

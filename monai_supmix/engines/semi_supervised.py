@@ -63,7 +63,7 @@ class SemiSupervisedTrainer(Trainer):
         feature_dropout: decode the weak view once more with dropped feature channels (UniMatch).
         discriminator: tells maps of labelled from maps of unlabelled images; ``None`` trains without SUFD.
         discriminator_optimizer: its optimizer; needed with ``discriminator``.
-        burn_in: share of all iterations, in [0, 1), that first train on labelled images alone (Liu et al., Unbiased
+        burn_in: share of all iterations, in [0, 1), that first train on labelled images only (Liu et al., Unbiased
             Teacher, ICLR 2021): they cost a fraction of the others, and pseudo-labels begin better.
         sufd_weight: weight of the adversarial term.
         sufd_ramp_up: iterations over which that weight rises linearly from 0, counted from the first one, a burn-in
@@ -85,7 +85,7 @@ class SemiSupervisedTrainer(Trainer):
             burn-in, or in supervised training.
         extra_terms: loss terms of your own: each is called with a :class:`monai_supmix.engines.Step` and returns
             ``{name: (weight, loss)}``. The loss grows by ``weight * loss``, the output by ``loss_<name>``. One with an
-            attribute ``uses_unlabeled = False`` looks at labelled images and strong views alone.
+            attribute ``uses_unlabeled = False`` looks only at labelled images and strong views.
         extra_features: dotted name of a module of ``network`` whose output, one tensor, extra terms see as features.
         amp: see :func:`monai_supmix.precision.autocast_dtype`.
         seed: the run's seed.
@@ -156,7 +156,7 @@ class SemiSupervisedTrainer(Trainer):
             device=device,
             max_epochs=max_epochs,
             data_loader=train_data_loader,
-            amp=False,  # this class autocasts by itself: MONAI's argument knows CUDA alone
+            amp=False,  # this class autocasts by itself: MONAI's argument knows only CUDA
             decollate=False,
             handlers=train_handlers,
             **trainer_kwargs,
@@ -265,7 +265,7 @@ class SemiSupervisedTrainer(Trainer):
         loss = combine(terms)
 
         if self.extra_terms:
-            # Terms of one's own, which see all of the above.
+            # User-defined terms, which see all of the above.
             views = [view for name, view in mixed.items() if name != INWARD]
             sizes = len(x_l), num_weak if semi else 0, [len(view.image) for view in views]
             step = Step(
@@ -280,7 +280,7 @@ class SemiSupervisedTrainer(Trainer):
             )
             loss = loss + self._add_extra_terms(step, terms)
 
-        # SUFD (Eq. 12), first term: unlabelled maps shall pass for labelled ones; the discriminator is frozen.
+        # SUFD (Eq. 12), first term: unlabelled maps should pass for labelled ones; the discriminator is frozen.
         if self.discriminator is not None and semi:
             map_l, map_w, _ = sufd_map.split([len(x_l), len(x_w), num_dropped])
             with frozen(self.discriminator), autocast(self.precision, self.state.device):
@@ -337,7 +337,7 @@ class SemiSupervisedTrainer(Trainer):
         return self.consistency_loss(p, view.label, view.confidence)
 
     def _add_extra_terms(self, step: Step, terms: dict[str, Tensor]) -> Tensor:
-        """Put terms of one's own beside the others; return their weighted sum."""
+        """Put user-defined terms beside the others; return their weighted sum."""
         extra = evaluate(self.extra_terms, step)
         terms |= {f"loss_{name}": term for name, (_, term) in extra.items()}
         return sum((weight * term for weight, term in extra.values()), torch.zeros((), device=self.state.device))

@@ -1,4 +1,4 @@
-"""What one iteration has to offer to a loss term of one's own."""
+"""What one iteration offers to a user-defined loss term."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Step(NamedTuple):
 OWN_NAMES = ("supervised", "inward", "feature_dropout", "generator", "discriminator")
 
 ExtraTerm = Callable[[Step], Mapping[str, tuple[float, Tensor]]]
-"""A loss term of one's own: the step in, ``{name: (weight, scalar)}`` out; empty where it has nothing to say."""
+"""A user-defined loss term: the step in, ``{name: (weight, scalar)}`` out; empty where it has nothing to say."""
 
 
 def tap(network: nn.Module, name: str, message: str) -> Callable[[Tensor], Tensor]:

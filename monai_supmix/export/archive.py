@@ -17,7 +17,7 @@ from monai_supmix.listing import read_json
 from monai_supmix.weights import install_weights, load_into, load_weights
 
 LAYOUT = ("LICENSE", "configs", "docs", "models")
-"""What an archive holds of a bundle's folder; whatever else lies there, such as lists of cases, stays at home."""
+"""What an archive holds of a bundle's folder; whatever else lies there, such as lists of cases, is left out."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
 
@@ -106,4 +106,4 @@ def _verify(laid_out: Path, bundle: Path, weights: Path) -> None:
             )
     except (ValueError, KeyError) as error:
         problem = f"do not describe the network ({error})"
-        raise InputError(bundle / "configs" / "metadata.json", problem, "mend its network_data_format") from error
+        raise InputError(bundle / "configs" / "metadata.json", problem, "fix its network_data_format") from error

@@ -33,7 +33,7 @@ def require_onnx() -> None:
 def write_onnx(path: Path, network: nn.Module, images: Tensor, metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """Write a network as one ONNX file, input ``image`` in [0, 1], output ``pred``, the logits.
 
-    Batch and sides are free as far as network and exporter allow: all of them, the batch alone, or none.
+    Batch and sides are free as far as network and exporter allow: all of them, only the batch, or none.
 
     Args:
         path: the file; its folder must exist.

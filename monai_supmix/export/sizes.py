@@ -34,7 +34,7 @@ def free_dims(network: nn.Module, images: Tensor) -> tuple[str, ...]:
         images: ``(1, C, *spatial)``, of a size that it takes.
 
     Returns:
-        ``batch`` and the sides, or ``batch`` alone for a network of fixed size.
+        ``batch`` and the sides, or only ``batch`` for a network of fixed size.
 
     Example:
         >>> free_dims(nn.Conv2d(1, 2, 3, padding=1), torch.zeros(1, 1, 8, 8))

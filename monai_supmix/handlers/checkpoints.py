@@ -29,7 +29,7 @@ class TrainingCheckpoint:
     """Saves the full state of a run at intervals, at its end, and on demand.
 
     Each file appears whole or not at all and is on the disk before an older one goes; it holds tensors and
-    plain values alone, all of them finite, and the hash of its own bytes. Ignite's `Checkpoint` removes the
+    only plain values, all of them finite, and the hash of its own bytes. Ignite's `Checkpoint` removes the
     old file before it writes the new one, does not synchronise, and forgets the files of an earlier process.
 
     Attach it after the handlers whose state it saves, so that an iteration is in all of them or in none.
@@ -104,7 +104,7 @@ class TrainingCheckpoint:
             older = newest_intact(self.directory).path
             if older is None:
                 raise
-            problem = f"{error.problem}; training can go on from {older.name}"
+            problem = f"{error.problem}; training can continue from {older.name}"
             raise InputError(error.subject, problem, error.remedy) from error
         self._remove_old(path)
         return path
@@ -143,7 +143,7 @@ class NewestCheckpoint(NamedTuple):
 
 
 def newest_intact(directory: str | os.PathLike[str]) -> NewestCheckpoint:
-    """Find the checkpoint to go on from, reading each candidate to its end.
+    """Find the checkpoint to continue from, reading each candidate to its end.
 
     Args:
         directory: the folder of the checkpoints.
@@ -184,7 +184,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     content = read_tensors(path)
     if not (isinstance(content, dict) and content.get("format") == _FORMAT and "state" in content):
-        raise InputError(path, "is no checkpoint of this version", "give one of the folder 'checkpoints'")
+        raise InputError(path, "is not a checkpoint of this version", "give one of the folder 'checkpoints'")
     return content
 
 
@@ -205,7 +205,7 @@ def load_checkpoint(
     """
     content = dict(checkpoint) if isinstance(checkpoint, Mapping) else read_checkpoint(checkpoint)
     where = f"checkpoint of iteration {content['iteration']}" if isinstance(checkpoint, Mapping) else checkpoint
-    remedy = "go on with the configuration of the run that wrote it, or choose another output_dir"
+    remedy = "continue with the configuration of the run that wrote it, or choose another output_dir"
     saved = content["state"]
     if saved.keys() != to_load.keys():
         only = [f"has '{name}', which this run lacks" for name in sorted(saved.keys() - to_load.keys())]

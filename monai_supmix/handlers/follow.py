@@ -133,7 +133,7 @@ def figure_curves(group: str, figures: Mapping[str, Any]) -> dict[str, float]:
 
     Args:
         group: what they are of.
-        figures: such as one of the history's validation rows; what is no number is left out.
+        figures: such as one of the history's validation rows; anything that is not a number is left out.
 
     Example:
         >>> figure_curves("validation", {"iteration": 20, "mean_iou": 0.5, "iou_fluid (left)": 0.25})

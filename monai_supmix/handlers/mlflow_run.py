@@ -96,7 +96,7 @@ class MLflowRun:
                 self._handler.client.log_artifact(self._run_id, str(file))
 
     def end(self, status: str) -> str | None:
-        """Say how the run ended; MONAI's handler tells of runs that reached their end alone.
+        """Say how the run ended; MONAI's handler only reports runs that reached their end.
 
         Args:
             status: ``"FINISHED"``; ``"KILLED"`` or ``"FAILED"`` for one that a resumed training continues.

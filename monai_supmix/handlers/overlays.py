@@ -1,4 +1,4 @@
-"""Pictures of a prediction beside its image and its truth, in colours that the colour-blind tell apart."""
+"""Pictures of a prediction beside its image and its truth, in colours that colour-blind people can distinguish."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def overlay_labels(image: np.ndarray, labels: np.ndarray, opacity: float = 0.7) 
     """Tint an image with the colours of the classes; background, class 0, keeps the image.
 
     Args:
-        image: as for `to_rgb`; shown in grey, so that the colours mean classes alone.
+        image: as for `to_rgb`; shown in grey, so that colours mean only classes.
         labels: classes, ``(H, W)`` integers; values beyond the palette reuse it in turn.
         opacity: share of the colour, in [0, 1].
 
@@ -106,8 +106,8 @@ def overlay_errors(
         opacity: share of the colour, in [0, 1].
 
     Returns:
-        ``(H, W, 3)`` uint8 in `ERROR_COLOURS`: found (the same class), missed (truth alone), spurious
-        (prediction alone), wrong class (two different ones).
+        ``(H, W, 3)`` uint8 in `ERROR_COLOURS`: found (the same class), missed (only in the truth), spurious
+        (only in the prediction), wrong class (two different ones).
 
     Raises:
         ValueError: when the shapes differ.
@@ -155,7 +155,7 @@ def panel(
         image: as for `to_rgb`, on the grid of the labels.
         prediction: predicted classes, ``(H, W)`` integers.
         class_names: names of the classes, background first.
-        truth: true classes; without them the panel has input and prediction alone.
+        truth: true classes; without them the panel has only input and prediction.
         title: a line above, such as the name of the case.
         ignore_index: true class that is not judged.
         tile: length of a tile's longer side in pixels.

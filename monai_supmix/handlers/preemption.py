@@ -61,7 +61,7 @@ class Preemption:
         self._previous: dict[signal.Signals, Any] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Watch an engine; attach after handlers whose work belongs into the checkpoint."""
+        """Watch an engine; attach after handlers whose work belongs in the checkpoint."""
         engine.add_event_handler(Events.STARTED, self._install)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._stop_if_requested)
         engine.add_event_handler(Events.COMPLETED, self.restore)

@@ -26,7 +26,7 @@ class TrainingWatch:
     before any checkpoint; on a CPU, where looking costs nothing, at every iteration.
 
     Args:
-        history: its rows are watched for a collapsed discriminator and for pseudo-labels of one class alone.
+        history: its rows are watched for a collapsed discriminator and for pseudo-labels of only one class.
         patience: rows in a row that must look bad before a warning.
 
     Raises:
@@ -84,7 +84,7 @@ class TrainingWatch:
             raise InputError(
                 f"iteration {iteration}",
                 f"{bad[0]} is NaN or infinite; its batch held {', '.join(cases_of(engine, iteration))}",
-                "check these files, lower the learning rate or set amp to false, then go on with resume=auto",
+                "check these files, lower the learning rate or set amp to false, then continue with resume=auto",
             )
 
     def _warn(self, rows: Sequence[Row]) -> None:

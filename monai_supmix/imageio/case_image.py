@@ -28,7 +28,7 @@ class CaseImage:
         inter: offset of the stored values.
         affine: ``(4, 4)`` voxel indices to RAS+ millimetres; ``None`` for pictures.
         spacing: millimetres per step along each array axis; ``None`` for pictures, and for volumes of files that tell
-            none, whose affine says the directions alone.
+            none, whose affine gives only the directions.
         header: the NIfTI header as found in the file, ``None`` for other kinds.
         file_shape: shape that a mask of this image has in its file, such as ``(X, Y)`` or ``(X, Y, Z, 1)``;
             empty: that of the array.
@@ -94,7 +94,7 @@ class CaseImage:
         """
         if self.affine is None or not 0 <= index < self.array.shape[2]:
             count = 0 if self.affine is None else self.array.shape[2]
-            raise InputError(self.path, f"has no slice {index}, only {count} slices", "mend the datalist")
+            raise InputError(self.path, f"has no slice {index}, only {count} slices", "fix the datalist")
         affine = self.affine.copy()
         affine[:3, 3] += index * affine[:3, 2]
         return replace(self, array=self.array[:, :, index : index + 1], affine=affine, header=None, file_shape=())
@@ -158,7 +158,7 @@ def check_affine(path: Path, affine: np.ndarray) -> None:
         path: the file, for the message.
         affine: ``(4, 4)``.
     """
-    remedy = "mend the orientation fields, for example by exporting the image anew"
+    remedy = "fix the orientation fields, for example by exporting the image again"
     if not np.isfinite(affine).all():
         raise InputError(path, "the affine holds NaN or infinite values", remedy)
     sizes = np.array(voxel_size(affine))

@@ -57,7 +57,7 @@ class DicomImage(CaseImage):
 
 
 def list_dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a folder (not below it), sorted by name; segmentations are no images and left out."""
+    """The DICOM files of a folder (not below it), sorted by name; segmentations are not images and left out."""
     return sorted(file for file in folder.iterdir() if file.is_file() and is_dicom(file) and not _is_segmentation(file))
 
 
@@ -134,12 +134,12 @@ def _read_headers(folder: Path, files: list[Path]) -> list[_Slice]:
         raise InputError(folder, f"holds {unread}", "give the original series, or convert it to .nii.gz")
     if len(slices) < len(files):
         wrong = len(files) - len(slices)
-        problem = f"{wrong} of {len(files)} DICOM files are damaged, or are no images with a position"
+        problem = f"{wrong} of {len(files)} DICOM files are damaged, or are not images with a position"
         raise InputError(folder, problem, "copy the series again, and move out what is not a slice of it")
     series = len({part.series for part in slices})
     if series > 1:
         problem = f"holds {series} series in {len(files)} files"
-        raise InputError(folder, problem, "put each series into a sub-folder of its own and name that folder")
+        raise InputError(folder, problem, "put each series into its own sub-folder and give that folder")
     first = slices[0]
     if any(part.size != first.size for part in slices):
         raise InputError(folder, "its slices differ in size", "move out what is not a slice of the series")

@@ -31,7 +31,7 @@ Code = Sequence[str]
 
 _NAME = "MONAI-SupMix"
 _PACKAGES = ("highdicom", "pydicom")
-_REMEDY = "set dicom_seg to false to have the NIfTI mask alone"
+_REMEDY = "set dicom_seg to false to write only the NIfTI mask"
 _TISSUE = ("85756007", "SCT", "Tissue")  # what DICOM's own examples say where nothing more is known
 # A segmentation must have these, empty where nothing is known; anonymised series often lack them altogether.
 _MAY_BE_EMPTY = (

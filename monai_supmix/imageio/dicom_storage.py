@@ -70,7 +70,7 @@ def read_header(file: Path) -> pydicom.Dataset | None:
         file: the file.
 
     Returns:
-        the elements before the pixels; ``None`` if this is no image or damaged.
+        the elements before the pixels; ``None`` if this is damaged or not an image.
     """
     with _in_silence():
         try:

@@ -1,4 +1,4 @@
-"""Which files are images, told by their ending, and the checks that come before any reader."""
+"""Which files are images, judged by their endings, and the checks that come before any reader."""
 
 from __future__ import annotations
 

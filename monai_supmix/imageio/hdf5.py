@@ -57,7 +57,7 @@ def read_hdf5(path: str | Path, dataset: str = "image") -> CaseImage:
         check_file(file)
         values = _read_dataset(file, dataset)
         if len(files) > 1 and (values.ndim != 2 or values.shape != (slices or [values])[0].shape):
-            raise InputError(file, f"its '{dataset}' has the shape {values.shape}, no slice of {path.name}", "mend it")
+            raise InputError(file, f"its '{dataset}' has the shape {values.shape}, no slice of {path.name}", "fix it")
         slices.append(values)
     stack = np.stack(slices) if slices[0].ndim == 2 else slices[0]
     array = stack.T  # (columns, rows, slices); a view

@@ -72,7 +72,7 @@ def read_itk(path: str | Path) -> CaseImage:
         raise InputError(path, problem, "give one 2D or 3D volume per file")
     dtype = _numpy_type(reader, payload.big_endian, path)
     if dtype.itemsize > 1 and not payload.order_told:
-        raise InputError(path, "does not tell the byte order of its voxels (endian)", "save it again")
+        raise InputError(path, "does not give the byte order of its voxels (endian)", "save it again")
     lps = np.eye(4)
     for axis in range(count):
         lps[:count, axis] = np.array(reader.GetDirection(axis)) * reader.GetSpacing(axis)
@@ -100,7 +100,7 @@ def _numpy_type(reader: Any, big_endian: bool, path: Path) -> np.dtype:
         name = str(reader.GetComponentTypeAsString(reader.GetComponentType()))
         size = int(reader.GetComponentSize())
     except RuntimeError as error:
-        raise InputError(path, "its header does not tell the type of its voxels", _DAMAGED) from error
+        raise InputError(path, "its header does not give the type of its voxels", _DAMAGED) from error
     if name in ("float", "double"):
         kind = "f"
     elif name.removeprefix("unsigned_") in _INTEGERS:
@@ -128,7 +128,7 @@ def _find_nrrd(path: Path) -> _Payload:
     unusual = [key for key in ("datafile", "lineskip", "byteskip") if key in fields]
     encoding = fields.get("encoding", "")
     if unusual or encoding not in ("raw", "gzip", "gz"):
-        problem = f"keeps its voxels in an unusual way ({unusual[0] if unusual else f'encoding {encoding}'})"
+        problem = f"stores its voxels in an unusual way ({unusual[0] if unusual else f'encoding {encoding}'})"
         raise InputError(path, problem, "save it as one .nrrd file, raw or gzip-compressed")
     notes = (
         () if "space" in fields else ("no anatomical space given: orientation assumed as left, posterior, superior",)
@@ -167,7 +167,7 @@ def _find_meta(path: Path) -> _Payload:
         or fields.get("headersize", "0") != "0"
     ):
         remedy = "save it as one .mha file, raw or compressed"
-        raise InputError(path, "keeps its voxels in an unusual way", remedy)
+        raise InputError(path, "stores its voxels in an unusual way", remedy)
     file_path, offset = (path, offset) if place.upper() == "LOCAL" else (path.parent / place, 0)
     if not file_path.is_file():
         raise InputError(path, f"its voxel file {place} is missing", "put both files into one folder")
@@ -187,4 +187,4 @@ def _check_numbers(fields: dict[str, str], path: Path) -> None:
         except ValueError:
             numbers = np.array([])
         if not numbers.size or not np.isfinite(numbers).all():
-            raise InputError(path, f"its header is damaged ({key} is no list of numbers)", _DAMAGED)
+            raise InputError(path, f"its header is damaged ({key} is not a list of numbers)", _DAMAGED)

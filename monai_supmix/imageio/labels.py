@@ -77,7 +77,7 @@ def _check_same_grid(label: CaseImage, image: CaseImage) -> None:
         distance = corner_distance(label.affine, image.affine, label.label_shape)
         if not distance <= max(1e-3, 0.01 * min(voxel_size(image.affine))):
             problem = f"lies elsewhere than its image {image.path} (up to {distance:.3g} mm apart)"
-            raise InputError(label.path, problem, "resample it to the image's grid, or mend its affine")
+            raise InputError(label.path, problem, "resample it to the image's grid, or fix its affine")
 
 
 def _to_integers(label: CaseImage) -> np.ndarray:
@@ -110,4 +110,4 @@ def _check_classes(values: np.ndarray, path: Path, num_classes: int) -> np.ndarr
     wrong = [value for value in found if not 0 <= value < num_classes]
     text = ", ".join(str(value) for value in wrong[:8]) + (", ..." if len(wrong) > 8 else "")
     remedy = f"use 0 to {num_classes - 1}, one number per class"
-    raise InputError(path, f"holds label values that are no class: {text}", remedy)
+    raise InputError(path, f"holds label values that are not classes: {text}", remedy)

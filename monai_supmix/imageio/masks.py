@@ -33,7 +33,7 @@ def write_mask(mask: np.ndarray, image: CaseImage, path: str | Path, slope: floa
     """Write a mask as uint8 with the exact shape, affine, qform and sform codes and units of its image.
 
     Pictures give a grey PNG; volumes a compressed NIfTI file (of the input's NIfTI version), those that were
-    no NIfTI file in scanner coordinates and millimetres (unknown units where the file tells no spacing). The same
+    no NIfTI file in scanner coordinates and millimetres (unknown units where the file gives no spacing). The same
     input gives the same bytes. The file appears under its name only when complete.
 
     Args:

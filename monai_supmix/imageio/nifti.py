@@ -31,13 +31,13 @@ def read_nifti(path: str | Path) -> CaseImage:
 
     The file is read to its end, so that a gzip checksum is verified (nibabel does not). The affine is the one
     nibabel
-    takes: sform, else qform, else voxel sizes alone; it is converted to millimetres.
+    takes: sform, else qform, else only voxel sizes; it is converted to millimetres.
 
     Args:
         path: the file.
 
     Returns:
-        the image, voxels as stored; `CaseImage.notes` tells what had to be assumed.
+        the image, voxels as stored; `CaseImage.notes` says what had to be assumed.
 
     Raises:
         InputError: not NIfTI, damaged, truncated, several volumes, colour or complex voxels, NaN or infinite
@@ -73,7 +73,7 @@ def read_nifti(path: str | Path) -> CaseImage:
 def read_voxels(
     header: nib.Nifti1Header, stream: io.BufferedIOBase, path: Path, size: int, compressed: bool
 ) -> CaseImage:
-    """Read the voxels that a header tells of.
+    """Read the voxels that a header announces.
 
     Args:
         header: from `parse_header`.
@@ -175,7 +175,7 @@ def _scaling(header: nib.Nifti1Header, path: Path) -> tuple[float, float]:
 
 def _affine(header: nib.Nifti1Header, path: Path, shape: tuple[int, int, int], notes: list[str]) -> np.ndarray:
     """The affine in millimetres; appends to `notes` what had to be assumed."""
-    remedy = "mend the header, for example by exporting the image anew"
+    remedy = "fix the header, for example by exporting the image again"
     for size, n in zip(header["pixdim"][1:4], shape, strict=True):
         if size == 0 and n == 1:
             notes.append("an axis of one voxel has no voxel size: taken as 1")
@@ -213,7 +213,7 @@ def _affine(header: nib.Nifti1Header, path: Path, shape: tuple[int, int, int], n
 
 
 def _is_unit_sform(header: nib.Nifti1Header, affine: np.ndarray) -> bool:
-    """Whether the sform holds directions alone, in steps of 1, where qform and pixdim have voxel sizes (as in ACDC)."""
+    """Whether the sform holds only directions, in steps of 1, where qform and pixdim have voxel sizes (as in ACDC)."""
     sizes = np.asarray(header["pixdim"][1:4], float)
     if header["sform_code"] == 0 or header["qform_code"] == 0 or (sizes <= 0).any() or np.allclose(sizes, 1):
         return False

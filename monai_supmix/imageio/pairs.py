@@ -53,7 +53,7 @@ def read_pair(path: str | Path) -> CaseImage:
         the image, voxels as stored.
 
     Raises:
-        InputError: one file alone, or as `monai_supmix.imageio.nifti.read_nifti`.
+        InputError: one of the two files is missing, or as `monai_supmix.imageio.nifti.read_nifti`.
     """
     path = Path(path)
     header_file, voxel_file = files_of(path)
@@ -88,7 +88,7 @@ def read_pair(path: str | Path) -> CaseImage:
 
 def _parse_analyze(block: bytes, path: Path) -> tuple[nib.AnalyzeHeader, tuple[str, ...]]:
     """Check an Analyze 7.5 header and say what it leaves open."""
-    damaged = InputError(path, "is no header of NIfTI or Analyze 7.5, or is damaged", _REMEDY)
+    damaged = InputError(path, "is not a header of NIfTI or Analyze 7.5, or is damaged", _REMEDY)
     if len(block) != 348 or block[344:347] == b"n+1":
         raise damaged
     header = nib.AnalyzeHeader(block, check=False)
@@ -109,4 +109,4 @@ def _parse_analyze(block: bytes, path: Path) -> tuple[nib.AnalyzeHeader, tuple[s
     if not (np.isfinite(sizes).all() and (sizes[: min(dim[0], 3)] > 0).all()):
         raise InputError(path, "its voxel sizes (pixdim) are damaged", _REMEDY)
     header["pixdim"][1:4] = np.where(sizes > 0, sizes, 1)
-    return header, ("Analyze 7.5 tells no orientation: the first axis is taken to run to the left",)
+    return header, ("Analyze 7.5 stores no orientation: the first axis is taken to run to the left",)

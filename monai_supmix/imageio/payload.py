@@ -126,7 +126,9 @@ def read_array(
         problem = f"is truncated: {filled} of {count} bytes of voxels"
         raise InputError(path, problem, "copy or export it again")
     if not footer and (extra > _MOST_PADDING or not blank):
-        raise InputError(path, f"holds more than the {sizes} voxels its header tells of", "copy or export it again")
+        raise InputError(
+            path, f"holds more than the {sizes} voxels that its header announces", "copy or export it again"
+        )
     if not array.dtype.isnative:
         array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
     return array

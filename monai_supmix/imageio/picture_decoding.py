@@ -2,7 +2,7 @@
 
 Which library decodes what, and why:
 
-* PNG with 16 bits in several channels: torchvision's libpng. Pillow keeps the high byte alone.
+* PNG with 16 bits in several channels: torchvision's libpng. Pillow keeps only the high byte.
 * Everything else: Pillow, which also compares PNG's checksums. How it unpacks pixels (its *raw mode*) is known
   before it decodes. What it inverts or stretches is set right here; a raw mode that is not listed is refused.
 * TIFF: Pillow or tifffile, as its header says, see `monai_supmix.imageio.tiff`.
@@ -134,7 +134,7 @@ def _check_packing(picture: Image.Image, rawmode: str, top: int, path: Path) -> 
             raise InputError(path, f"has the colour space {picture.mode}", f"{_SAVE_AGAIN} in grey or RGB")
         return
     if picture.format == "BMP" and picture.mode == "L" and _bits_of_bmp(path) < 8:
-        raise InputError(path, "is a BMP with a palette of less than 256 greys", _SAVE_AGAIN)
+        raise InputError(path, "is a BMP with a palette of fewer than 256 greys", _SAVE_AGAIN)
     if picture.format == "PPM" and picture.mode not in ("1", "L", "I", "RGB"):
         raise InputError(path, f"is a PNM file of mode {picture.mode}", f"{_SAVE_AGAIN} in grey or RGB")
     if picture.format == "PPM" and picture.mode == "RGB" and top > 255:
@@ -154,7 +154,7 @@ def _unfit(picture: Any, rawmode: str, tiff: TiffStorage | None, path: Path) -> 
     if picture.format == "WEBP" and not _is_lossless_webp(path):
         return "is a lossy WebP, whose compression changes label values"
     if picture.format == "PPM" and picture.mode == "1":
-        return "is a PBM bitmap, in which 1 is black and 0 white, so that nobody knows which is the label"
+        return "is a PBM bitmap, in which 1 is black and 0 white, so it is unclear which is the label"
     return "is a colour picture of 5 bits a channel" if rawmode in _FEW_BITS else ""
 
 
@@ -223,7 +223,7 @@ def _palette(picture: Image.Image) -> np.ndarray | None:
 
 
 def _unpack_gif(picture: Image.Image, array: np.ndarray) -> Decoded:
-    """GIF knows palettes alone: a palette of greys is a grey picture, whose writer chose the indices."""
+    """GIF has only palettes: a palette of greys is a grey picture, whose writer chose the indices."""
     palette = _palette(picture)
     if palette is not None:
         used = palette[np.unique(array)]

@@ -18,7 +18,7 @@ def read_picture(path: str | Path) -> CaseImage:
     alpha is dropped.
 
     A picture whose EXIF tag tells viewers to turn it is refused, for labels too: annotators saw it turned,
-    programs read it unturned, and nobody can tell which way its label lies.
+    programs read it unturned, so it is unclear which way its label lies.
 
     Args:
         path: the file.

@@ -73,7 +73,7 @@ class Planes:
 
     Attributes:
         shape: ``(H, W)`` of every plane.
-        spacing: millimetres per ``(row, column)``, ``None`` for pictures and where the file tells none.
+        spacing: millimetres per ``(row, column)``, ``None`` for pictures and where the file gives none.
         step: millimetres from plane to plane, ``None`` likewise.
 
     Raises:

@@ -64,7 +64,7 @@ class TiffStorage:
         bits: of each channel.
         numbers: ``"unsigned"``, ``"signed"`` or ``"floating-point"``.
         compression: its name.
-        turned: whether viewers are told to turn it.
+        turned: whether viewers have to turn it.
         premultiplied: whether colours are multiplied by the alpha channel.
         by_pillow: whether Pillow reads it exactly; otherwise `read_plain` does.
     """
@@ -92,7 +92,7 @@ def check_tiff(path: Path) -> TiffStorage | None:
         path: the file.
 
     Returns:
-        what is stored; ``None`` if this is no TIFF file.
+        what is stored; ``None`` if this is not a TIFF file.
 
     Raises:
         InputError: a storage that is not read exactly, a damaged header, or pixels beyond the end of the file.

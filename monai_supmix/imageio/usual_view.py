@@ -1,4 +1,4 @@
-"""Pictures that lie on their side: tell them and bring them to the usual view."""
+"""Pictures that lie on their side: recognise them and bring them to the usual view."""
 
 from __future__ import annotations
 

@@ -150,12 +150,12 @@ def set_view(cases: Sequence[InputCase], view: str = "upright") -> tuple[list[In
         sample = pictures[:: max(1, len(pictures) // 24)]
         arrays = []
         for case in sample:
-            with contextlib.suppress(InputError):  # whoever predicts it will tell
+            with contextlib.suppress(InputError):  # its prediction will report it
                 arrays.append(read_image(case.path).array.mean(axis=0))
         if not lies_on_its_side(arrays):
             return list(cases), []
     turned = {case: replace(case, turns=LYING["turns"], mirror=LYING["mirror"]) for case in pictures}
-    how = "judged from the pictures" if view == "auto" else "as told"
+    how = "judged from the pictures" if view == "auto" else "as given"
     note = f"pictures lie on their side ({how}) and are brought to the usual axial view for the network"
     return [turned.get(case, case) for case in cases], [note]
 
@@ -190,7 +190,7 @@ def _beside(taken: ImageFolder) -> Iterator[str]:
 
 
 def _told(unused: Sequence[Path], where: str) -> list[str]:
-    """Say what a search passes over: masks, and files that are no images."""
+    """Say what a search passes over: masks, and files that are not images."""
     masks = [path for path in unused if _is_own(path.name)]
     others = [path for path in unused if path not in masks and not is_companion(path)]
     return [
@@ -223,7 +223,7 @@ def _search(root: Path, base: PurePath, unused: list[Path], without: Collection[
 
 
 def _is_own(name: str) -> bool:
-    """Whether this is a result of an earlier run (or somebody's label map) rather than an image."""
+    """Whether this is a result of an earlier run (or another label map) rather than an image."""
     stem = name.removesuffix(suffix_of(name)) if suffix_of(name) else PurePath(name).stem
     return stem.endswith(_OWN) or f"{_OWN}_prob_" in stem or _CHASE_MASK.fullmatch(stem) is not None
 
@@ -252,7 +252,7 @@ def _read_datalist(path: Path, notes: list[str]) -> Iterator[InputCase]:
 
 
 def _image_of(item: object) -> str:
-    """The image that an entry of a datalist names, or nothing. Class names and notes are no paths of images."""
+    """The image that an entry of a datalist names, or nothing. Class names and notes are not paths of images."""
     if isinstance(item, dict):
         item = item.get("image")
         return item if isinstance(item, str) else ""

@@ -76,7 +76,7 @@ def is_there(
         notes: gets a note about a mask without a record.
 
     Raises:
-        InputError: it was made differently, or a DICOM segmentation of that name is somebody else's.
+        InputError: it was made differently, or a DICOM segmentation of that name comes from elsewhere.
     """
     mask_path, record_path = case.output(output_dir), case.output(output_dir, ".json")
     if not mask_path.exists():

@@ -94,13 +94,13 @@ def predict_cases(
         inferer: predicts one image.
         intensity: ``"hu"`` or ``"picture"``, what the inputs' values are; by file type if ``None``.
         overwrite: replace masks that exist. Otherwise they are skipped, and are an error if their record
-            tells of another image, other weights or settings.
+            is about another image, other weights or settings.
         on_error: ``"raise"``: all inputs are read and checked before the first mask is written, the first
-            error ends the run. ``"skip"``: cases with an error are listed in the summary, the others go on.
+            error ends the run. ``"skip"``: cases with an error are listed in the summary, the others continue.
         probabilities: write ``<stem>_seg_prob_<class>`` for each foreground class too, uint8 in units of
             1/255 (NIfTI readers apply the scale).
         view: how pictures lie, see `set_view`.
-        dicom_seg: whether masks of DICOM series are written as DICOM segmentations, too, which carry the
+        dicom_seg: whether masks of DICOM series are also written as DICOM segmentations, which carry the
             patient's name and identifiers: ``True``, ``"auto"`` (wherever it is possible) or ``False``.
         dicom_codes: what their segments show, see `monai_supmix.imageio.dicom_seg.DicomSegmentations`.
         weights_sha256: recorded, and compared with the records of existing masks.

@@ -72,5 +72,5 @@ def decoded_bytes(path: Path) -> int:
             return math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
         files = path.iterdir() if path.is_dir() else [path]
         return _PACKED * sum(file.stat().st_size for file in files)
-    except Exception:  # whatever is wrong with it: who reads it will tell
+    except Exception:  # whatever is wrong with it: its reader will report it
         return 0

@@ -29,14 +29,14 @@ def in_runtime(
     Args:
         network: the network with its weights.
         runtime: ``"torch"`` is the network as it is; ``"openvino"`` converts it in memory, for processors.
-        amp: number format, of OpenVINO alone (in PyTorch the inferer sets it), see `OpenVINONetwork`.
-        device: where it shall run.
+        amp: number format, only for OpenVINO (in PyTorch the inferer sets it), see `OpenVINONetwork`.
+        device: where it runs.
 
     Returns:
         a network to be called with images, on the device.
 
     Raises:
-        InputError: no such runtime, the extra is not installed, the device is no processor, or the network cannot
+        InputError: no such runtime, the extra is not installed, the device is not a processor, or the network cannot
             be converted.
 
     Example:
@@ -127,7 +127,7 @@ class OpenVINONetwork(nn.Module):
         }
 
     def _compare(self, example: Tensor) -> None:
-        """Refuse a conversion that does not give what the network gives, for several images of another shape, too."""
+        """Refuse a conversion that does not give what the network gives, also for several images of another shape."""
         wider = torch.cat((example, example[..., : self.divisor]), dim=-1)
         with evaluating(self.network), torch.no_grad():
             pairs = [(self(x).softmax(1), self.network(x).softmax(1)) for x in (example, torch.cat((wider, -wider)))]

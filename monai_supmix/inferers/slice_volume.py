@@ -293,7 +293,7 @@ def check_channels(image: CaseImage, network: nn.Module) -> None:
 
     Args:
         image: the image.
-        network: see `input_channels`; where it does not tell, nothing is checked.
+        network: see `input_channels`; where it does not say, nothing is checked.
     """
     wanted = input_channels(network) or image.channels
     if wanted != image.channels:

@@ -167,7 +167,7 @@ class VolumeInferer:
         if self.device is not None:
             network.to(self.device)
         with evaluating(network), torch.inference_mode():
-            predicted = self.probabilities(network, volume[None])[0]  # kept on the host, windows alone go to the device
+            predicted = self.probabilities(network, volume[None])[0]  # kept on the host, only windows go to the device
         if not bool(predicted.isfinite().all()):
             remedy = "check weights and intensity rule, or set amp to false"
             raise InputError(image.path, "the network gives NaN or infinite values", remedy)

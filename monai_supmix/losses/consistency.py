@@ -98,7 +98,7 @@ class ConsistencyLoss(nn.Module):
         threshold: confidence from which a pseudo-label pixel is believed, in [0, 1]; one for all classes, or a sequence
             with one for each.
         ignore_index: value of the pseudo-label whose pixels never count; ``None``: no such value.
-        dice_weight: factor of the Dice term, at least 0; 0 is cross entropy alone.
+        dice_weight: factor of the Dice term, at least 0; 0 is cross entropy only.
 
     Raises:
         ValueError: when a ``threshold`` lies outside [0, 1], or ``dice_weight`` below 0.

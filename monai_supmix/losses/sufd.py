@@ -4,7 +4,7 @@
 
 ``p_w`` is the output map of the unlabelled weak view, ``p_l`` that of the labelled images. The first term
 trains the segmentation network through an undetached ``p_w`` while the discriminator is frozen
-(:func:`monai_supmix.networks.frozen`); the other two train the discriminator alone, on detached maps.
+(:func:`monai_supmix.networks.frozen`); the other two train only the discriminator, on detached maps.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class SupervisedLoss(nn.Module):
     batch, so that a rare class absent from one image is still compared with the images that hold it.
 
     Args:
-        dice_weight: factor of the Dice term, at least 0; 0 is cross entropy alone.
+        dice_weight: factor of the Dice term, at least 0; 0 is cross entropy only.
         ignore_index: label value whose pixels do not count in either term; ``None``: every pixel counts.
         class_weights: factor of each class in the cross entropy, at least 0; ``None``: all equal.
 

@@ -27,7 +27,7 @@ def overlap_counts(
         int64 array of shape ``(C, 3)``: TP, FP, FN. The counts of disjoint images add up.
 
     Raises:
-        ValueError: when the shapes differ, or a value is no class.
+        ValueError: when the shapes differ, or a value is not a class.
 
     Example:
         >>> overlap_counts(np.array([[0, 1], [1, 1]]), np.array([[0, 0], [1, 255]]), 2, ignore_index=255)

@@ -37,11 +37,11 @@ class HookedNetwork(nn.Module):
             itself says what is wrong with other sizes.
 
     Attributes:
-        in_channels: channels of an image, as far as the network or its first convolution tells, else None.
+        in_channels: channels of an image, as far as the network or its first convolution shows, else None.
 
     Raises:
         InputError: when the network has no module of a given name.
-        ValueError: when ``dropout_prob`` is no probability.
+        ValueError: when ``dropout_prob`` is not a probability.
 
     Example:
         >>> from monai.networks.nets import UNet

@@ -71,7 +71,7 @@ def load_packaged(encoder: nn.Module, encoder_name: str, encoder_weights: str, i
     """Copy packaged weights into an encoder, tensor by tensor in the order of both.
 
     The file's tensors and the encoder's have other names and one order, that of the layers; the file may go on with a
-    classifier that an encoder has not. Counts of batches are no weights and are left out. Where images have one
+    classifier that an encoder has not. Counts of batches are not weights and are left out. Where images have one
     channel instead of three colours the first convolution's weights are summed over the colours, which gives a grey
     image the response of the same image in colour; with other numbers they are repeated and scaled to the same sum.
 

@@ -68,7 +68,7 @@ def build_smp_model(
             **options,
         )
     except TypeError as error:  # a timm encoder that does not take one of the options
-        raise InputError(encoder_name, f"does not take the given options ({error})", "mend them") from error
+        raise InputError(encoder_name, f"does not take the given options ({error})", "fix them") from error
     except (OSError, KeyError, RuntimeError) as error:
         if encoder_weights is None:
             raise
@@ -136,7 +136,7 @@ def decoder_levels(model: Any, in_channels: int, size: tuple[int, int]) -> list[
         raise InputError("encoder_name", problem, "choose another encoder, or give the img_size it is for") from error
     if logits.shape[2:] != image.shape[2:]:
         problem = f"logits have {tuple(logits.shape[2:])} pixels where images have {tuple(image.shape[2:])}"
-        raise InputError("architecture", problem, "mend the options that change the scale, such as upsampling")
+        raise InputError("architecture", problem, "fix the options that change the scale, such as upsampling")
     gradients = torch.autograd.grad(logits.sum(), features, allow_unused=True)
     # Encoders without a level at half resolution fill the gap with a map of no channels.
     pairs = zip(features, gradients, strict=True)

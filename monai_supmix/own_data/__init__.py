@@ -1,4 +1,4 @@
-"""A bundle for somebody's own data: look at a folder, propose settings, write the bundle."""
+"""A bundle for a user's own data: look at a folder, propose settings, write the bundle."""
 
 from monai_supmix.own_data.proposal import BrokenCasesError, Proposal, propose
 from monai_supmix.own_data.writing import check_absent, write_bundle

@@ -1,11 +1,11 @@
-"""The documents of a bundle for somebody's own data."""
+"""The documents of a bundle for a user's own data."""
 
 from __future__ import annotations
 
 from monai_supmix.own_data.proposal import Proposal
 
 DATA_LICENSE = """\
-The data that this bundle is for are not part of it, and nobody but you knows their terms.
+The data that this bundle is for are not part of it, and only you know their terms.
 
 Before you pass on this bundle, or weights trained with it, write here: who owns the data, under which licence or
 agreement they may be used, whether weights trained on them may be passed on, and what is to be cited. If they show
@@ -58,10 +58,10 @@ _CARD = """\
 # {name}
 
 Segments {foreground} in {kind}.{planes}
-Learnt from labelled and unlabelled images with **SupMix + SUFD** (Mano, Saito, Hotta, VISAPP 2025), or with any of the
+Trained on labelled and unlabelled images with **SupMix + SUFD** (Mano, Saito, Hotta, VISAPP 2025), or with any of the
 methods in `configs/methods`.
 
-Written by `monai-supmix new` from the shipped bundle `{template}`; only what the data asked for differs from it.
+Written by `monai-supmix new` from the shipped bundle `{template}`; only what the data require differs from it.
 
 Research use only: not a medical device, not for diagnosis.
 
@@ -69,7 +69,7 @@ Research use only: not a medical device, not for diagnosis.
 
 {counts}.
 `datalist.json` names the cases of each side. Its paths are relative to `dataset_dir`, which the configurations set to
-where the data lay; moved data are found with `--dataset_dir`.
+where the data were; if they have moved, give `--dataset_dir`.
 
 The terms of the data are for their owner to state: `data_license.txt`.
 
@@ -79,7 +79,7 @@ The terms of the data are for their owner to state: `data_license.txt`.
 |---|---|---|
 {rows}
 {notes}
-Classes, patients and split are in `datalist.json` (classes in `train.json` and `evaluate.json`, too), all else is in
+Classes, patients and split are in `datalist.json` (classes also in `train.json` and `evaluate.json`); all else is in
 `configs/train.json`: change it there, or as an option of a run, such as `--max_epochs 100`.
 
 ## Commands
@@ -92,28 +92,27 @@ monai-supmix run B evaluate --output_dir O
 monai-supmix predict B IMAGES --output_dir O
 ```
 
-The same without the front: `python -m monai.bundle run --bundle_root B --config_file B/configs/train.json
+The same with MONAI's command line: `python -m monai.bundle run --bundle_root B --config_file B/configs/train.json
 --output_dir O`, and `evaluate.json` and `inference.json` likewise.
 
 `train` leaves `model.pt`, `model.safetensors`, checkpoints and `report.html` in `O`; `--num_labeled N` uses N of the
-labelled images and the others without their labels, `--method unimatch` another method (a file of your own says
-`"method": "mine"`, and reports and trackers call it that). `evaluate` writes
+labelled images and the others without their labels, `--method unimatch` another method (a file of your own sets
+`"method": "mine"`, and reports and trackers use that name). `evaluate` writes
 `metrics.json`, `cases.csv` and a report of the test. `predict` writes {masks}:
 `uint8`, {values}.
-`monai-supmix install O B` copies the weights into `models/`, so that the bundle predicts by itself.
+`monai-supmix install O B` copies the weights into `models/`, so that the bundle predicts without `O`.
 `monai-supmix export B --output_dir O --format torchscript onnx zip` hands them on: as TorchScript, as ONNX
 (`pip install "monai-supmix[onnx]"`), and with the bundle as an archive, which leaves out `datalist.json`. Each is
 compared with the weights first, on an image of yours with `--case IMAGE`.
 
 ## Performance
 
-None is known: nothing has been trained yet. `evaluate` tells, on the test images alone.
+Unknown: nothing has been trained yet. `evaluate` measures it on the test images.
 
 ## Limits
 
-Settings were chosen by rules from the data, not searched for; the weights will know what the training images show, and
-nothing else. Before passing the bundle on, mind that `dataset_dir`, `datalist.json` and this page hold names of folders
-and cases.
+Settings were chosen by rules from the data, not searched for. The weights know only what the training images show.
+Before you pass on the bundle, note that `dataset_dir`, `datalist.json` and this page hold names of folders and cases.
 
 Licence: Apache-2.0 for configuration; the data's terms are their own.
 """

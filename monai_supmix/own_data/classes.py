@@ -12,7 +12,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.imageio.reading import read_label
 from monai_supmix.listing import shorten
 
-_MOST = 64  # more values than this are no classes
+_MOST = 64  # more values than this are not classes
 _REMEDY = "number the classes 0, 1, 2, ..., or name all of them: --class_names background,NAME,NAME"
 
 
@@ -49,7 +49,7 @@ def safe_name(name: str) -> str:
 def names_from_values(labels: Iterable[Path]) -> tuple[list[str], str]:
     """Name the classes after the values that label files hold: background, label_1, label_2, ...
 
-    Files that cannot be read are passed over; whoever checks all cases will tell of them.
+    Files that cannot be read are passed over; the check of all cases reports them.
 
     Args:
         labels: the label files.
@@ -58,7 +58,7 @@ def names_from_values(labels: Iterable[Path]) -> tuple[list[str], str]:
         the names, index = label value, and what was found.
 
     Raises:
-        InputError: the values are no classes: some are missing in between, only 0 is there, or none can be read.
+        InputError: the values are not classes: some are missing in between, only 0 is there, or none can be read.
 
     Example:
         >>> import tempfile

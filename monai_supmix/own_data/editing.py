@@ -13,7 +13,7 @@ _WIDTH = 120
 
 
 def put(config: dict[str, Any], key: str, value: Any, new: bool = False) -> None:
-    """Put a value in the place of an entry, which must be there: a template that changed is told, not missed.
+    """Put a value in the place of an entry, which must be there: a template that changed is reported, not missed.
 
     Args:
         config: the configuration, changed in place.

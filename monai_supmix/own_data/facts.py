@@ -132,7 +132,7 @@ class Facts:
 
 
 def acquired_axis(image: CaseImage) -> Axis:
-    """The direction in which a volume was acquired as slices, told by the thickness of its voxels.
+    """The direction in which a volume was acquired as slices, judged by the thickness of its voxels.
 
     Example:
         >>> volume = np.zeros((4, 4, 4), np.int16)

@@ -26,7 +26,7 @@ class IntensityRule(NamedTuple):
 
     Args:
         settings: the setting ``intensity_settings``.
-        intensity: the setting ``intensity``; ``None`` where the type of file tells enough.
+        intensity: the setting ``intensity``; ``None`` where the type of file is enough.
         choice: the rule in words, and the reason.
     """
 

@@ -25,14 +25,14 @@ _REMEDY = "give imagesTr and labelsTr (nnU-Net's layout), or images and labels w
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds, told by names and label values alone.
+    """What a folder holds, judged only by names and label values.
 
     Args:
         root: the folder of the data.
         layout: its layout in words.
         datalist: all labelled training cases, all unlabelled ones, and the test.
         channel: what dataset.json calls the image's channel, such as ``"CT"``; empty if it does not.
-        patients_known: whether anything tells which images belong to one patient.
+        patients_known: whether it is known which images belong to one patient.
         choices: classes, patients and split.
     """
 
@@ -88,7 +88,7 @@ def find_cases(
         patients, told = "as listed", "dataset.json has a table of them"
     else:
         known, patients = False, "each image its own"
-        told = "nothing tells them apart: if one patient has several images, give --group_pattern"
+        told = "nothing distinguishes them: if one patient has several images, give --group_pattern"
     choices = [
         Choice("classes", ", ".join(f"{value} {name}" for value, name in enumerate(names)), why),
         Choice("patients", patients, told),
@@ -163,7 +163,7 @@ def _from_pairs(
 
 
 def _guess(datalist: Datalist, fixed: bool) -> tuple[tuple[str, str] | None, list[str]]:
-    """Patients by the names of cases, with a note; a guess never stands over a split that somebody made."""
+    """Patients by the names of cases, with a note; a guess never overrides a given split."""
     guess = guess_patients([item["case"] for side in SIDES for item in getattr(datalist, side)])
     if guess is None:
         return None, []
@@ -174,7 +174,7 @@ def _guess(datalist: Datalist, fixed: bool) -> tuple[tuple[str, str] | None, lis
     )
     if fixed and (both := sorted(train & test)):
         told = f"{found}, as if {len(both)} patients were on both sides of the split: {shorten(both)}"
-        return None, [f"{told}; if they are, the figures of the test are too good"]
+        return None, [f"{told}; if they are, the test figures are too good"]
     return guess, [f"patients are taken from the names: {found}"]
 
 

@@ -1,4 +1,4 @@
-"""Which images belong to one patient, where nothing but their names can tell."""
+"""Which images belong to one patient, where only their names show it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RULES = {
 
 
 def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
-    """Find a rule by which names tell the patient: pairs of left and right, numbered slices.
+    """Find a rule by which names show the patient: pairs of left and right, numbered slices.
 
     A wrong guess joins images that need not be together, which costs little; without it, a patient could be on
     both sides of the split.
@@ -22,7 +22,7 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
         cases: names of all cases.
 
     Returns:
-        a regular expression whose first group is the patient, and what it found; ``None`` if names tell nothing.
+        a regular expression whose first group is the patient, and what it found; ``None`` if names show nothing.
 
     Example:
         >>> pattern, found = guess_patients(["a_left", "a_right", "b_left"])

@@ -1,4 +1,4 @@
-"""All settings of a bundle for somebody's own data, each with its reason."""
+"""All settings of a bundle for a user's own data, each with its reason."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class Proposal:
         name: name of the bundle.
         root: folder of the data.
         datalist: all labelled training cases, all unlabelled ones, and the test.
-        patients_known: whether anything tells which images belong to one patient.
+        patients_known: whether it is known which images belong to one patient.
         template: folder of the shipped bundle whose configuration is the base.
         channels: channels of an image.
         channel: what dataset.json calls the channel, or nothing.
         pictures: whether images are pictures, not volumes.
         intensity_settings: the intensity rule by what the input is.
-        intensity: what the input is, where the type of file does not tell.
+        intensity: what the input is, where the type of file does not say.
         working: the grid that the network works on.
-        working_3d: the grid for 3D networks; ``None`` where images are no volumes or have no axial planes.
+        working_3d: the grid for 3D networks; ``None`` where images are not volumes or have no axial planes.
         axis: direction of the planes of volumes.
         crop_size: of the training crops.
         max_epochs: passes over the unlabelled images.

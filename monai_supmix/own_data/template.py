@@ -74,7 +74,7 @@ def _inference(config: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
     put(config, "num_classes", len(proposal.datalist.class_names))
     if "view" in config:  # pictures are trained on as they lie
         put(config, "view", "upright")
-    if "dicom_codes" in config:  # what a class is called tells nobody which coded term it is
+    if "dicom_codes" in config:  # the name of a class does not say which coded term it is
         put(config, "dicom_codes", {})
     if proposal.axis != "axial":
         put(config, "inferer#axis", proposal.axis, new=True)

@@ -185,5 +185,5 @@ def read_history(path: Path) -> dict[str, Any]:
     record = read_json(path)
     fits = record.get("format") == _FORMAT and all(isinstance(record.get(k), t) for k, t in _KEYS.items())
     if not fits:
-        raise InputError(path, "is no record of a training of this version", "train anew to have one")
+        raise InputError(path, "is not a record of a training of this version", "train again to have one")
     return record

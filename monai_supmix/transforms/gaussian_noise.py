@@ -21,7 +21,7 @@ __all__ = ["RandNoise", "RandNoiseD", "RandNoiseDict", "RandNoised", "add_gaussi
 def add_gaussian_noise(images: Tensor, stds: Tensor, seeds: Iterable[int]) -> Tensor:
     """Add white Gaussian noise to images and clamp to [0, 1].
 
-    The noise of an image depends on its seed, its shape and the kind of device alone, not on the rest of the
+    The noise of an image depends only on its seed, its shape and the kind of device, not on the rest of the
     batch.
 
     Args:

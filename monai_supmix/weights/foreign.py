@@ -1,4 +1,4 @@
-"""What weights of other programs need and do not tell: classes, intensity rules and working grid of the bundle."""
+"""What weights of other programs need and do not hold: classes, intensity rules and working grid of the bundle."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def configured_record(
         filled in as ``value`` and ``from``: the file or the setting it is from.
 
     Raises:
-        InputError: when the configuration does not tell either, or tells something else than a rule.
+        InputError: when the configuration does not say either, or holds something other than a rule.
 
     Example:
         >>> import json
@@ -73,7 +73,7 @@ def configured_record(
     wrong = record_problem(record)
     if wrong:
         told = f"has no record, and the configuration makes none that can be used ({wrong})"
-        raise InputError(path, told, "mend intensity_settings or working")
+        raise InputError(path, told, "fix intensity_settings or working")
     return record
 
 

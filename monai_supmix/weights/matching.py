@@ -222,7 +222,7 @@ def _what_differs(
 
 def _misfit(match: Match, pixels: int) -> str | None:
     if match.other_shape and not (match.unexpected or match.missing):
-        # The head alone differs in the number of its outputs, or the first layer in that of its inputs.
+        # Only the head differs in the number of its outputs, or the first layer in that of its inputs.
         axis, their, our = _what_differs(match.other_shape, pixels) or (None, 0, 0)
         if axis == 0:
             return f"was trained with {their} classes, this network has {our}"

@@ -81,7 +81,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
         raise InputError(
             path,
             "holds no trained weights",
-            "give a model.pt or model.safetensors (training goes on from a checkpoint with resume=auto)",
+            "give a model.pt or model.safetensors (training continues from a checkpoint with resume=auto)",
         )
     weights = dict(tensors)
     if record is not None:
@@ -141,7 +141,7 @@ def _torch(raw: bytes, path: Path, sealed: bool) -> tuple[Any, Any]:
 def _check_archive(raw: bytes, path: Path) -> None:
     """Check the checksums of a zip archive, which `torch.load` does not read; older files of PyTorch are a pickle."""
     if not raw.startswith((b"PK", b"\x80")):
-        raise InputError(path, "is no file of PyTorch, or damaged" if raw else "is empty", _DAMAGED)
+        raise InputError(path, "is not a file of PyTorch, or damaged" if raw else "is empty", _DAMAGED)
     if raw.startswith(b"\x80"):
         return
     try:

@@ -27,7 +27,7 @@ _SEAL_LENGTH = len(_SEAL_MARK) + 64
 
 
 def plain(content: Any, where: str = "content") -> Any:
-    """Rebuild nested content from tensors on the host and exact built-in types alone.
+    """Rebuild nested content from tensors on the host and exact built-in types only.
 
     What comes out is loadable with ``weights_only=True``, holds no view of a larger storage, and pickles to
     bytes that depend on the values alone: pickle writes an object that occurs twice as a reference, so equal
@@ -272,12 +272,12 @@ def load_plain(source: str | os.PathLike[str] | IO[bytes], path: str | os.PathLi
         remedy: what to do where it holds something else, for the message.
 
     Raises:
-        InputError: when it does, or is no file of PyTorch.
+        InputError: when it does, or is not a file of PyTorch.
     """
     try:
         return torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError) as error:
-        problem = "does not hold tensors and plain values alone; anything else could run code when loaded"
+        problem = "holds something other than tensors and plain values, which could run code when loaded"
         raise InputError(path, problem, remedy) from error
 
 

@@ -192,7 +192,7 @@ def run(repetitions: int, small: bool = False) -> list[Row]:
 
     Args:
         repetitions: measurements of each side.
-        small: a tiny volume, and the default network alone.
+        small: a tiny volume, and only the default network.
     """
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "ct.nii.gz"

@@ -71,8 +71,16 @@ def write_room(room: str, folder: Path, seen: set[int]) -> None:
         )
         options = "\n   :members:\n   :special-members: __call__" if kind == "class" else ""
         title = f"{name}\n{'=' * len(name)}\n\n"
-        text = f"{title}.. auto{kind}:: monai_supmix.{room}.{name}{options}\n"
+        home = documented_in(f"monai_supmix.{room}", name) if kind == "data" else f"monai_supmix.{room}"
+        text = f"{title}.. auto{kind}:: {home}.{name}{options}\n"
         (folder / f"{room}.{name}.rst").write_text(text)
+
+
+def documented_in(room: str, name: str) -> str:
+    """The module of a room that assigns a constant: Sphinx finds its docstring only in that module's source."""
+    assigned = re.compile(rf"^{name}\b[^=\n]*=", re.M)
+    modules = {key: module for key, module in sys.modules.items() if key.startswith(f"{room}.")}
+    return next((key for key, module in modules.items() if assigned.search(inspect.getsource(module))), room)
 
 
 def is_new(thing: object, seen: set[int]) -> bool:

@@ -39,7 +39,7 @@ class Method:
         """Read ``NAME`` or ``NAME@ITERATIONS``.
 
         Raises:
-            InputError: what follows the ``@`` is no number of iterations.
+            InputError: what follows the ``@`` is not a number of iterations.
         """
         name, at, steps = text.partition("@")
         if at and not (steps.isascii() and steps.isdigit() and int(steps) > 0):
@@ -161,7 +161,7 @@ class Experiment:
         return configure(self.bundle, ["evaluate"], pairs, preset=self.preset if self._changes(known) else None)
 
     def _changes(self, known: Mapping[str, Any]) -> bool:
-        """Whether the preset is for a configuration, too, and not for training alone."""
+        """Whether the preset also applies to this configuration, and not only to training."""
         if self.preset is None:
             return False
         changed = read_json(config_files(find_bundle(self.bundle), ["evaluate"], preset=self.preset)[-1])
@@ -173,7 +173,7 @@ class Experiment:
 
 
 def _is_for_evaluation(key: str, known: Mapping[str, Any]) -> bool:
-    """Whether an override of a training is one of its evaluation, too.
+    """Whether an override of a training also applies to its evaluation.
 
     Weights to start from are not those to evaluate; and where an entry is null, evaluation takes it from the weights.
     """

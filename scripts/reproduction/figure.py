@@ -1,7 +1,7 @@
 """`figure.png` and `figure.pdf`: input, truth and each method, as in the paper's Figure 3.
 
 Each case has two rows: the whole image, and the part in which the methods differ most, enlarged, with every
-wrong region outlined. Colours are those of Okabe and Ito, which the colour-blind tell apart.
+wrong region outlined. Colours are those of Okabe and Ito, which colour-blind people can distinguish.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class _Attempt:
     started: float
 
     def progress(self) -> str:
-        """The newest iteration that its log tells of."""
+        """The newest iteration in its log."""
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 4000))
             steps = _STEP.findall(file.read().decode(errors="replace"))
@@ -126,7 +126,7 @@ class Schedule:
             what went wrong with those that could not be finished.
 
         Raises:
-            InputError: a mistake in data or configuration, as a cell's process tells it.
+            InputError: a mistake in data or configuration, as a cell's process reports it.
             Stopped: by SIGINT or SIGTERM; the cells under way have written checkpoints.
         """
         waiting, failures = list(cells), []
@@ -174,11 +174,11 @@ class Schedule:
         with (folder / LOG).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "reproduction.worker", json.dumps(task)],
-                stdin=subprocess.PIPE,  # never written to: its end tells the worker that this process is gone
+                stdin=subprocess.PIPE,  # never written to: its end shows the worker that this process is gone
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | threads | {"PYTHONPATH": path},
-                start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
+                start_new_session=True,  # Ctrl-C reaches only this process, which passes it on once
             )
         self._running.append(_Attempt(cell, configuration, process, folder / LOG, time.monotonic()))
         self._say(f"started: {cell.name}")
@@ -249,7 +249,7 @@ def _ending(status: int) -> str:
 
 
 def _told_mistake(log: Path) -> InputError:
-    """The mistake that the last error line of a worker's log tells."""
+    """The mistake in the last error line of a worker's log."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = next((line for line in reversed(lines) if line.startswith("error: ")), f"error: {log}: tells of no mistake")
+    told = next((line for line in reversed(lines) if line.startswith("error: ")), f"error: {log}: reports no mistake")
     return InputError(*[*told.removeprefix("error: ").split(": ", 2), "", ""][:3])

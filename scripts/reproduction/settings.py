@@ -53,7 +53,7 @@ def training_settings(experiment: Experiment, cell: Cell) -> Settings:
         "batch, labelled + unlabelled": [made("labeled_batch_size"), made("unlabeled_batch_size")],
         "epochs": None if made("max_iterations") else made("max_epochs"),
         "iterations": made("max_iterations"),
-        "share on labelled images alone": made("burn_in") if uses_unlabeled else None,
+        "share on labelled images only": made("burn_in") if uses_unlabeled else None,
         "optimizer": part("optimizer", "params"),
         "learning rate schedule": schedule("lr_scheduler"),
         "weak augmentation": [
@@ -79,7 +79,7 @@ def loss_weights(num_views: int, feature_dropout: bool) -> dict[str, float]:
 
     Args:
         num_views: number of strong views.
-        feature_dropout: whether the weak view is decoded with dropped features, too.
+        feature_dropout: whether the weak view is also decoded with dropped features.
 
     Example:
         >>> loss_weights(2, True)
@@ -121,7 +121,7 @@ def _without(component: Settings, *names: str) -> Settings:
 
 
 def show_settings(by_method: Mapping[str, Settings]) -> Iterator[str]:
-    """Lines that tell the settings: once where all methods have the same, else for each.
+    """Lines that show the settings: once where all methods have the same, else for each.
 
     Args:
         by_method: settings by the method's name.

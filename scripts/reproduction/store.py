@@ -54,7 +54,7 @@ class Store:
         return self.runs / f"{cell.name}-{configuration.hash}"
 
     def hand_over(self, experiment: Experiment, one: Finished) -> None:
-        """Leave a finished cell for `take`, which one process alone may call.
+        """Leave a finished cell for `take`, which only one process may call.
 
         Args:
             experiment: the folder's experiment.

@@ -188,7 +188,7 @@ def _paper_note(bundle: str) -> str:
 
 
 def _patients(one: Finished) -> str:
-    """What stands for patients: images where nobody knows whose they are."""
+    """What stands for patients: images where patients are unknown."""
     return "images" if len(set(one.groups)) == len(one.cases) else "patients"
 
 

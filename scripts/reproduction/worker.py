@@ -147,7 +147,7 @@ def _collect_predictions(evaluator: Engine) -> dict[str, np.ndarray]:
 
 
 def _end_with_parent() -> None:
-    """End this process as soon as nobody holds the other end of its standard input."""
+    """End this process as soon as the other end of its standard input is closed."""
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1):  # not sys.stdin.read, whose lock a thread must not hold at the end

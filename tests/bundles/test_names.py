@@ -1,4 +1,4 @@
-"""No name that a configuration uses is a module, too: Python 3.12 and later would hand MONAI the module."""
+"""No name that a configuration uses is also a module: Python 3.12 and later would hand MONAI the module."""
 
 import pytest
 

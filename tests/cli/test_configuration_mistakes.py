@@ -10,28 +10,28 @@ from monai_supmix.handlers.preemption import Preempted
 from tests.cli.conftest import make_weights
 
 MISTAKES = [
-    ("run chase_supmx train", "chase_supmx: is no bundle: did you mean chase_supmix?"),
-    ("run nothing train", "nothing: is no bundle: give the folder of a bundle, or one of chase_supmix"),
+    ("run chase_supmx train", "chase_supmx: is not a bundle: did you mean chase_supmix?"),
+    ("run nothing train", "nothing: is not a bundle: give the folder of a bundle, or one of chase_supmix"),
     ("run . train", "is a folder without configs/metadata.json"),
-    ("run chase_supmix trian", "trian: is no configuration: did you mean train?"),
-    ("run chase_supmix metadata", "metadata: is no configuration"),
-    ("run chase_supmix train --method unimach", "unimach: is no method: did you mean unimatch?"),
+    ("run chase_supmix trian", "trian: is not a configuration: did you mean train?"),
+    ("run chase_supmix metadata", "metadata: is not a configuration"),
+    ("run chase_supmix train --method unimach", "unimach: is not a method: did you mean unimatch?"),
     (
         "run chase_supmix train --method best",
         "classmix, fixmatch, sufd, supervised, supmix, supmix_sufd, unimatch",
     ),
-    ("run chase_supmix train --preset papr", "papr: is no preset: did you mean paper?"),
+    ("run chase_supmix train --preset papr", "papr: is not a preset: did you mean paper?"),
     (
         "run chase_supmix train --ouput_dir x",
-        "--ouput_dir: is no key of train.json: did you mean output_dir?",
+        "--ouput_dir: is not a key of train.json: did you mean output_dir?",
     ),
     (
         "run chase_supmix train --output-dri x",
-        "--output_dri: is no key of train.json: did you mean output_dir?",
+        "--output_dri: is not a key of train.json: did you mean output_dir?",
     ),
-    ("run chase_supmix train --qqq", "--qqq: is no key of train.json: look up the keys in that file"),
+    ("run chase_supmix train --qqq", "--qqq: is not a key of train.json: look up the keys in that file"),
     ("run chase_supmix train --optimzer#lr 0.1", "did you mean optimizer#lr?"),
-    ("run chase_supmix train --optimizer#lr#x 0.1", "is no key of train.json"),
+    ("run chase_supmix train --optimizer#lr#x 0.1", "is not a key of train.json"),
     ("run chase_supmix train --optimizer#lrr 0.1", "--optimizer#lrr: AdamW has no such argument: did you mean lr?"),
     (
         "run chase_supmix inference --inferer#flipz [1]",
@@ -46,13 +46,13 @@ MISTAKES = [
     ("run chase_supmix train --train#dateset 1", "did you mean train#dataset?"),
     (
         "run chase_supmix train --method unimatch --sed 1",
-        "is no key of train.json, unimatch.json: did you mean seed?",
+        "is not a key of train.json, unimatch.json: did you mean seed?",
     ),
     (
         "run chase_supmix evaluate --preset rare_classes",
         "rare_classes.json: changes 'train#dataloader#labeled', and there is no 'train' in evaluate.json: ",
     ),
-    ("run chase_supmix evaluate --max_epochs 3", "--max_epochs: is no key of evaluate.json"),
+    ("run chase_supmix evaluate --max_epochs 3", "--max_epochs: is not a key of evaluate.json"),
     ("run chase_supmix train --seed 1 --seed 2", "--seed: is given twice: give it once"),
     (
         "run chase_supmix train --num_labeled two",
@@ -98,9 +98,9 @@ MISTAKES = [
         "run chase_supmix train --dataset_dir nowhere --output_dir out --tracking mlflow",
         "nowhere: does not exist: set dataset_dir",
     ),
-    ("run chase_supmix train --tracking tensorboard", "--tracking: is 'tensorboard', which is no file: give mlflow"),
+    ("run chase_supmix train --tracking tensorboard", "--tracking: is 'tensorboard', which is not a file: give mlflow"),
     ("run chase_supmix train --tracking", "command line: argument --tracking: expected one argument: see"),
-    ("check chase_supmix --tracking mlflow", "--tracking: is no key of train.json: did you mean tracking_uri?"),
+    ("check chase_supmix --tracking mlflow", "--tracking: is not a key of train.json: did you mean tracking_uri?"),
     ("run chase_supmix train --tensorboard maybe", "--tensorboard: is 'maybe': give true or false"),
     ("check chase_supmix --dataset_dir nowhere", "nowhere: does not exist: set dataset_dir"),
     ("check --bundle chase_supmix --dataset_dir nowhere", "nowhere: does not exist: set dataset_dir"),
@@ -115,11 +115,11 @@ MISTAKES = [
     ("predict chase_supmix nowhere.png", "command line: the following arguments are required: --output_dir"),
     ("install out chase_supmix", "out/model.pt: does not exist: check the path"),
     ("install out", "command line: the following arguments are required: bundle"),
-    ("audit chase_supmix --seed 1", "--seed: is no option here: leave it out"),
+    ("audit chase_supmix --seed 1", "--seed: is not an option here: leave it out"),
     ("check", "command line: names no bundle: give its folder or name"),
     ("", "command line: names no command: use run, check, predict, new, export, install or audit"),
     ("trian chase_supmix", "command line: argument"),
-    ("run chase_supmix train -o out", "--o: is no key of train.json"),
+    ("run chase_supmix train -o out", "--o: is not a key of train.json"),
 ]
 
 
@@ -142,7 +142,7 @@ def test_a_device_that_is_not_there(refused):
 
 def test_a_configuration_file_that_is_no_json(refused, tmp_path):
     (tmp_path / "mine.json").write_text("{")
-    refused("run", "chase_supmix", "train", tmp_path / "mine.json", says="mine.json: is no JSON")
+    refused("run", "chase_supmix", "train", tmp_path / "mine.json", says="mine.json: is not JSON")
 
 
 def test_weights_of_another_network_or_another_number_of_classes(chest, refused, tmp_path):

@@ -136,7 +136,7 @@ LABELS = {
     ),
     "values outside the classes": (
         lambda path: rewrite(path, lambda a: a + a.max()),
-        "label values that are no class",
+        "label values that are not classes",
     ),
     "values that are not whole": (with_value(0.5), "holds values that are not whole, such as 0.5"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-20]), "is damaged or truncated"),

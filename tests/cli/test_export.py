@@ -154,7 +154,7 @@ def test_mistakes_end_in_one_line(refused, weights, scan, tmp_path, monkeypatch)
     refused(*command, "--device", "cpu", says="--device: has no meaning here")
     refused(*command, "--amp", "bf16", says="--amp: has no meaning here")
     refused(*command, "--runtime", "openvino", says="--runtime: has no meaning here")
-    refused(*command, "--seeds", "1", says="--seeds: is no key of inference.json: did you mean seed?")
+    refused(*command, "--seeds", "1", says="--seeds: is not a key of inference.json: did you mean seed?")
     refused(*command, "--case", tmp_path / "none.nii.gz", says="none.nii.gz: does not exist")
     picture = tmp_path / "eye.png"
     Image.new("RGB", (64, 64), "red").save(picture)

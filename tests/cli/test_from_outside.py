@@ -1,4 +1,4 @@
-"""A datalist function and a transform of somebody else's are checked, trained with and listed as foreign."""
+"""A datalist function and a transform from outside the package are checked, trained with and listed as foreign."""
 
 import json
 import shutil

@@ -76,7 +76,7 @@ def unknown_value(data):
         (one_label, "has no test set, and 1 groups (patients) with labels"),
         (other_size, "b.png: has the shape 41 x 41, its image"),
         (far_value, "b.png: holds the label value 7, and all label files hold 0, 1 and 7"),
-        (unknown_value, "b.png: holds label values that are no class: 2: use 0 to 1"),
+        (unknown_value, "b.png: holds label values that are not classes: 2: use 0 to 1"),
     ],
 )
 def test_mistakes_in_the_data(refused, pairs, damage, says):
@@ -92,13 +92,16 @@ def test_mistakes_in_the_data(refused, pairs, damage, says):
         (["--output_dir", "mine", "--class_names", "one"], "give two or more different names"),
         (["--output_dir", "mine", "--intensity", "hu"], "and the images are pictures"),
         (["--output_dir", "mine", "--intensity", "mr"], "--intensity: is 'mr'"),
-        (["--output_dir", "mine", "--group_pattern", "("], "is no regular expression"),
+        (["--output_dir", "mine", "--group_pattern", "("], "is not a regular expression"),
         (
             ["--output_dir", "mine", "--test_list", "none.txt"],
             "test_list: none.txt is neither a text file nor the name",
         ),
-        (["--output_dir", "mine", "--max_epochs", "3"], "--max_epochs: is no option here: leave it out"),
-        (["--output_dir", "mine", "--class_nams", "3"], "--class_nams: is no option here: did you mean --class_names?"),
+        (["--output_dir", "mine", "--max_epochs", "3"], "--max_epochs: is not an option here: leave it out"),
+        (
+            ["--output_dir", "mine", "--class_nams", "3"],
+            "--class_nams: is not an option here: did you mean --class_names?",
+        ),
     ],
 )
 def test_mistakes_on_the_command_line(refused, pairs, options, says):

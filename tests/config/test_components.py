@@ -99,6 +99,6 @@ def test_a_key_that_nothing_uses(tmp_path):
     for key, remedy in (("ttaa", "did you mean tta?"), ("only_here", "leave it out")):
         with pytest.raises(InputError) as caught:
             check_names(config | {"a": "@size", key: 1}, tmp_path, ["run", "a"])
-        assert str(caught.value) == f"{key}: is nothing that this configuration uses: {remedy}"
+        assert str(caught.value) == f"{key}: is not used by this configuration: {remedy}"
     with pytest.raises(InputError, match=r"tta: is 'run#2', in which monai\.bundle changes the #"):
         check_names(config | {"tta": "run#2", "a": "@size"}, tmp_path, ["run", "a"])

@@ -30,7 +30,7 @@ def test_a_folder_stands_over_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_bundle("eyes") == shipped
     (tmp_path / "eyes").mkdir()
-    assert find_bundle("eyes") == shipped, "an output folder of that name is no bundle"
+    assert find_bundle("eyes") == shipped, "an output folder of that name is not a bundle"
     mine = make_bundle(tmp_path / "eyes")
     assert find_bundle("eyes") == mine
     assert find_bundle(shipped) == shipped
@@ -48,7 +48,7 @@ def test_files_are_merged_in_the_order_of_the_contract(tmp_path):
 def test_a_bundle_without_methods_says_so(tmp_path):
     bundle = make_bundle(tmp_path / "eyes")
     shutil.rmtree(bundle / "configs" / "methods")
-    with pytest.raises(InputError, match="a: is no method: this bundle has none"):
+    with pytest.raises(InputError, match="a: is not a method: this bundle has none"):
         config_files(bundle, ["train"], "a")
 
 

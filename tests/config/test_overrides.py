@@ -1,4 +1,4 @@
-"""Options of the front are read as MONAI reads them, and mistakes are told."""
+"""Options of the command line are read as MONAI reads them, and mistakes are reported."""
 
 import pytest
 from fire.parser import DefaultParseValue
@@ -36,9 +36,9 @@ CONFIG = {
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("ouput_dir", "x", "--ouput_dir: is no key of : did you mean output_dir?"),
-        ("plain#scal", 1, "--plain#scal: is no key of : did you mean plain#scale?"),
-        ("sizes#2", 1, "--sizes#2: is no key of"),
+        ("ouput_dir", "x", "--ouput_dir: is not a key of : did you mean output_dir?"),
+        ("plain#scal", 1, "--plain#scal: is not a key of : did you mean plain#scale?"),
+        ("sizes#2", 1, "--sizes#2: is not a key of"),
         ("sizes#0", "x", "--sizes#0: is 'x': give a whole number such as 1"),
         ("network::features::0::width", "x", "give a whole number such as 8"),
         ("dynamic2", 1, "did you mean dynamic?"),
@@ -63,7 +63,7 @@ def test_what_monai_understands_passes(values):
 
 
 def test_tracking_without_what_it_takes(monkeypatch):
-    with pytest.raises(InputError, match="--tracking: is 'other', which is no file: give mlflow"):
+    with pytest.raises(InputError, match="--tracking: is 'other', which is not a file: give mlflow"):
         check_tracking("other")
     check_tracking(__file__)
     monkeypatch.setattr(overrides.importlib.util, "find_spec", lambda name: None)

@@ -17,13 +17,13 @@ from monai_supmix.config.running import running_workflow
 
 CONFIGS = find_bundle("covid19_ct_supmix") / "configs"
 MISTAKES = [
-    ({"ttaa": True}, "error: ttaa: is nothing that this configuration uses: did you mean tta?"),
+    ({"ttaa": True}, "error: ttaa: is not used by this configuration: did you mean tta?"),
     ({"inferer#flipz": [1]}, "error: inferer#flipz: SliceVolumeInferer has no such argument: did you mean flips?"),
     ({"device": "xpu:99"}, "error: device: is 'xpu:99', and this machine has none: leave it out"),
     ({"device": "mps:9"}, "error: device: is 'mps:9', and this machine has none: leave it out"),
     ({"device": "cuda:99"}, "error: device: is 'cuda:99', and this machine has "),
     ({"seed": 1.5}, "error: seed: is 1.5: give a whole number of at least 0"),
-    ({"max_epochs": 3}, "error: max_epochs: is nothing that this configuration uses"),
+    ({"max_epochs": 3}, "error: max_epochs: is not used by this configuration"),
 ]
 
 
@@ -73,10 +73,10 @@ def test_a_workflow_is_found_by_its_own_metadata():
 @pytest.mark.parametrize(
     ("arguments", "last"),
     [
-        ("--ttaa", "error: ttaa: is nothing that this configuration uses: did you mean tta?"),
+        ("--ttaa", "error: ttaa: is not used by this configuration: did you mean tta?"),
         ("--device mps:9", "error: device: is 'mps:9', and this machine has none: leave it out: the best device"),
         ("--ckpt_path None", "error: --ckpt_path: is None, which monai.bundle leaves out without a word: use mo"),
-        ("--tracking other", "error: --tracking: is 'other', which is no file: give mlflow, or a file of settings"),
+        ("--tracking other", "error: --tracking: is 'other', which is not a file: give mlflow, or a file of settings"),
     ],
 )
 def test_under_monai_bundle_the_mistake_is_the_last_line(arguments, last, tmp_path):

@@ -54,7 +54,7 @@ def test_problems_are_collected_in_order_with_their_case(items):
 def test_label_values_are_compared_with_the_classes(items):
     Image.fromarray(np.full((8, 9), 3, np.uint8)).save(items[0]["label"])
     (problem,) = check_cases(items, 3)
-    assert "no class: 3" in problem.error.problem
+    assert "not classes: 3" in problem.error.problem
     assert check_cases(items, 4) == []
 
 

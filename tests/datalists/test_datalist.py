@@ -331,7 +331,7 @@ def test_patients_by_pattern_and_table():
         assert error.value.subject == subject
     with pytest.raises(InputError, match=r"dataset\.json.*3 cases have no patient"):
         group_by_pattern(items, None, {"aL": "p"})
-    with pytest.raises(InputError, match="no table"):
+    with pytest.raises(InputError, match="not a table"):
         group_by_pattern(items, None, ["p"])
 
 

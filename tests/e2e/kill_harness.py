@@ -60,7 +60,7 @@ def newest_iteration(output):
 
 
 def finish(child):
-    """Wait for a child that shall end well."""
+    """Wait for a child that must end well."""
     _, status = os.waitpid(child, 0)
     assert status == 0, f"a run ended with status {status}"
 

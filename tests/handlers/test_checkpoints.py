@@ -170,7 +170,7 @@ def test_system_that_refuses_leaves_the_older_one_usable(tmp_path, monkeypatch, 
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(InputError, match=rf"{word}.*can go on from {older.name}"):
+    with pytest.raises(InputError, match=rf"{word}.*can continue from {older.name}"):
         checkpoint_at(tmp_path, 6, keep=1)
     with pytest.raises(InputError, match=word):
         checkpoint_at(tmp_path / "first", 6)
@@ -193,7 +193,7 @@ def test_no_checkpoint_holds_nan(tmp_path, device):
     run = Run(device)
     run.go(10)
     run.optimizer.state[run.network[2].bias]["momentum_buffer"][0] = float("nan")
-    with pytest.raises(InputError, match=r"state\.optimizer.*NaN.*go on from checkpoint_iteration=000001\.pt"):
+    with pytest.raises(InputError, match=r"state\.optimizer.*NaN.*continue from checkpoint_iteration=000001\.pt"):
         checkpoint_at(tmp_path, 2, run)
     assert existing_checkpoints(tmp_path) == [older]
 
@@ -216,7 +216,7 @@ def test_other_files_are_no_checkpoints(tmp_path):
     (tmp_path / "checkpoint_iteration=2.pt.bak").touch()
     (tmp_path / "other.pt").touch()
     assert names(tmp_path) == ["checkpoint_iteration=1.pt"]
-    with pytest.raises(InputError, match="no checkpoint of this version"):
+    with pytest.raises(InputError, match="not a checkpoint of this version"):
         read_checkpoint(tmp_path / "checkpoint_iteration=1.pt")
     with pytest.raises(InputError, match="does not exist"):
         load_checkpoint(tmp_path / "missing.pt", {})

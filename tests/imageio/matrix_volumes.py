@@ -59,7 +59,7 @@ def rows():
     yield "NRRD", "gzip, 16 bits, signed", "a.nrrd", _nrrd("i2", "<", "gzip")
     for encoding in ("ascii", "bzip2"):
         yield "NRRD", encoding, "a.nrrd", _nrrd("i2", "<", encoding)
-    yield "NRRD", "raw, 16 bits, no byte order told", "a.nrrd", _nrrd("i2", "<", "raw", tell=False)
+    yield "NRRD", "raw, 16 bits, no byte order given", "a.nrrd", _nrrd("i2", "<", "raw", tell=False)
     yield "MetaImage", "zlib, 16 bits, signed", "a.mha", _meta("i2", "<", True)
     yield "MetaImage", "header and voxels in two files", "a.mhd", _meta("i2", "<", False)
     yield (

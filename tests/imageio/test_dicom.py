@@ -111,7 +111,7 @@ def test_two_series(tmp_path):
     write_series(tmp_path / "ct", VOLUME, AFFINE)
     for file in write_series(tmp_path / "other", VOLUME, AFFINE):
         file.rename(tmp_path / "ct" / f"other{file.name}")
-    refused(tmp_path / "ct", "holds 2 series in 16 files: put each series into a sub-folder")
+    refused(tmp_path / "ct", "holds 2 series in 16 files: put each series into its own sub-folder")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_two_series(tmp_path):
         ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "differ in orientation"),
         ({"PixelSpacing": [0.5, 0.5]}, "differ in pixel spacing"),
         ({"Rows": 5, "PixelData": bytes(5 * 10 * 2)}, "differ in size"),
-        ({"ImagePositionPatient": None}, "1 of 8 DICOM files are damaged, or are no images with a position"),
+        ({"ImagePositionPatient": None}, "1 of 8 DICOM files are damaged, or are not images with a position"),
         ({"PixelSpacing": None}, "1 of 8 DICOM files"),
         ({"NumberOfFrames": "2", "PixelData": bytes(9 * 10 * 4)}, "several frames|1 of 8 DICOM files"),
         (

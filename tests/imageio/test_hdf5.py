@@ -78,7 +78,7 @@ def test_mistakes_are_told(folder, monkeypatch, volume):
     }.items():
         with pytest.raises(InputError, match=says):
             read_image(folder / name)
-    with pytest.raises(InputError, match="label values that are no class"):
+    with pytest.raises(InputError, match="label values that are not classes"):
         write(folder / "high.h5", image=volume, label=np.full(volume.shape, 7, np.uint8))
         read_label(folder / "high.h5", num_classes=4)
     monkeypatch.setitem(sys.modules, "h5py", None)

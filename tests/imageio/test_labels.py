@@ -37,7 +37,7 @@ def test_large_and_negative_numbers_keep_their_value(tmp_path):
     array = LABEL.astype(np.int32) * 1000 - 1
     label = read_label(save(tmp_path / "a.nii.gz", array))
     assert np.array_equal(label, array)
-    with pytest.raises(InputError, match="no class: -1, 999, 1999, 2999"):
+    with pytest.raises(InputError, match="not classes: -1, 999, 1999, 2999"):
         read_label(tmp_path / "a.nii.gz", num_classes=4)
 
 
@@ -51,7 +51,7 @@ def test_fractions_are_refused(tmp_path):
 
 
 def test_values_beyond_the_classes_are_listed(tmp_path):
-    with pytest.raises(InputError, match="no class: 2, 3: use 0 to 1"):
+    with pytest.raises(InputError, match="not classes: 2, 3: use 0 to 1"):
         read_label(save(tmp_path / "a.nii.gz", LABEL.astype(np.uint8)), num_classes=2)
 
 

@@ -9,7 +9,7 @@ ROWS = matrix.rows()
 READ = ("grey", "palette", "equal channels", "WhiteIsZero", "BlackIsZero", "white is", "MONOCHROME", "signed", "raw")
 NOT_READ = (
     *("PPM, RGB, text, white is 65535", "PPM, RGB, bytes, white is 65535", "TIFF, BlackIsZero, 12 bits"),
-    *("BMP, palette of greys, 4 bits", "NRRD, raw, 16 bits, no byte order told"),
+    *("BMP, palette of greys, 4 bits", "NRRD, raw, 16 bits, no byte order given"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Every kind of file finds its reader, and what is no image gets a message that helps."""
+"""Every kind of file finds its reader, and what is not an image gets a message that helps."""
 
 import numpy as np
 import pytest

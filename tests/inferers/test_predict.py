@@ -245,7 +245,7 @@ def test_further_kinds_of_files_get_masks_on_their_grid(tmp_path):
     nib.save(nib.Nifti1Pair(scan(), AFFINE), tmp_path / "pair.img")
     nib.save(nib.MGHImage(scan(dtype="i2"), AFFINE), tmp_path / "free.mgz")
     summary = run(tmp_path, tmp_path / "out")
-    assert not summary.notes  # the header of the pair is no file of another type
+    assert not summary.notes  # the header of the pair is not a file of another type
     names = ["free_seg.nii.gz", "gif_seg.png", "pair_seg.nii.gz", "pgm_seg.png", "webp_seg.png"]
     assert [name for name in files(tmp_path / "out") if not name.endswith(".json")] == names
     for name, source in (("pair", "pair.img"), ("free", "free.mgz")):

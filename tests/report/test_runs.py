@@ -140,7 +140,7 @@ def test_a_damaged_history_costs_its_part_of_the_report_alone(tmp_path, pictures
     (tmp_path / "history.json").write_text("{")
     evaluate(tmp_path, pictures)
     assert "What was trained" not in (tmp_path / "report.html").read_text("utf-8")
-    assert any("history.json: is no JSON" in line for line in lines(caplog, "evaluation"))
+    assert any("history.json: is not JSON" in line for line in lines(caplog, "evaluation"))
 
 
 @pytest.mark.parametrize(("axis", "shape"), [("axial", (20, 18, 5)), ("sagittal", (5, 18, 20))])

@@ -174,13 +174,13 @@ def test_other_data_than_that_of_finished_cells_is_refused(finished, copied, pha
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--bundle", "chase_supmx", "--num-labeled", "2"], "error: chase_supmx: is no bundle: did you mean chase_"),
+        (["--bundle", "chase_supmx", "--num-labeled", "2"], "error: chase_supmx: is not a bundle: did you mean chase_"),
         (["--bundle", "chase_supmix"], "error: --num-labeled: is missing"),
         (
             ["--bundle", "chase_supmix", "--num-labeled", "0"],
             "error: command line: argument --num-labeled/--num_labeled: '0'",
         ),
-        (["--bundle", "chase_supmix", "--num-labeled", "2", "--methods", "x"], "error: x: is no method"),
+        (["--bundle", "chase_supmix", "--num-labeled", "2", "--methods", "x"], "error: x: is not a method"),
         (["--bundle", "chase_supmix", "--num_labeled", "2", "--max_itertions", "2"], "error: --max_itertions: is no"),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--seed", "2"], "error: --seed: is set for each cell"),
         (["--bundle", "chase_supmix", "--num-labeled", "2", "--data", "/no"], "error: --data: /no does not exist"),

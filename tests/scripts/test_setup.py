@@ -38,7 +38,7 @@ def refused(clone, python):
 
 
 def test_setup_refuses_a_python_that_is_missing_or_too_old(clone, tmp_path):
-    assert "error: python3.99: is no Python that runs: set PYTHON to 3.10 or newer" in refused(clone, "python3.99")
+    assert "error: python3.99: is not a Python that runs: set PYTHON to 3.10 or newer" in refused(clone, "python3.99")
     as_3_9 = "import sys; sys.version_info = (3, 9, 18); exec(sys.argv[1])"
     old = program(tmp_path / "old", f"""exec "{sys.executable}" -c '{as_3_9}' "$2" """)
     assert f"error: {old}: is Python 3.9: set PYTHON to 3.10 or newer" in refused(clone, old)

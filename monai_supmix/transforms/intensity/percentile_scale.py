@@ -20,7 +20,7 @@ _MAX_SAMPLE = 2**22  # values that percentiles of floating-point arrays are take
 class PercentileScale(IntensityRule):
     """From one percentile of the image's values to another, mapped linearly to [0, 1] and clipped.
 
-    For 8-bit pictures, whose grey values are no physical unit. Where the two percentiles coincide (a nearly
+    For 8-bit pictures, whose grey values have no physical unit. Where the two percentiles coincide (a nearly
     constant picture) minimum and maximum take their place; a constant picture becomes 0.
 
     Args:

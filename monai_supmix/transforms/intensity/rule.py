@@ -77,7 +77,7 @@ class IntensityRule(ABC):
 
 
 def finite_range(array: np.ndarray) -> tuple[float, float]:
-    """Minimum and maximum of an array, which also tell of NaN and infinity without an array of flags."""
+    """Minimum and maximum of an array, which also show NaN and infinity without an array of flags."""
     if array.size == 0:
         raise ValueError("the array is empty.")
     lowest, highest = float(array.min()), float(array.max())
