@@ -34,6 +34,8 @@ _PREMULTIPLIED = ("La", "RGBa")
 _DEEP = ("LA;16B", "RGB;16B", "RGBA;16B")
 _WHITE_IS_ZERO = "white is 0 (WhiteIsZero): the stored numbers are used, viewers show them inverted"
 _MULTIPLIED = "has colours that are multiplied by their transparency"
+_RENUMBERED = "is a GIF with a colour palette, whose writers renumber its classes"
+_ONE_GREY = "is a GIF of one grey, whose writer left no other, so that nobody knows its class"
 _STRETCHED = {"2": 85, "4": 17}
 
 
@@ -103,7 +105,7 @@ def decode_picture(path: Path) -> Decoded:
     notes = decoded.notes
     if (tiff is not None and tiff.photometric == "WhiteIsZero") or (picture.format == "PPM" and picture.mode == "1"):
         notes = (*notes, _WHITE_IS_ZERO)
-    return replace(decoded, unfit=unfit, notes=notes)
+    return replace(decoded, unfit=unfit or decoded.unfit, notes=notes)
 
 
 def _check_orientation(path: Path, turned: bool) -> None:
@@ -223,13 +225,24 @@ def _palette(picture: Image.Image) -> np.ndarray | None:
 
 
 def _unpack_gif(picture: Image.Image, array: np.ndarray) -> Decoded:
-    """GIF has only palettes: a palette of greys is a grey picture, whose writer chose the indices."""
+    """GIF has only palettes: a palette of greys is a grey picture, whose writer chose the indices.
+
+    Writers drop colours that are not used and renumber the others, so that indices tell no class. Whether the
+    numbers can be trusted is told by the whole palette in the file: the colours that are used may be grey by chance.
+    """
     palette = _palette(picture)
-    if palette is not None:
-        used = palette[np.unique(array)]
-        if (used == used[:, :1]).all():
-            return Decoded(palette[:, 0][array])
-    return Decoded(array, palette=palette)
+    if palette is None:
+        return Decoded(array)
+    unfit = "" if _is_grey(palette) else _RENUMBERED
+    if not array.any() and palette[0].any() and not palette[1:].any():
+        unfit = unfit or _ONE_GREY
+    if _is_grey(palette[np.unique(array)]):
+        return Decoded(palette[:, 0][array], unfit=unfit)
+    return Decoded(array, palette=palette, unfit=unfit)
+
+
+def _is_grey(colours: np.ndarray) -> bool:
+    return bool((colours == colours[:, :1]).all())
 
 
 def _decode_deep_png(path: Path) -> Decoded:

@@ -53,7 +53,7 @@ def read_picture(path: str | Path) -> CaseImage:
 
 
 def read_label_picture(path: str | Path) -> np.ndarray:
-    """Read a label picture: palette indices and grey values as stored, one-bit pictures as 0 and 1.
+    """Read a label picture: palette indices and grey values as stored, one-bit pictures as 0 and 1, GIF by its greys.
 
     Args:
         path: the file.
@@ -62,8 +62,8 @@ def read_label_picture(path: str | Path) -> np.ndarray:
         ``(H, W)``.
 
     Raises:
-        InputError: as `read_picture`; a compression that changes values, such as JPEG's; colours that are not
-            grey.
+        InputError: as `read_picture`; a compression that changes values, such as JPEG's; a GIF with a palette of
+            colours; colours that are not grey.
     """
     path = Path(path)
     decoded = decode_picture(path)

@@ -291,15 +291,9 @@ def _gif(palette):
         picture.save(path)
         colours = palette[indices]
         grey = (palette[:, 0] == palette[:, 1]).all()
-        return planes(colours[..., 0] if grey else colours), (colours[..., 0] if grey else _gif_indices(path))
+        return planes(colours[..., 0] if grey else colours), (colours[..., 0] if grey else None)
 
     return write
-
-
-def _gif_indices(path):
-    """Indices as they are in the file, whose writer may have sorted the palette."""
-    with Image.open(path) as picture:
-        return np.array(picture)
 
 
 def _webp_lossy(path):

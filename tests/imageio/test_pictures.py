@@ -177,6 +177,39 @@ def test_label_pictures_that_could_mislead_are_refused(tmp_path):
         read_label(tmp_path / "clear.png")
 
 
+GIF_CLASSES = [0, 0, 0, 255, 0, 0, 255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("palette", "classes", "optimize"),
+    [
+        (GIF_CLASSES, (0, 1, 2), True),
+        (GIF_CLASSES, (0, 1), True),  # white is dropped
+        (GIF_CLASSES, (0, 2), False),  # the colours that are used are grey
+        ([255, 255, 255, 255, 0, 0], (0,), False),
+        ([255, 255, 255, 255, 0, 0], (0,), True),  # one white is left in the file
+    ],
+)
+def test_label_gifs_whose_numbers_are_lost_are_refused(tmp_path, palette, classes, optimize):
+    picture = Image.fromarray(np.array(classes, np.uint8)[GREY % len(classes)]).convert("P")
+    picture.putpalette(palette)
+    picture.save(tmp_path / "a.gif", optimize=optimize)
+    with pytest.raises(InputError, match="GIF (with a colour palette|of one grey).*save label maps as PNG"):
+        read_label(tmp_path / "a.gif", num_classes=3)
+    colours = np.array(palette, np.uint8).reshape(-1, 3)[np.array(classes)[GREY % len(classes)]]
+    image = read_image(tmp_path / "a.gif").array
+    assert np.array_equal(np.broadcast_to(image, (3, *GREY.shape)), colours.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_grey_label_gifs_keep_their_greys(tmp_path, optimize):
+    Image.fromarray(GREY // 64).save(tmp_path / "a.gif", optimize=optimize)
+    assert np.array_equal(read_label(tmp_path / "a.gif", num_classes=4), GREY // 64)
+    for name, mask in (("b.gif", GREY > 99), ("c.gif", (GREY > 99).astype(np.uint8) * 255)):
+        Image.fromarray(mask).save(tmp_path / name, optimize=optimize)
+        assert np.array_equal(read_label(tmp_path / name, num_classes=2), GREY > 99)
+
+
 @pytest.mark.skipif("SUPMIX_DATA" not in os.environ, reason="SUPMIX_DATA names no data folder")
 def test_real_pictures_and_labels():
     data = Path(os.environ["SUPMIX_DATA"])
