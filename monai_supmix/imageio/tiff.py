@@ -9,6 +9,9 @@ needs a large package for other compressions); or it is refused by name.
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import warnings
 import zlib
 from dataclasses import dataclass, replace
@@ -24,6 +27,7 @@ from monai_supmix.errors import InputError
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _ORIENTATION = 256, 257, 258, 259, 262, 266, 274
 _STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 277, 278, 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
+_DESCRIPTION, _DEPTH = 270, 32997
 _TAGS = (
     *(
         _WIDTH,
@@ -122,6 +126,8 @@ def check_tiff(path: Path) -> TiffStorage | None:
     storage = replace(storage, by_pillow=kinds <= pillow)
     try:
         _check_layout(tags, path, storage)
+    except InputError:  # a ValueError, too
+        raise
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise InputError(path, "its TIFF header is damaged", "copy it or save it again as PNG") from error
     return storage
@@ -184,8 +190,6 @@ def _describe(tags: ImageFileDirectory_v2) -> tuple[TiffStorage, tuple[int, int,
     if not 0 < samples <= 64 or len(bits) != samples or len(formats) != samples:
         raise ValueError("samples")
     photometric, compression = int(tags[_PHOTOMETRIC]), int(tags[_COMPRESSION])
-    if _BITS not in tags and _COMPRESSIONS.get(compression) != "CCITT":
-        raise ValueError("bits")  # one bit by the standard; without the tag rather a damaged header
     numbers = "/".join(dict.fromkeys(_FORMATS.get(number, f"format {number}") for number in formats))
     names = _PHOTOMETRICS.get(photometric, f"photometric interpretation {photometric}")
     packing = _COMPRESSIONS.get(compression, f"compression {compression}")
@@ -212,16 +216,42 @@ def _check_layout(tags: ImageFileDirectory_v2, path: Path, storage: TiffStorage)
     if len(offsets) != parts or len(counts) != parts:
         raise InputError(path, f"its TIFF header is damaged ({len(offsets)} parts instead of {parts})", remedy)
     size = path.stat().st_size
+    row = -(-tile_width * (storage.bits[0] if planar else sum(storage.bits)) // 8)
+    # One bit by the standard, as tifffile writes bool; where the bytes do not say so too, the tag is lost.
+    one_bit = storage.compression == "none" and _TILES not in tags and sum(counts) == row * height
+    if _BITS not in tags and storage.compression != "CCITT" and not one_bit:
+        raise InputError(path, "its TIFF header does not tell the bits of its numbers (BitsPerSample)", remedy)
     if any(offset < 8 or count < 1 or offset + count > size for offset, count in zip(offsets, counts, strict=True)):
         raise InputError(path, "is damaged or truncated (pixels beyond its end)", remedy)
     if storage.compression == "deflate":
         _check_deflated(path, offsets, counts)
     if storage.compression == "none":
-        row = -(-tile_width * (storage.bits[0] if planar else sum(storage.bits)) // 8)
+        if (pages := _pages_behind(tags, offsets[0] + 2 * sum(counts) <= size)) > 1:
+            raise InputError(path, f"holds {pages} pages", "give one picture per file")
         for index, count in enumerate(counts):
             last = _TILES not in tags and index % down == down - 1
             if count < row * (height - (down - 1) * rows if last else rows):
                 raise InputError(path, "is damaged or truncated (too few bytes for its pixels)", remedy)
+
+
+def _pages_behind(tags: ImageFileDirectory_v2, more: bool) -> int:
+    """How many pages there are without a directory of their own, as ImageJ and tifffile write large stacks.
+
+    Args:
+        tags: of the first page.
+        more: whether the file has room for another page; programs that copy one page may keep the description.
+    """
+    depth, text = int(tags.get(_DEPTH, 1)), str(tags.get(_DESCRIPTION, ""))
+    if depth > 1 or not more:
+        return depth
+    if text.startswith("ImageJ="):
+        found = re.search(r"^images=(\d+)", text, re.MULTILINE)
+        return int(found[1]) if found else 1
+    try:
+        shape = json.loads(text)["shape"]
+        return math.prod(shape) // (int(tags[_WIDTH]) * int(tags[_HEIGHT]) * int(tags.get(_SAMPLES, 1)))
+    except (ValueError, TypeError, KeyError):
+        return 1  # another description
 
 
 def _check_deflated(path: Path, offsets: tuple[int, ...], counts: tuple[int, ...]) -> None:

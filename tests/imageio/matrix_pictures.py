@@ -124,6 +124,11 @@ def _frames(kind):
     return write
 
 
+def _stack_of_imagej(path):
+    tifffile.imwrite(path, np.zeros((3, *SHAPE), np.uint8), imagej=True, truncate=True)
+    return None, None
+
+
 def _grey_tiff():
     names = ("WhiteIsZero", "BlackIsZero")
     for photometric in (1, 0):
@@ -153,6 +158,7 @@ def _grey_tiff():
 
 
 def _compressed_tiff():
+    yield "TIFF", "WhiteIsZero, 1 bit, number of bits not told", "a.tif", by_tifffile(numbers(1).astype(bool))
     yield "TIFF", "BlackIsZero, 12 bits", "a.tif", _refuse(small_writers.tiff(numbers(12), 12, 1))
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "raw"):
         array = numbers(8).astype(np.uint8)
@@ -198,6 +204,7 @@ def _colour_tiff():
     options = {"photometric": "separated"}
     yield "TIFF", "CMYK, 8 bits", "a.tif", by_tifffile(array, None, planes(_from_cmyk(array)), **options)
     yield "TIFF", "several pages", "a.tif", _frames("tif")
+    yield "TIFF", "several pages, one directory, as ImageJ writes them", "a.tif", _stack_of_imagej
 
 
 def _lzw16(path):

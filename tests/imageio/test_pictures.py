@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from monai_supmix.errors import InputError
@@ -117,6 +118,37 @@ def test_several_pages_are_refused(tmp_path):
         read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("read", [read_image, read_label])
+@pytest.mark.parametrize(("dtype", "imagej"), [("u1", True), ("u2", True), ("u1", False), ("u4", False)])
+def test_pages_without_a_directory_of_their_own_are_refused(tmp_path, read, dtype, imagej):
+    stack = np.stack([GREY, GREY, GREY]).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=imagej, truncate=True, photometric="minisblack")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert len(file.pages) == 1
+    with pytest.raises(InputError, match="holds 3 pages"):
+        read(tmp_path / "a.tif")
+
+
+def test_one_page_may_keep_the_description_of_its_stack(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY, description="ImageJ=1.54f\nimages=3\n", metadata=None)
+    assert np.array_equal(read_label(tmp_path / "a.tif"), GREY)
+
+
+@pytest.mark.parametrize("width", [8, 27, 30])
+def test_boolean_tiffs_of_tifffile(tmp_path, width):
+    """They leave out the number of bits, which is one by the standard."""
+    mask = GREY[:, :width] > 99
+    tifffile.imwrite(tmp_path / "a.tif", mask)
+    assert np.array_equal(read_label(tmp_path / "a.tif", num_classes=2), mask)
+    assert np.array_equal(read_image(tmp_path / "a.tif").array[0], mask)
+    tifffile.imwrite(tmp_path / "b.tif", GREY[:, :width], metadata=None)
+    data, tag = (tmp_path / "b.tif").read_bytes(), b"\x02\x01\x03\0\x01\0\0\0\x08\0"
+    assert data.count(tag) == 1
+    (tmp_path / "b.tif").write_bytes(data.replace(tag, b"\xff\0\x03\0\x01\0\0\0\x01\0"))
+    with pytest.raises(InputError, match="does not tell the bits"):
+        read_label(tmp_path / "b.tif")
+
+
 @pytest.mark.parametrize("cut", [10, 0.4])
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp"])
 def test_truncated_pictures_are_refused(tmp_path, name, cut):
@@ -194,7 +226,7 @@ def test_label_gifs_whose_numbers_are_lost_are_refused(tmp_path, palette, classe
     picture = Image.fromarray(np.array(classes, np.uint8)[GREY % len(classes)]).convert("P")
     picture.putpalette(palette)
     picture.save(tmp_path / "a.gif", optimize=optimize)
-    with pytest.raises(InputError, match="GIF (with a colour palette|of one grey).*save label maps as PNG"):
+    with pytest.raises(InputError, match=r"GIF (with a colour palette|of one grey).*save label maps as PNG"):
         read_label(tmp_path / "a.gif", num_classes=3)
     colours = np.array(palette, np.uint8).reshape(-1, 3)[np.array(classes)[GREY % len(classes)]]
     image = read_image(tmp_path / "a.gif").array
