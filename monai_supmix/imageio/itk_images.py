@@ -6,6 +6,7 @@ too, so that the stream is decompressed here, its checksum verified and its leng
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,14 @@ _META_NUMBERS = {
     *("ndims", "dimsize", "offset", "origin", "position", "elementspacing", "elementsize"),
     *("transformmatrix", "orientation", "rotation", "centerofrotation"),
 }
+_MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
+_MILLIMETRES |= {"millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0, "micrometer": 0.001, "micron": 0.001}
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
 class _Payload:
-    """Where the voxels are, how they are stored, and notes about the header."""
+    """Where the voxels are, how they are stored, notes about the header, and millimetres in its unit of length."""
 
     file: Path
     offset: int
@@ -36,6 +39,7 @@ class _Payload:
     big_endian: bool
     notes: tuple[str, ...] = ()
     order_told: bool = True
+    millimetres: float = 1.0
 
 
 def read_itk(path: str | Path) -> CaseImage:
@@ -77,6 +81,7 @@ def read_itk(path: str | Path) -> CaseImage:
     for axis in range(count):
         lps[:count, axis] = np.array(reader.GetDirection(axis)) * reader.GetSpacing(axis)
         lps[axis, 3] = reader.GetOrigin(axis)
+    lps[:count] *= payload.millimetres  # ITK takes the numbers as they are
     affine = LPS_TO_RAS @ lps
     check_affine(path, affine)
     shape = (*sizes, 1)[:3]
@@ -134,7 +139,10 @@ def _find_nrrd(path: Path) -> _Payload:
         () if "space" in fields else ("no anatomical space given: orientation assumed as left, posterior, superior",)
     )
     told = fields.get("endian") in ("big", "little")
-    return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes, told)
+    units = re.findall('"([^"]*)"', fields.get("spaceunits", "") or fields.get("units", ""))
+    millimetres, unit_notes = _length_unit(units, path)
+    notes = (*notes, *unit_notes)
+    return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes, told, millimetres)
 
 
 def _find_meta(path: Path) -> _Payload:
@@ -176,7 +184,24 @@ def _find_meta(path: Path) -> _Payload:
     if not {"elementspacing", "elementsize"} & fields.keys():
         notes = (*notes, "no voxel size given: taken as 1 mm")
     big_endian = flag("binarydatabyteordermsb", "elementbyteordermsb")
-    return _Payload(file_path, offset, flag("compresseddata"), big_endian, notes)
+    told = fields.get("distanceunits", "?").strip("\"").lower()
+    millimetres, unit_notes = _length_unit([] if told == "?" else [told], path)
+    notes = (*notes, *unit_notes)
+    return _Payload(file_path, offset, flag("compresseddata"), big_endian, notes, millimetres=millimetres)
+
+
+def _length_unit(units: list[str], path: Path) -> tuple[float, tuple[str, ...]]:
+    """Millimetres in the unit of all axes, and a note where it is another or not told."""
+    if not units:
+        return 1.0, ()  # hardly any writer tells it
+    if not any(units):
+        return 1.0, ("units unknown: taken as mm",)
+    factors = [_MILLIMETRES.get(unit if len(unit) <= 2 else unit.removesuffix("s")) for unit in units]
+    if None in factors or len(set(factors)) > 1:
+        problem = f"tells its lengths in {', '.join(dict.fromkeys(unit or 'no unit' for unit in units))}"
+        raise InputError(path, problem, "save it in mm on all axes")
+    factor = factors[0] or 1.0
+    return factor, (f"converted from {units[0]} to mm",) if factor != 1 else ()
 
 
 def _check_numbers(fields: dict[str, str], path: Path) -> None:

@@ -56,6 +56,41 @@ def test_missing_space_is_noted(tmp_path):
     assert "no anatomical space" in image.notes[0]
 
 
+UNITS = [("cm", 10), ("m", 1000), ("um", 0.001), ("microns", 0.001), ("mm", 1), ("", 1)]
+
+
+@pytest.mark.parametrize(("unit", "factor"), UNITS)
+@pytest.mark.parametrize("field", ["space units", "units", "DistanceUnits"])
+def test_lengths_become_millimetres(tmp_path, field, unit, factor):
+    path = write_in_units(tmp_path, field, [unit] * 3)
+    image = read_image(path)
+    assert image.spacing == pytest.approx((0.5 * factor, factor, 2 * factor))
+    assert image.affine[:3, 3] == pytest.approx(np.array([-1, -2, 3]) * factor * (field != "units"))
+    note = f"converted from {unit} to mm" if factor != 1 else "units unknown: taken as mm"
+    assert (note in image.notes) == (unit != "mm")
+
+
+@pytest.mark.parametrize("units", [["inch"] * 3, ["mm", "mm", "cm"], ["mm", "mm", ""]])
+def test_other_units_and_mixed_ones_are_refused(tmp_path, units):
+    with pytest.raises(InputError, match=r"tells its lengths in .*: save it in mm"):
+        read_image(write_in_units(tmp_path, "space units", units))
+
+
+def write_in_units(folder: Path, field: str, units: list[str]) -> Path:
+    path = folder / ("a.mha" if field == "DistanceUnits" else "a.nrrd")
+    if field == "DistanceUnits":
+        head = "ObjectType = Image\nNDims = 3\nBinaryData = True\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 1 2 3\n"
+        head += f"ElementSpacing = 0.5 1 2\nDistanceUnits = {units[0]}\nDimSize = 2 3 4\n"
+        head += "ElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    else:
+        head = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\n"
+        place = "space: LPS\nspace directions: (0.5,0,0) (0,1,0) (0,0,2)\nspace origin: (1,2,3)\n"
+        head += place if field == "space units" else "spacings: 0.5 1 2\n"
+        head += field + ": " + " ".join(f'"{unit}"' for unit in units) + "\nencoding: raw\n\n"
+    path.write_bytes(head.encode() + bytes(24))
+    return path
+
+
 @pytest.mark.parametrize("cut", [1, 300])
 @pytest.mark.parametrize("name", NAMES)
 def test_truncated_files_are_refused(tmp_path, name, cut):
