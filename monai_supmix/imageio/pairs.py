@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def read_pair(path: str | Path) -> CaseImage:
         the image, voxels as stored.
 
     Raises:
-        InputError: one of the two files is missing, or as `monai_supmix.imageio.nifti.read_nifti`.
+        InputError: one of the two files is missing, an affine of SPM lies beside them in a ``.mat`` file, or as
+            `monai_supmix.imageio.nifti.read_nifti`.
     """
     path = Path(path)
     header_file, voxel_file = files_of(path)
@@ -75,6 +77,7 @@ def read_pair(path: str | Path) -> CaseImage:
                 stream.read(offset)
                 return read_voxels(header, stream, path, size, packed)
             analyze, notes = _parse_analyze(block, header_file)
+            _check_mat(path, header_file)
             shape = (*analyze.get_data_shape()[:3], 1)[:3]
             dtype = np.dtype(analyze.endianness + _ANALYZE[int(analyze["datatype"])])
             array = read_array(stream, shape, dtype, path=path, stored_bytes=size, compressed=packed)
@@ -84,6 +87,15 @@ def read_pair(path: str | Path) -> CaseImage:
     image = CaseImage(path, "nifti", array, affine=affine, spacing=voxel_size(affine), notes=notes)
     check_values(image)
     return image
+
+
+def _check_mat(path: Path, header_file: Path) -> None:
+    """Raise `InputError` if a file of SPM lies beside the pair, which places the image otherwise than its header."""
+    stem = re.sub(r"\.hdr(\.gz)?$", "", header_file.name, flags=re.IGNORECASE)
+    mat = next((stem + ending for ending in (".mat", ".MAT") if header_file.with_name(stem + ending).exists()), None)
+    if mat is not None:
+        problem = f"has {mat} of SPM beside it, whose affine is not read"
+        raise InputError(path, problem, "convert both to one .nii.gz file, for example with SPM or nibabel")
 
 
 def _parse_analyze(block: bytes, path: Path) -> tuple[nib.AnalyzeHeader, tuple[str, ...]]:

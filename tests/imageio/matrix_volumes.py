@@ -53,6 +53,7 @@ def rows():
             yield ".hdr/.img", f"{name}, {words(dtype)}", "a.img", _nifti(dtype, "<", kind=kind)
     yield ".hdr/.img", "NIfTI-1, gzip", "a.img.gz", _nifti("i2", "<", kind=nib.Nifti1Pair)
     yield ".hdr/.img", "SPM with a scale factor", "a.img", _spm
+    yield ".hdr/.img", "SPM with an affine in a .mat file", "a.img", _spm_with_mat
     for dtype in ("u1", "i2", "i4", "f4"):
         yield "FreeSurfer", words(dtype), "a.mgh", _mgh(dtype)
     yield "FreeSurfer", "gzip", "a.mgz", _mgh("i2")
@@ -107,6 +108,13 @@ def _spm(path):
     image = nib.Spm99AnalyzeImage(array * 0.5, AFFINE)
     image.set_data_dtype(np.int16)
     nib.save(image, path)
+    path.with_suffix(".mat").unlink(missing_ok=True)
+    return None, None
+
+
+def _spm_with_mat(path):
+    nib.save(nib.Spm99AnalyzeImage(numbers("i2"), AFFINE[[1, 0, 2, 3]]), path)
+    assert path.with_suffix(".mat").exists()
     return None, None
 
 
