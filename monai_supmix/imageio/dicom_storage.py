@@ -22,6 +22,7 @@ from pydicom.uid import RLELossless
 
 _SUFFIXES = (".dcm", ".ima", ".dicom")
 _VALUE_KINDS = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"UR", b"ST", b"LT")
+_NO_BITS = "values that tell no number of bits (BitsStored), such as floating-point pixels (Float Pixel Data)"
 _TAGS = [
     *("SOPClassUID", "SeriesInstanceUID", "Modality", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ModalityLUTSequence"),
@@ -56,6 +57,8 @@ def _starts_bare(start: bytes) -> bool:
     """Whether these are the first bytes of a DICOM file without preamble and mark, as old archives hold them."""
     if len(start) < 132:
         return False
+    if start[:2] == b"\0\x08":  # big endian, which always tells the kind of value
+        return start[4:6] in _VALUE_KINDS
     group, element = struct.unpack("<2H", start[:4])
     if group not in (0x0002, 0x0008) or element > 0x0018:
         return False
@@ -77,7 +80,7 @@ def read_header(file: Path) -> pydicom.Dataset | None:
             header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
             for element in header:  # decodes them all, so that what is damaged is found here
                 _ = element.value
-            whole = all(int(header.get(key)) > 0 for key in ("Rows", "Columns", "BitsAllocated", "BitsStored"))
+            whole = all(int(header.get(key)) > 0 for key in ("Rows", "Columns", "BitsAllocated"))
         except Exception:  # whatever pydicom stumbles over
             return None
     return header if whole else None
@@ -99,8 +102,10 @@ def unread_storage(header: pydicom.Dataset) -> str:
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return f"colour images ({samples} channels, {photometric})"
     allocated, stored = header.get("BitsAllocated"), header.get("BitsStored")
-    if allocated not in (8, 16, 32) or not 1 <= stored <= allocated or header.get("PixelRepresentation") not in (0, 1):
-        return f"values of {stored} in {allocated} bits, signed or not, which have no meaning"
+    signed = header.get("PixelRepresentation")
+    if stored is None or allocated not in (8, 16, 32) or not 1 <= stored <= allocated or signed not in (0, 1):
+        told = f"values of {stored} in {allocated} bits, signed or not, which have no meaning"
+        return told if stored is not None else _NO_BITS
     if header.get("HighBit", stored - 1) != stored - 1:
         return "values that do not begin at the lowest bit (HighBit)"
     if "ModalityLUTSequence" in header:
@@ -146,6 +151,7 @@ def _read_stored(data: pydicom.Dataset) -> np.ndarray:
     if syntax is None:  # no preamble: pydicom has guessed how the elements are written, which is all there is
         implicit, little = data.original_encoding
         known = {(True, True): "1.2.840.10008.1.2", (False, True): "1.2.840.10008.1.2.1"}
+        known |= {(False, False): "1.2.840.10008.1.2.2"}
         data.file_meta = pydicom.dataset.FileMetaDataset()
         data.file_meta.TransferSyntaxUID = pydicom.uid.UID(known[bool(implicit), bool(little)])
     elif syntax != RLELossless:

@@ -184,7 +184,7 @@ def _find_meta(path: Path) -> _Payload:
     if not {"elementspacing", "elementsize"} & fields.keys():
         notes = (*notes, "no voxel size given: taken as 1 mm")
     big_endian = flag("binarydatabyteordermsb", "elementbyteordermsb")
-    told = fields.get("distanceunits", "?").strip("\"").lower()
+    told = fields.get("distanceunits", "?").strip('"').lower()
     millimetres, unit_notes = _length_unit([] if told == "?" else [told], path)
     notes = (*notes, *unit_notes)
     return _Payload(file_path, offset, flag("compresseddata"), big_endian, notes, millimetres=millimetres)

@@ -190,13 +190,16 @@ def test_stored_values_times_slope_plus_intercept(tmp_path, bits, signed, photom
     assert any("MONOCHROME1" in note for note in image.notes) == (photometric == "MONOCHROME1")
 
 
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_files_without_ending_and_preamble(tmp_path, syntax):
     for index, file in enumerate(write_series(tmp_path / "ct", VOLUME, AFFINE)):
         data = pydicom.dcmread(file)
         bare = pydicom.Dataset(data)
         name = tmp_path / "ct" / f"IM{index}"
-        pydicom.dcmwrite(name, bare, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
+        little = syntax != ExplicitVRBigEndian
+        if not little:
+            bare.PixelData = np.frombuffer(bare.PixelData, "<u2").byteswap().tobytes()
+        pydicom.dcmwrite(name, bare, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=little)
         file.unlink()
         assert name.read_bytes()[128:132] != b"DICM"
     assert np.array_equal(read_image(tmp_path / "ct").array, VOLUME - 1024)
@@ -211,6 +214,14 @@ def test_files_without_ending_and_preamble(tmp_path, syntax):
         ),
         ({"BitsStored": 12, "HighBit": 15}, "lowest bit"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour images|1 of 1 DICOM"),
+        (
+            {
+                **dict.fromkeys(("PixelData", "BitsStored", "HighBit", "PixelRepresentation")),
+                "BitsAllocated": 32,
+                "FloatPixelData": bytes(9 * 10 * 4),
+            },
+            "floating-point pixels",
+        ),
         ({"ModalityLUTSequence": pydicom.Sequence([pydicom.Dataset()])}, "modality table"),
     ],
 )
