@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TypeVar
@@ -10,35 +11,26 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from monai_supmix.errors import InputError
 from monai_supmix.networks.layout import channels_last_if_2d
 
+_logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 _STARTED = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # what torchrun tells each of its processes
 
 
-def start_processes(device: torch.device | str, required: bool = False) -> None:
+def start_processes(device: torch.device | str, expected: bool = False) -> None:
     """Join the processes that torchrun has started; does nothing where it has started none.
 
     Args:
         device: this process's device; GPUs talk through NCCL, CPUs through Gloo.
-        required: refuse to continue as a single process.
-
-    Raises:
-        InputError: torchrun has started none, and several are required.
+        expected: say so where there are none to join, as with ``multi_gpu_train.json``.
 
     Example:
         >>> start_processes("cpu")  # torchrun has started none: nothing happens
-        >>> start_processes("cpu", required=True)
-        Traceback (most recent call last):
-        ...
-        monai_supmix.errors.InputError: multi_gpu_train.json: trains on several processes, and this one was ...
     """
     if not dist.is_initialized() and not os.environ.keys() >= _STARTED:
-        if required:
-            problem = "trains on several processes, and only one was started"
-            remedy = "start it with torchrun --nproc_per_node=N -m monai.bundle run"
-            raise InputError("multi_gpu_train.json", problem, remedy)
+        if expected:
+            _logger.warning("one process trains alone: torchrun has started no others (torchrun --nproc_per_node=N)")
         return
     device = torch.device(device)
     if device.type == "cuda":

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monai_supmix.cli.workflow import Configured
-from monai_supmix.config.error_lines import causes
+from monai_supmix.config.error_lines import mistakes_as_themselves
 from monai_supmix.datalists.check import Problem, check_cases, check_sides, first_problem
 from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.errors import InputError
@@ -94,12 +94,9 @@ def _check_weights(parser: Any) -> list[Problem]:
 
 
 def _part(parser: Any, key: str) -> Any:
-    """Make one part of the configuration; a mistake in it comes as itself, not as MONAI's error about it."""
-    try:
+    """Make one part of the configuration."""
+    with mistakes_as_themselves():
         return parser.get_parsed_content(key)
-    except Exception as error:
-        found = next((cause for cause in causes(error) if isinstance(cause, InputError)), None)
-        raise found or error from error
 
 
 def _channels(parser: Any) -> int | None:

@@ -43,6 +43,7 @@ def predict(
         monai_supmix.errors.InputError: --ttaa: is not a key of inference.json: did you mean tta?
     """
     from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # reading a configuration takes MONAI
+    from monai_supmix.config.error_lines import mistakes_as_themselves  # noqa: PLC0415
     from monai_supmix.config.overrides import check_keys  # noqa: PLC0415
 
     configured = configure(str(bundle), ["inference"], {}, preset=preset)
@@ -50,8 +51,9 @@ def predict(
     named = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     paths = [str(Path(entry)) for entry in named]
     configured.overrides.update(options, dataset_dir=paths if len(paths) > 1 else paths[0], output_dir=str(output_dir))
-    workflow = configured.workflow()
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
+    with mistakes_as_themselves():
+        workflow = configured.workflow()
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
     return workflow.parser.get_parsed_content("evaluator").summary

@@ -81,15 +81,31 @@ def unknown_arguments(component: Mapping[str, Any]) -> dict[str, str]:
         >>> unknown_arguments({"_target_": "torch.optim.Adam", "lrr": 0.1, "betas": [0.9, 0.99]})
         {'lrr': 'did you mean lr?'}
     """
-    target = find_target(component["_target_"])
-    try:
-        parameters = inspect.signature(target).parameters if callable(target) else {}
-    except (TypeError, ValueError):  # written in C
-        return {}
-    if not parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+    parameters = _parameters(find_target(component["_target_"]))
+    if not parameters:
         return {}
     given = [key for key in component if key not in ConfigComponent.non_arg_keys and key not in parameters]
     return {key: nearest(key, parameters, "use one of {}") for key in given}
+
+
+def _parameters(target: Any) -> list[str]:
+    """Names of all arguments that a class or function takes; none where that cannot be told.
+
+    Classes of this package hand their ``**kwargs`` on to the next class's ``__init__``; what others do is not known.
+    """
+    names: dict[str, None] = {}
+    bases = [base for base in inspect.getmro(target) if "__init__" in vars(base)] if inspect.isclass(target) else []
+    for maker in (target, *bases[1:]):
+        try:
+            parameters = inspect.signature(maker).parameters if callable(maker) else {}
+        except (TypeError, ValueError):  # written in C
+            return []
+        names |= dict.fromkeys(name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD)
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+            return list(names)
+        if not str(getattr(maker, "__module__", "")).startswith("monai_supmix."):
+            return []
+    return []
 
 
 def _short(target: str) -> str:

@@ -6,6 +6,7 @@ import re
 import sys
 import traceback as tracebacks
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -41,15 +42,34 @@ def error_line(error: BaseException) -> str | None:
         >>> error_line(RuntimeError("a bug")) is None
         True
     """
-    for cause in causes(error):
-        if isinstance(cause, InputError):
-            return _line(cause)
-    refused = _refused_setting(error)
-    return None if refused is None else _line(refused)
+    found = _mistake(error)
+    return None if found is None else f"error: {' '.join(str(in_words_of_options(found)).split())}"
 
 
-def _line(error: InputError) -> str:
-    return f"error: {' '.join(str(in_words_of_options(error)).split())}"
+@contextmanager
+def mistakes_as_themselves() -> Iterator[None]:
+    """Let a user's mistake leave this block as the `InputError` that it is, not as MONAI's error about it.
+
+    Example:
+        >>> with mistakes_as_themselves():
+        ...     raise RuntimeError("in MONAI") from InputError("scan.nii.gz", "is empty", "copy it again")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: scan.nii.gz: is empty: copy it again
+    """
+    try:
+        yield
+    except Exception as error:
+        found = _mistake(error)
+        if found is None or found is error:
+            raise
+        raise found from found.__cause__
+
+
+def _mistake(error: BaseException) -> InputError | None:
+    """The user's mistake behind an exception."""
+    found = (cause for cause in causes(error) if isinstance(cause, InputError))
+    return next(found, None) or _refused_setting(error)
 
 
 def _refused_setting(error: BaseException) -> InputError | None:

@@ -72,6 +72,10 @@ SETTINGS: dict[str, Expected] = {
     "unlabeled_pool": _one_of("rest", "all"),
     "resume": _one_of(False, "auto", "force"),
     "save_interval": _whole(1),
+    "teacher_momentum": Expected(
+        lambda v: v is None or (type(v) in (int, float) and 0 <= v < 1), "a number in [0, 1), such as 0.99, or null"
+    ),
+    "save": _one_of("student", "teacher"),
     "sufd_weight": Expected(lambda v: type(v) in (int, float) and 0 <= v < float("inf"), "a number of at least 0"),
     "val_interval": _whole(1),
     "num_monitored": _whole(0),

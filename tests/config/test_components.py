@@ -12,6 +12,11 @@ from monai_supmix.errors import InputError
     ("component", "unknown"),
     [
         ({"_target_": "torch.optim.AdamW", "lrr": 0.1, "betas": [0.9, 0.99]}, {"lrr": "did you mean lr?"}),
+        (
+            {"_target_": "monai_supmix.engines.SemiSupervisedTrainer", "sufd_wait": 1},
+            {"sufd_wait": "did you mean sufd_weig"},
+        ),
+        ({"_target_": "monai_supmix.engines.SemiSupervisedTrainer", "amp": 1, "non_blocking": True}, {}),  # handed on
         ({"_target_": "monai_supmix.inferers.SliceVolumeInferer", "flipz": [1]}, {"flipz": "did you mean flips?"}),
         ({"_target_": "RandFlipd", "keys": "image", "pob": 0.5}, {"pob": "did you mean prob?"}),
         ({"_target_": "monai_supmix.data.covid_datalist", "qqq": 1}, {"qqq": "use one of dataset_dir, "}),
@@ -45,6 +50,9 @@ def test_a_misspelt_argument_is_named_as_it_was_written(depth):
 @pytest.mark.parametrize(
     ("config", "says"),
     [
+        ({"teacher_momentum": "abc"}, "teacher_momentum: is 'abc': give a number in [0, 1), such as 0.99, or null"),
+        ({"teacher_momentum": 1}, "teacher_momentum: is 1: give a number in [0, 1), such as 0.99, or null"),
+        ({"save": "x"}, "save: is 'x': give 'student' or 'teacher'"),
         ({"max_epochs": -1}, "max_epochs: is -1: give a whole number of at least 1"),
         ({"tta": "true"}, "tta: is 'true': write True"),
         ({"output_dir": 2024}, "output_dir: is 2024: give a path"),
