@@ -3,9 +3,12 @@
 A configuration file is a program: MONAI calls every ``_target_`` and evaluates every string that begins with ``$``.
 Each of them is listed, as ``known`` where the shipped bundles name the same, else as ``foreign``. Flagged are
 
-* names of Python's own library, and of what fetches, loads or runs anything (``torch.hub``, ``monai.bundle``, ...);
+* names of Python's own library, and names known to fetch, load or run anything (``torch.hub``, ``monai.bundle``,
+  ``huggingface_hub``, ...), also where MONAI finds them by a short name, and names that cannot be looked up;
 * ``weights_only`` that is not true; ``pretrained``, ``download`` and ``allow_pickle`` that are not false, or that the
-  file does not tell;
+  file does not tell; any of these and ``encoder_weights`` left out where that is known to mean the same; ``weights`` of
+  torchvision. The name of weights in ``pretrained`` or ``encoder_weights`` is told, and not flagged;
+* handlers of logging that do more than print or write into a relative file, and whatever else it would evaluate;
 * addresses, absolute paths (apart from that of ``dataset_dir``), and paths that lead upwards;
 * files of code, weights that only unpickling can read, links out of the bundle, and configurations not readable.
 
@@ -16,35 +19,31 @@ from __future__ import annotations
 
 import ast
 import functools
-import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from pydoc import locate
+from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser, ReferenceResolver
 
+from monai_supmix.config.audit_logging import logging_problems
+from monai_supmix.config.audit_rules import (
+    RUNNING,
+    call_problem,
+    name_problem,
+    path_problem,
+    switch_problem,
+    target_name,
+)
 from monai_supmix.config.components import entries
 from monai_supmix.config.find import HOMES
 from monai_supmix.config.settings import is_dynamic
 
 _CONFIGS = (".json", ".yaml", ".yml")
+_LOGGING = (".conf", ".cfg", ".ini")
 _CODE = (".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".pkl", ".pickle", ".sh", ".ts", ".joblib")
 _WEIGHTS = (".pt", ".pth", ".ckpt", ".bin")
-_LIBRARIES = ("monai", "torch", "ignite", "monai_supmix")
-_REACHING = re.compile(
-    r"(torch\.(hub|load|jit|package|serialization|utils\.(cpp_extension|model_zoo))|monai\.(bundle|apps))\b"
-)
-_RUNNING = {"__import__", "breakpoint", "compile", "eval", "exec", "getattr", "globals", "input", "open", "setattr"}
-_SWITCHES = {
-    "weights_only": (True, "lets pickled objects be read, which can run anything"),
-    "pretrained": (False, "fetches weights"),
-    "download": (False, "fetches files"),
-    "allow_pickle": (False, "lets pickled objects be read, which can run anything"),
-}
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,8 @@ def audit_bundle(bundle: Path) -> list[Finding]:
                 findings += audit_config(ConfigParser.load_config_file(str(path)), name)
             except Exception as error:  # whatever the parsers raise: the file is not read
                 problem = f"cannot be read ({type(error).__name__}: {error})"
+        elif path.suffix.lower() in _LOGGING:
+            findings += [Finding(name, *found) for found in logging_problems(path)]
         if problem:
             findings.append(Finding(name, "", "", problem))
     return findings
@@ -111,18 +112,25 @@ def audit_config(config: Any, file: str = "configs/config.json") -> list[Finding
     findings = []
     imports = _imported(config)
     paths_count = file.startswith("configs/") and file != "configs/metadata.json"
+    problems_of_calls: dict[str, str | None] = {}
     for id_, value in entries(config):
         key = id_.rpartition("::")[2]
-        problem = _switch_problem(key, value, config)
+        if isinstance(value, dict) and isinstance(target := value.get("_target_"), str):
+            problems_of_calls[f"{id_}::_target_"] = call_problem(target_name(target), value, config)
+        problem = switch_problem(key, value, config)
         if key == "_target_":
             literal = isinstance(value, str) and not is_dynamic(value)
-            problem = _name_problem(value) if literal else "is not a literal name: it could become any"
+            problem = name_problem(target_name(value)) if literal else "is not a literal name: it could become any"
+            problem = problem or problems_of_calls.get(id_)
         elif key == "_mode_" and value == "debug":
             problem = "starts a debugger"
         elif isinstance(value, str) and value.startswith("$"):
-            problem = problem or _expression_problem(value[1:], imports)
+            try:
+                problem = problem or _expression_problem(value[1:], imports)
+            except RecursionError:
+                problem = "is too deep to be read"
         elif isinstance(value, str) and paths_count:
-            problem = problem or _path_problem(value.removeprefix("%"), may_be_absolute=id_ == "dataset_dir")
+            problem = problem or path_problem(value.removeprefix("%"), may_be_absolute=id_ == "dataset_dir")
         if problem or key == "_target_" or (isinstance(value, str) and value.startswith("$")):
             findings.append(Finding(file, id_.replace("::", "#"), str(value), problem, str(value) in _shipped()))
     return findings
@@ -171,63 +179,26 @@ def _expression_problem(expression: str, imports: Mapping[str, str]) -> str | No
 
 def _node_problems(node: ast.AST, imports: Mapping[str, str]) -> Iterator[str | None]:
     if isinstance(node, ast.Import):
-        yield from (_name_problem(alias.name) for alias in node.names)
+        yield from (name_problem(alias.name) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-        yield from (_name_problem(f"{node.module}.{alias.name}") for alias in node.names)
+        yield from (name_problem(f"{node.module}.{alias.name}") for alias in node.names)
     elif isinstance(node, ast.Attribute):
-        root, dot, rest = ast.unparse(node).partition(".")
-        yield _name_problem(imports.get(root, root) + dot + rest)
+        yield name_problem(_dotted(node, imports))
+    elif isinstance(node, ast.Call):
+        given = {keyword.arg: f"${ast.unparse(keyword.value)}" for keyword in node.keywords if keyword.arg}
+        yield call_problem(_dotted(node.func, imports), given, {}, [f"${ast.unparse(each)}" for each in node.args])
     elif isinstance(node, ast.Name):
-        yield f"uses {node.id}" if node.id in _RUNNING else None
+        yield f"uses {node.id}" if node.id in RUNNING else None
     elif isinstance(node, ast.keyword) and node.arg:
-        yield _switch_problem(node.arg, f"${ast.unparse(node.value)}", {})
+        yield switch_problem(node.arg, f"${ast.unparse(node.value)}", {})
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield _path_problem(node.value)
+        yield path_problem(node.value)
 
 
-def _name_problem(name: str) -> str | None:
-    """A dotted name that is flagged; one of the libraries is looked up, for it may lead to another place."""
-    root, _, rest = name.partition(".")
-    if root == "builtins":
-        return f"uses {rest}" if rest in _RUNNING else None
-    if root in _RUNNING:
-        return f"uses {root}"
-    if root in sys.stdlib_module_names:
-        return "is of Python's own library"
-    if _REACHING.match(name):
-        return "can fetch, load or run what it is given"
-    if root in _LIBRARIES and rest:
-        home = getattr(locate(name), "__module__", None) or ""
-        if home.partition(".")[0] in sys.stdlib_module_names - {"builtins"} or _REACHING.match(home):
-            return f"leads to {home}"
-    return None
-
-
-def _switch_problem(key: str, value: Any, config: Any) -> str | None:
-    """A switch that is not in its safe position, or whose position is unknown."""
-    if key not in _SWITCHES:
-        return None
-    parser, hops = ConfigParser(), 0
-    parser.config = config
-    while isinstance(value, str) and value.startswith("@") and hops < 9:
-        value, hops = parser.get(value[1:], value), hops + 1
-    if isinstance(value, str) and value.startswith("$"):
-        try:
-            value = ast.literal_eval(value[1:].strip())
-        except (ValueError, SyntaxError):
-            return f"{_SWITCHES[key][1]}, depending on {value}"
-    safe, danger = _SWITCHES[key]
-    told = isinstance(value, str) and not is_dynamic(value) and key == "pretrained"  # the name of an encoder's weights
-    return None if value is safe or told or (value is None and not safe) else danger
-
-
-def _path_problem(text: str, may_be_absolute: bool = False) -> str | None:
-    if re.match(r"[A-Za-z][\w+.-]*://", text):
-        return "is an address"
-    absolute = PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive or text.startswith(("~", "\\"))
-    if absolute and not may_be_absolute:
-        return "is an absolute path"
-    return "leads upwards" if ".." in re.split(r"[/\\#]", text) else None
+def _dotted(node: ast.AST, imports: Mapping[str, str]) -> str:
+    """The name that stands there, as it is without imports."""
+    root, dot, rest = ast.unparse(node).partition(".")
+    return imports.get(root, root) + dot + rest
 
 
 def _is_plain(path: Path) -> bool:

@@ -61,6 +61,9 @@ def test_the_same_components_used_safely_are_not(component):
     [
         *("os.system", "subprocess.Popen", "eval", "builtins.eval", "torch.load", "torch.hub.load", "monai.bundle.run"),
         *("monai.data.utils.pickle.loads", "torch.serialization.os.system", "pathlib.Path.touch"),
+        *("DecathlonDataset", "download_url", "run_cmd", "optional_import", "ckpt_export"),  # names of MONAI
+        *("monai.utils.run_cmd", "torch.ops.load_library", "torch.classes.load_library", "monai.utils.optional_import"),
+        *("huggingface_hub.hf_hub_download", "pandas.read_pickle", "joblib.load"),
         *("@name", "$torch.nn.Linear", ["os", "system"], None, {"a": 1}),
     ],
 )
@@ -75,11 +78,73 @@ def test_dangerous_components_are_flagged(target):
         *("__import__('os').system('ls')", "eval('1')", "open('x')", "getattr(@x, 'a')", "().__class__"),
         *("torch.hub.load('a', 'b')", "t.hub.load('a')", "monai.data.dataset.torch.load('x')"),
         *("np.load('x', allow_pickle=True)", "monai.networks.nets.DenseNet121(pretrained=True)"),
+        *("torch.classes.load_library('a')", "torch.classes.a.b", "p.read_pickle('a')", "monai.utils.run_cmd(['a'])"),
+        *("monai.networks.nets.EfficientNetBN('efficientnet-b0')", "nets.EfficientNetBN('efficientnet-b0', True)"),
+        *("torchvision.models.resnet18(weights='DEFAULT')", "segmentation_models_pytorch.Unet()"),
         *("@x['/etc/passwd']", "[f('https://example.org/x') for f in @list]", "@train#net.save('../x')"),
     ],
 )
 def test_dangerous_expressions_are_flagged(expression):
-    assert flagged({"imports": ["$import torch as t"], "x": f"${expression}"}) == {"x"}
+    imports = ["$import torch as t", "$import pandas as p", "$from monai.networks import nets"]
+    assert flagged({"imports": imports, "x": f"${expression}"}) == {"x"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["torch.classes.load_library", "torch.\0", "monai..", "torch." * 500, "(" * 300, "f" + "(1)" * 3000, "\ud800"],
+)
+def test_nothing_that_is_written_there_ends_the_audit(text):
+    found = audit_config(
+        {"a": {"_target_": text}, "b": f"${text}", "c": f"${text}('a')", "d": {"download": f"@{text}"}}
+    )
+    assert {"a#_target_", "b", "c"} <= {finding.id for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("target", "safe", "unsafe"),
+    [
+        ("EfficientNetBN", {"pretrained": False}, {}),
+        ("monai.networks.nets.MILModel", {"pretrained": False}, {}),
+        ("segmentation_models_pytorch.Unet", {"encoder_weights": None}, {}),
+        ("torchvision.models.resnet18", {}, {"weights": "DEFAULT"}),
+        ("DenseNet121", {}, {"pretrained": True}),
+    ],
+)
+def test_weights_that_a_network_fetches_unless_told_not_to_are_flagged(target, safe, unsafe):
+    assert flagged({"x": {"_target_": target, **unsafe}})
+    assert not flagged({"x": {"_target_": target, **safe}})
+
+
+def test_a_call_that_leaves_nothing_dangerous_out_is_not_flagged():
+    expression = (
+        "$nets.EfficientNetBN('efficientnet-b0', False), segmentation_models_pytorch.Unet(encoder_weights=None)"
+    )
+    assert not flagged({"imports": ["$from monai.networks import nets"], "x": expression})
+
+
+HANDLER = "[handlers]\nkeys=h\n[handler_h]\nclass={}\nargs={}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (HANDLER.format("StreamHandler", "(sys.stdout,)"), None),
+        (HANDLER.format("FileHandler", "('train.log', 'w')"), None),
+        (HANDLER.format("FileHandler", "('/etc/cron.d/x',)"), "handler_h#args"),
+        (HANDLER.format("FileHandler", "('../x',)"), "handler_h#args"),
+        (HANDLER.format("FileHandler", "('%(p)s',)") + "[DEFAULT]\np=/etc/x\n", "handler_h#args"),
+        (HANDLER.format("FileHandler", "()") + "kwargs={'filename': '/x'}\n", "handler_h#kwargs"),
+        (HANDLER.format("StreamHandler", "(os.system('a'),)"), "handler_h#args"),
+        (HANDLER.format("handlers.SocketHandler", "('a', 1)"), "handler_h#class"),
+        ("[formatter_f]\nclass=mine.Formatter\n", "formatter_f#class"),
+        ("no section", ""),
+    ],
+)
+def test_logging_that_does_more_than_print_is_flagged(tmp_path, text, where):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "logging.conf").write_text(text)
+    found = [finding.id for finding in audit_bundle(tmp_path) if finding.problem]
+    assert found == ([] if where is None else [where])
 
 
 def test_what_comes_from_elsewhere_is_foreign_and_not_flagged():
