@@ -4,7 +4,7 @@ A configuration file is a program: MONAI calls every ``_target_`` and evaluates 
 Each of them is listed, as ``known`` where the shipped bundles name the same, else as ``foreign``. Flagged are
 
 * names of Python's own library, and names known to fetch, load or run anything (``torch.hub``, ``monai.bundle``,
-  ``huggingface_hub``, ...), also where MONAI finds them by a short name, and names that cannot be looked up;
+  ``huggingface_hub``, ...), also by MONAI's short names, and names of MONAI or PyTorch that raise when looked up;
 * ``weights_only`` that is not true; ``pretrained``, ``download`` and ``allow_pickle`` that are not false, or that the
   file does not tell; any of these and ``encoder_weights`` left out where that is known to mean the same; ``weights`` of
   torchvision. The name of weights in ``pretrained`` or ``encoder_weights`` is told, and not flagged;

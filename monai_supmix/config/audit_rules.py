@@ -42,7 +42,8 @@ def target_name(target: str) -> str:
         >>> target_name("DecathlonDataset"), target_name("mine.Dataset")
         ('monai.apps.datasets.DecathlonDataset', 'mine.Dataset')
     """
-    with warnings.catch_warnings(action="ignore"):  # of two components of one name MONAI takes the first
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of two components of one name MONAI takes the first
         return str(ConfigComponent({"_target_": target}, locator=_LOCATOR).resolve_module_name())
 
 
