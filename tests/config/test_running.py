@@ -76,7 +76,6 @@ def test_a_workflow_is_found_by_its_own_metadata():
         ("--ttaa", "error: ttaa: is not used by this configuration: did you mean tta?"),
         ("--device mps:9", "error: device: is 'mps:9', and this machine has none: leave it out: the best device"),
         ("--ckpt_path None", "error: --ckpt_path: is None, which monai.bundle leaves out without a word: use mo"),
-        ("--tracking other", "error: --tracking: is 'other', which is not a file: give mlflow, or a file of settings"),
     ],
 )
 def test_under_monai_bundle_the_mistake_is_the_last_line(arguments, last, tmp_path):
