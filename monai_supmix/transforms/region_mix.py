@@ -134,6 +134,11 @@ class RegionMix(Randomizable):
         seen = {"image": source.image, "confidence": source.confidence}
         asked_for = inspect.signature(self.region).parameters
         region = self.region(source.label, **{name: value for name, value in seen.items() if name in asked_for})
+        if region.dtype != torch.bool or region.shape != source.label.shape:
+            raise ValueError(
+                f"region of {type(self).__name__} must give bool {_shape(source.label)}, "
+                f"got {str(region.dtype).removeprefix('torch.')} {_shape(region)}"
+            )
         applied = to_device(self._applied, region.device).view(-1, *[1] * (region.ndim - 1))
         return mix_regions(region & applied, source, target)
 

@@ -247,3 +247,14 @@ def test_a_region_may_look_at_image_and_confidence_of_the_source(asked_for):
     assert torch.equal(seen["label"], ya)
     assert ("image" in seen) == ("image" in asked_for) and ("confidence" in seen) == ("confidence" in asked_for)
     assert torch.equal(seen.get("image", xa), xa) and torch.equal(seen.get("confidence", ca), ca)
+
+
+@pytest.mark.parametrize("region", [torch.ones(3, 4, 4) > 0, torch.ones(3, 1, 4, 4), torch.ones(3, 3, 4, 4) > 0])
+def test_a_subclass_whose_region_is_no_mask_is_refused(region):
+    class Wrong(RegionMix):
+        def region(self, label):
+            return region
+
+    images, labels = torch.rand(3, 3, 4, 4), torch.zeros(3, 1, 4, 4, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"region of Wrong must give bool \(3, 1, 4, 4\), got (bool|float32)"):
+        Wrong(prob=1.0)(images.flip(0), labels, images, labels)
