@@ -20,15 +20,21 @@ def available_memory(proc: str | Path = "/proc", cgroups: str | Path = "/sys/fs/
         0
     """
     try:
-        lines = (Path(proc) / "meminfo").read_text().splitlines()
+        lines = (Path(proc) / "meminfo").read_text(encoding="utf-8").splitlines()
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-        group = next(line[3:] for line in (Path(proc) / "self/cgroup").read_text().splitlines() if line[:3] == "0::")
+        group = next(
+            line[3:]
+            for line in (Path(proc) / "self/cgroup").read_text(encoding="utf-8").splitlines()
+            if line[:3] == "0::"
+        )
     except (OSError, StopIteration, ValueError, IndexError):
         return 0
     folder = Path(cgroups) / group.lstrip("/")
     try:
-        limit, used = ((folder / f"memory.{name}").read_text().strip() for name in ("max", "current"))
-        cached = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())["inactive_file"]
+        limit, used = ((folder / f"memory.{name}").read_text(encoding="utf-8").strip() for name in ("max", "current"))
+        cached = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="utf-8").splitlines())[
+            "inactive_file"
+        ]
         return max(0, min(free, int(limit) - int(used) + int(cached)))
     except (OSError, ValueError, KeyError):  # no such group, or "max": without a limit
         return free

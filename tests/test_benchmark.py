@@ -28,7 +28,7 @@ def load_script(monkeypatch):
 def test_every_subject_runs(load_script, subject, ratio, tmp_path, capsys):
     path = tmp_path / "figures.json"
     assert load_script("benchmark").main([subject, "--small", "--repetitions", "2", "--json", str(path)]) == 0
-    record, printed = json.loads(path.read_text()), capsys.readouterr().out
+    record, printed = json.loads(path.read_text(encoding="utf-8")), capsys.readouterr().out
     assert record["small"] and record["machine"]["threads"] >= 1
     assert f"torch {record['machine']['torch']}" in printed and "| benchmark | measurement | result |" in printed
     rows = {row["name"]: row for row in record["rows"]}

@@ -15,8 +15,8 @@ def system(tmp_path):
     proc, group = tmp_path / "proc", tmp_path / "cgroup/user/job"
     (proc / "self").mkdir(parents=True)
     group.mkdir(parents=True)
-    (proc / "meminfo").write_text(f"MemTotal: 99 kB\nMemAvailable:   {8 * GIB // 1024} kB\n")
-    (proc / "self/cgroup").write_text("0::/user/job\n")
+    (proc / "meminfo").write_text(f"MemTotal: 99 kB\nMemAvailable:   {8 * GIB // 1024} kB\n", encoding="utf-8")
+    (proc / "self/cgroup").write_text("0::/user/job\n", encoding="utf-8")
     return proc, group
 
 
@@ -30,7 +30,7 @@ def left(system) -> int:
 )
 def test_the_smaller_of_machine_and_container(system, limit, used, cached, expected):
     for name, value in (("max", limit), ("current", used), ("stat", f"anon 1\ninactive_file {cached}")):
-        (system[1] / f"memory.{name}").write_text(f"{value}\n")
+        (system[1] / f"memory.{name}").write_text(f"{value}\n", encoding="utf-8")
     assert left(system) == expected * GIB
 
 
@@ -40,7 +40,7 @@ def test_without_a_group_the_machine_counts(system):
 
 @pytest.mark.parametrize("file", ["meminfo", "self/cgroup"])
 def test_a_system_that_does_not_tell_has_none(system, file):
-    (system[0] / file).write_text("nothing\n")
+    (system[0] / file).write_text("nothing\n", encoding="utf-8")
     assert left(system) == 0
 
 

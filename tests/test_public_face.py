@@ -35,7 +35,9 @@ def test_types_are_marked_as_such():
 def test_a_users_type_checker_sees_the_types(tmp_path):
     mypy = pytest.importorskip("mypy.api")
     file = tmp_path / "mine.py"
-    file.write_text("import monai_supmix as ms\n\nmix = ms.SupMix(num_classes='four')\nms.read_image(3)\n")
+    file.write_text(
+        "import monai_supmix as ms\n\nmix = ms.SupMix(num_classes='four')\nms.read_image(3)\n", encoding="utf-8"
+    )
     out, _, _ = mypy.run(["--ignore-missing-imports", "--cache-dir", str(tmp_path / "cache"), str(file)])
     assert 'Argument "num_classes" to "SupMix" has incompatible type "str"' in out, out
     assert 'Argument 1 to "read_image" has incompatible type "int"' in out, out

@@ -26,7 +26,7 @@ def modules():
 def imports(path):
     """Modules of this package that a module imports, those for annotations among them."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("monai_supmix"):
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -46,7 +46,7 @@ def test_dependencies_point_one_way(low):
     wrong = {
         module: sorted(room(name) for name in imports(path) if room(name) in HIGH[low])
         for module, path in modules().items()
-        if room(module) == low and "former place" not in path.read_text()[:120]
+        if room(module) == low and "former place" not in path.read_text(encoding="utf-8")[:120]
     }
     assert not {module: names for module, names in wrong.items() if names}
 
@@ -59,7 +59,7 @@ def test_no_two_modules_need_each_other():
 def test_no_room_is_more_than_its_share_of_the_package():
     lines = {}
     for module, path in modules().items():
-        lines[room(module)] = lines.get(room(module), 0) + len(path.read_text().splitlines())
+        lines[room(module)] = lines.get(room(module), 0) + len(path.read_text(encoding="utf-8").splitlines())
     assert max(lines.values()) <= 0.15 * sum(lines.values()), lines
 
 
@@ -68,7 +68,23 @@ def test_low_rooms_name_no_option_and_no_preset(low):
     told = [
         f"{path.name}:{number}: {line.strip()}"
         for path in sorted((PACKAGE / low).rglob("*.py"))
-        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if re.search(r"(?<![-\w])--[a-z]\w+|\bpresets?\b", line)
     ]
     assert told == []
+
+
+def test_text_files_name_their_encoding():
+    """Without it a file reads differently, or not at all, where the locale is another."""
+    root = PACKAGE.parent
+    files = [path for folder in ("monai_supmix", "scripts", "tests") for path in (root / folder).rglob("*.py")]
+    missing = [
+        f"{path.name}:{node.lineno}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and (plain := {"read_text": 0, "write_text": 1}.get(getattr(node.func, "attr", ""))) is not None
+        and len(node.args) <= plain
+        and "encoding" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert not missing, missing

@@ -103,7 +103,8 @@ def unread_storage(header: pydicom.Dataset) -> str:
         return f"colour images ({samples} channels, {photometric})"
     allocated, stored = header.get("BitsAllocated"), header.get("BitsStored")
     signed = header.get("PixelRepresentation")
-    if stored is None or allocated not in (8, 16, 32) or not 1 <= stored <= allocated or signed not in (0, 1):
+    plain = isinstance(stored, int) and isinstance(allocated, int)  # a damaged file may give lists
+    if not plain or allocated not in (8, 16, 32) or not 1 <= stored <= allocated or signed not in (0, 1):
         told = f"values of {stored} in {allocated} bits, signed or not, which have no meaning"
         return told if stored is not None else _NO_BITS
     if header.get("HighBit", stored - 1) != stored - 1:

@@ -97,7 +97,9 @@ def peak_memory(function: Callable[..., None], *args: Any) -> float:
 def _call_and_report(sender: Any, function: Callable[..., None], *args: Any) -> None:
     function(*args)
     # Not `ru_maxrss`, which begins with what the parent had when it made this process.
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    peak = next(
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     sender.send(int(peak.split()[1]) / 1024)
 
 
@@ -106,7 +108,7 @@ def machine() -> dict[str, Any]:
     cpu = Path("/proc/cpuinfo")
     names = [
         line.split(":", 1)[1].strip()
-        for line in (cpu.read_text().splitlines() if cpu.exists() else [])
+        for line in (cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else [])
         if line.startswith("model name")
     ]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

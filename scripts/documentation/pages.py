@@ -38,7 +38,9 @@ def write_pages(target: Path) -> None:
     for room in ROOMS:
         write_room(room, target / "api", seen)
     rooms = "\n".join(f"api/{room}" for room in ROOMS)
-    (target / "api.md").write_text(f"# Names of the package\n\n```{{toctree}}\n:maxdepth: 2\n\n{rooms}\n```\n")
+    (target / "api.md").write_text(
+        f"# Names of the package\n\n```{{toctree}}\n:maxdepth: 2\n\n{rooms}\n```\n", encoding="utf-8"
+    )
 
 
 def copy_page(source: Path, target: Path) -> None:
@@ -60,7 +62,7 @@ def write_room(room: str, folder: Path, seen: set[int]) -> None:
     about = inspect.cleandoc(module.__doc__ or "").splitlines()[0]
     listed = "\n".join(f"{room}.{name}" for name in names)
     toctree = f"```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n" if listed else ""
-    (folder / f"{room}.md").write_text(f"# {room}\n\n{about}\n\n{toctree}")
+    (folder / f"{room}.md").write_text(f"# {room}\n\n{about}\n\n{toctree}", encoding="utf-8")
     for name in names:
         kind = (
             "class"
@@ -73,7 +75,7 @@ def write_room(room: str, folder: Path, seen: set[int]) -> None:
         title = f"{name}\n{'=' * len(name)}\n\n"
         home = documented_in(f"monai_supmix.{room}", name) if kind == "data" else f"monai_supmix.{room}"
         text = f"{title}.. auto{kind}:: {home}.{name}{options}\n"
-        (folder / f"{room}.{name}.rst").write_text(text)
+        (folder / f"{room}.{name}.rst").write_text(text, encoding="utf-8")
 
 
 def documented_in(room: str, name: str) -> str:

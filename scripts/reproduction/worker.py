@@ -123,7 +123,7 @@ class _Clock:
         self.before, self.started = 0.0, time.time()
         self.commits = [current_commit()]
         if path.exists():
-            earlier = json.loads(path.read_text())
+            earlier = json.loads(path.read_text(encoding="utf-8"))
             saved = max((file.stat().st_mtime for file in checkpoints.glob("*.pt")), default=0.0)
             self.before = earlier["before"] + max(0.0, saved - earlier["started"])
             self.commits = list(dict.fromkeys([*earlier["commits"], *self.commits]))

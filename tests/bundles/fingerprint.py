@@ -92,7 +92,7 @@ def main():
                 found = fingerprint(bundle, method, data[bundle], Path(folder) / "output" / bundle / method)
                 lines[f"{bundle} {method}"] = {name: _rounded(found[name]) for name in sorted(found)}
         told = [f"{json.dumps(name)}: {json.dumps(numbers)}" for name, numbers in lines.items()]
-        EXPECTED.write_text("{\n" + ",\n".join(told) + "\n}\n")
+        EXPECTED.write_text("{\n" + ",\n".join(told) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def test_monai_finds_all_properties(kind, hearts, output, tmp_path):
 def test_figures_stand_beside_the_fields_own(hearts, output):
     where = {"dataset_dir": str(hearts), "output_dir": str(output)}
     run(BUNDLE, "evaluate", **where, **{k: SMALL[k] for k in ("network_def#features", "amp", "device")})
-    metrics = json.loads((output / "metrics.json").read_text())
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     assert (metrics["num_images"], metrics["num_groups"]) == (4, 2)
     assert list(metrics["classes"]) == ["background", "right_ventricle", "myocardium", "left_ventricle"]
     shown = [figures for name, figures in metrics["classes"].items() if figures and name != "background"]
@@ -55,7 +55,7 @@ def test_slices_train_too_and_give_no_millimetres(output, tmp_path):
     run(BUNDLE, "train", dataset_dir=str(data), output_dir=str(tmp_path / "out"), max_iterations=1, **SMALL)
     small = {k: SMALL[k] for k in ("network_def#features", "amp", "device")}
     run(BUNDLE, "evaluate", dataset_dir=str(data), output_dir=str(tmp_path / "out"), **small)
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["num_images"] == 2 and "mean_case_dice" in metrics
     assert not any("hd95_mm" in (figures or {}) for figures in metrics["classes"].values())
 

@@ -227,7 +227,7 @@ def test_where_torchrun_has_started_no_process_one_trains_alone_and_says_so(bund
 
 @pytest.mark.parametrize("bundle", SHIPPED)
 def test_the_configuration_of_a_training_is_read_in_a_few_minutes(bundle):
-    text = (BUNDLES / bundle / "configs" / "train.json").read_text()
+    text = (BUNDLES / bundle / "configs" / "train.json").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 220
     assert len(read_config(bundle, "train")["initialize"]) <= 4
 

@@ -30,7 +30,7 @@ TOLERANCES = {  # relative
     "statistics": 3e-2,
     "discriminator_change": 1e-2,
 }
-COMMITTED = json.loads(EXPECTED.read_text())
+COMMITTED = json.loads(EXPECTED.read_text(encoding="utf-8"))
 # All methods once; the other bundle has the same ones on other data, networks and settings.
 QUICK = {("chase_supmix", method) for method in METHODS} | {
     ("covid19_ct_supmix", "supervised"), ("covid19_ct_supmix", "supmix_sufd")

@@ -42,7 +42,7 @@ def test_a_class_of_a_thousandth_of_the_voxels_is_learnt_with_the_preset_alone(r
             device="cpu", amp=False, num_workers=0, tensorboard=False,
         )  # fmt: skip
         run(BUNDLE, "evaluate", dataset_dir=str(rare), output_dir=folder, device="cpu", amp=False)
-        classes = json.loads((tmp_path / str(preset) / "metrics.json").read_text())["classes"]
+        classes = json.loads((tmp_path / str(preset) / "metrics.json").read_text(encoding="utf-8"))["classes"]
         iou[preset] = {name: measures["iou"] for name, measures in classes.items()}
     assert iou[None]["pleural_effusion"] < 0.02  # 0.00 and 0.38 where this was written
     assert iou["rare_classes"]["pleural_effusion"] > 0.1

@@ -108,7 +108,7 @@ def test_evaluation_writes_figures_of_every_class_and_case(bundle, trained, phan
         ckpt_path=str(checkpoint),
         **SMALL,
     )
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     names = load_weights(checkpoint)[1]["class_names"]
     assert list(metrics["classes"]) == names
     for figures in metrics["classes"].values():
@@ -178,7 +178,7 @@ def test_openvino_gives_the_figures_and_the_masks_of_pytorch(trained, phantoms, 
         output = tmp_path / runtime
         for kind in ("evaluate", "inference"):
             run(bundle, kind, output_dir=str(output), runtime=runtime, **settings)
-        metrics = json.loads((output / "metrics.json").read_text())
+        metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
         assert metrics["settings"]["runtime"] == runtime
         figures.append(metrics["mean_iou"])
         masks.append([read_image(path).array for path in sorted(output.glob("*_seg.nii.gz"))])
@@ -257,10 +257,10 @@ def test_a_datalist_file_can_be_evaluated(bundle, trained, phantoms, tmp_path):
     build(phantoms[bundle], num_labeled=2).to_json(tmp_path / "list.json")
     common = {"output_dir": str(tmp_path), "ckpt_path": str(trained[bundle] / "model.pt"), **SMALL}
     run(bundle, "evaluate", dataset_dir=str(tmp_path / "list.json"), **common)
-    from_list = json.loads((tmp_path / "metrics.json").read_text())
+    from_list = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     # The file has its own truth and split: what would choose them in a folder is not told as if it had.
     assert {
         from_list["settings"][key] for key in ("observer", "split", "form", "test_list") if key in from_list["settings"]
     } == {None}
     run(bundle, "evaluate", dataset_dir=str(phantoms[bundle]), **common)
-    assert from_list["classes"] == json.loads((tmp_path / "metrics.json").read_text())["classes"]
+    assert from_list["classes"] == json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["classes"]

@@ -77,7 +77,7 @@ def logged(client, run):
 
 def expected(folder):
     """Points by curve, from the history that the run has left."""
-    history = json.loads((folder / "history.json").read_text())
+    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     tables = [(training_curves(row, history["class_names"]), row) for row in history["rows"]]
     tables += [(figure_curves("validation", row), row) for row in history["validation_rows"]]
     tables += [(figure_curves("hidden_truth", row), row) for row in history["pseudo_label_rows"]]
@@ -178,7 +178,7 @@ def test_an_evaluation_has_a_run_of_its_own(finished, phantoms, store, tmp_path)
     flow.initialize()
     flow.run()
     client, (only,) = runs(tmp_path, bundle)
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert only.info.run_name == f"{tmp_path} evaluation" and only.info.status == "FINISHED"
     assert only.data.metrics["test/mean_iou"] == metrics["mean_iou"]
     present = {name for name, figures in metrics["classes"].items() if figures}
@@ -191,7 +191,9 @@ def test_an_evaluation_has_a_run_of_its_own(finished, phantoms, store, tmp_path)
 def test_somebody_elses_method_is_called_what_its_file_says_everywhere(phantoms, store, tmp_path):
     shutil.copy(store, tmp_path)
     method = tmp_path / "any_name.json"
-    method.write_text(json.dumps({"method": "mine", "mixing": None, "num_strong_views": 1, "train#handlers": []}))
+    method.write_text(
+        json.dumps({"method": "mine", "mixing": None, "num_strong_views": 1, "train#handlers": []}), encoding="utf-8"
+    )
     folder = BUNDLES / "chase_supmix"
     flow = ConfigWorkflow(
         config_file=[*config_files("chase_supmix", "train"), str(method)],
@@ -205,7 +207,7 @@ def test_somebody_elses_method_is_called_what_its_file_says_everywhere(phantoms,
     )
     flow.initialize()
     flow.run()
-    history = json.loads((tmp_path / "history.json").read_text())
+    history = json.loads((tmp_path / "history.json").read_text(encoding="utf-8"))
     assert history["method"] == "mine"
     assert "Training report: mine" in (tmp_path / "report.html").read_text("utf-8")
     (run,) = runs(tmp_path, "chase_supmix")[1]

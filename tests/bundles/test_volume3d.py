@@ -59,7 +59,7 @@ def test_evaluation_and_inference_are_on_the_native_grid(volumetric, phantoms, t
     common = {"ckpt_path": str(folder / "model.pt"), "output_dir": str(tmp_path), **SMALL}
     del common["working"]  # it comes with the weights
     run(BUNDLE, "evaluate", preset="volume3d", dataset_dir=str(phantoms[BUNDLE]), **common)
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     truth = nib.load(next((phantoms[BUNDLE] / "labelsTs").iterdir()))
     assert metrics["num_images"] == 1
     assert 0 <= metrics["mean_iou"] <= 1

@@ -36,7 +36,7 @@ def test_the_shipped_weights_without_their_record_give_the_same_mask(shipped, ph
         where = {"dataset_dir": str(case), "output_dir": str(out), "device": "cpu", "amp": False}
         run(BUNDLE, "inference", probabilities=True, **where, **override)
         maps = [path.read_bytes() for path in sorted(out.glob("*_seg*.nii.gz"))]
-        return maps, json.loads(next(out.glob("*_seg.json")).read_text())
+        return maps, json.loads(next(out.glob("*_seg.json")).read_text(encoding="utf-8"))
 
     masks, told = predict("own")
     assert nib.load(next((tmp_path / "own").glob("*_seg_prob_ground_glass.nii.gz"))).get_fdata().max() > 0
@@ -60,7 +60,9 @@ def test_metrics_tell_what_the_configuration_has_filled_in(shipped, phantoms, tm
     where = {"dataset_dir": str(phantoms[BUNDLE]), "device": "cpu", "amp": False}
     run(BUNDLE, "evaluate", output_dir=str(tmp_path / "own"), **where)
     run(BUNDLE, "evaluate", output_dir=str(tmp_path), ckpt_path=str(shipped / "plain.pt"), **where)
-    own, metrics = (json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path / "own", tmp_path))
+    own, metrics = (
+        json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (tmp_path / "own", tmp_path)
+    )
     assert metrics["classes"] == own["classes"]
     assert "the weights have no record" in metrics["notes"][-1]
     assert metrics["settings"]["from_configuration"]["working"] == {"value": {"size": [256, 256]}, "from": "train.json"}

@@ -51,4 +51,4 @@ def run(*args, **override):
 
 def read_config(bundle, kind):
     """A configuration file as plain JSON."""
-    return json.loads((BUNDLES / bundle / "configs" / f"{kind}.json").read_text())
+    return json.loads((BUNDLES / bundle / "configs" / f"{kind}.json").read_text(encoding="utf-8"))

@@ -141,7 +141,7 @@ def test_a_device_that_is_not_there(refused):
 
 
 def test_a_configuration_file_that_is_no_json(refused, tmp_path):
-    (tmp_path / "mine.json").write_text("{")
+    (tmp_path / "mine.json").write_text("{", encoding="utf-8")
     refused("run", "chase_supmix", "train", tmp_path / "mine.json", says="mine.json: is not JSON")
 
 
@@ -176,12 +176,12 @@ def test_weights_that_are_damaged_or_no_weights(chest, refused, weights, tmp_pat
     data[len(data) // 2] ^= 1
     damaged.write_bytes(data)
     refused(*predict, damaged, says=f"{damaged}: is damaged")
-    (tmp_path / "text.pt").write_text("no weights")
+    (tmp_path / "text.pt").write_text("no weights", encoding="utf-8")
     refused(*predict, tmp_path / "text.pt", says="text.pt: is ")
 
 
 def test_an_output_folder_that_is_a_file(chest, refused, weights, tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     predict = ("predict", "covid19_ct_supmix", chest / "imagesTr", "--output_dir", tmp_path / "file")
     refused(*predict, "--ckpt_path", weights, says="is a file, not a folder")
 
@@ -217,7 +217,7 @@ def test_weights_are_installed_into_a_bundle(front, tmp_path):
     (bundle / "configs").mkdir(parents=True)
     classes = {"0": "background", "1": "ground_glass", "2": "consolidation", "3": "pleural_effusion"}
     metadata = {"network_data_format": {"outputs": {"pred": {"channel_def": classes}}}}
-    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     (tmp_path / "run").mkdir()
     make_weights(tmp_path / "run" / "model.pt")
     ended = front("install", tmp_path / "run", bundle)
@@ -253,6 +253,6 @@ def test_help_is_given(command, front):
 
 
 def test_a_method_without_a_name_would_be_called_by_that_of_another(refused, tmp_path):
-    (tmp_path / "mine.json").write_text('{"mixing": null}')
+    (tmp_path / "mine.json").write_text('{"mixing": null}', encoding="utf-8")
     says = 'mine.json: does not say what its method is called: add "method": "NAME" to it'
     refused("run", "chase_supmix", "train", "--method", tmp_path / "mine.json", says=says)

@@ -176,9 +176,9 @@ def test_a_case_that_is_there_twice_is_told_with_both_names(chest, refused):
 
 
 def test_a_patient_on_two_sides_is_refused(chest, refused):
-    record = json.loads((chest / "dataset.json").read_text())
+    record = json.loads((chest / "dataset.json").read_text(encoding="utf-8"))
     record["patients"]["chest_006"] = record["patients"]["chest_004"]
-    (chest / "dataset.json").write_text(json.dumps(record))
+    (chest / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
     refused(*TRAIN, "--dataset_dir", chest, says="groups (patients) are on two sides of the split: patient_004")
 
 
@@ -214,7 +214,7 @@ def test_other_units_are_understood_and_noted(unit, scale, note, chest, front, w
     patch(image, xyzt_units=unit)
     ended = front("predict", "covid19_ct_supmix", image, "--output_dir", tmp_path / "masks", "--ckpt_path", weights)
     assert ended.status == 0, ended
-    record = json.loads((tmp_path / "masks" / "chest_004_0000_seg.json").read_text())
+    record = json.loads((tmp_path / "masks" / "chest_004_0000_seg.json").read_text(encoding="utf-8"))
     assert any(note in text for text in record["notes"])
     assert np.allclose(record["spacing"], loaded.header.get_zooms(), rtol=1e-4)
 
@@ -223,9 +223,9 @@ def test_names_with_spaces_and_non_ascii_letters(chest, front, weights, tmp_path
     folder = chest.rename(tmp_path / "Müller, Łódź 胸部 #1")
     image = folder / "imagesTr" / "chest_004_0000.nii.gz"
     image.rename(image.with_name("Aufnahme é 4_0000.nii.gz"))
-    record = json.loads((folder / "dataset.json").read_text())
+    record = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     record["patients"]["Aufnahme é 4"] = record["patients"].pop("chest_004")
-    (folder / "dataset.json").write_text(json.dumps(record))
+    (folder / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
     assert front(*TRAIN, "--dataset_dir", folder).status == 0
     masks = tmp_path / "máscaras 1"
     ended = front("predict", "covid19_ct_supmix", folder / "imagesTr", "--output_dir", masks, "--ckpt_path", weights)

@@ -43,7 +43,7 @@ def test_all_forms_carry_the_record_of_the_weights_and_give_what_they_give(front
     assert {path.name for path in out.iterdir()} == {*names, "model.ts.json", "model.onnx.json"}
     known = {"file": "model.pt", "sha256": sha256(weights), "record": load_weights(weights)[1]}
     for name in names[:2]:
-        record = json.loads((out / f"{name}.json").read_text())
+        record = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
         assert record["weights"] == known
         assert record["sha256"] == sha256(out / name)
         assert record["input"]["free"] == ["batch", "height", "width"]
@@ -89,7 +89,7 @@ def test_a_network_of_volumes_is_exported_with_metadata_of_volumes(front, scan, 
     _, metadata, _ = load_net_with_metadata(str(tmp_path / "out" / "model.ts"))
     shapes = [part["spatial_shape"] for side in metadata["network_data_format"].values() for part in side.values()]
     assert shapes == [["16*n", "16*n", "16*n"]] * 2
-    record = json.loads((tmp_path / "out" / "model.ts.json").read_text())
+    record = json.loads((tmp_path / "out" / "model.ts.json").read_text(encoding="utf-8"))
     assert record["input"]["shape"] == [1, 1, 8, 32, 16]
     assert record["input"]["free"] == ["batch", "depth", "height", "width"]
 
@@ -105,7 +105,7 @@ def test_an_archive_of_a_preset_works_by_itself(front, chest, tmp_path):
     configs = tmp_path / BUNDLE / "configs"
     files = {"meta_file": str(configs / "metadata.json"), "config_file": str(configs / "inference.json")}
     verify_net_in_out("network_def", **files, device="cpu")
-    assert "weights" not in json.loads((configs / "metadata.json").read_text())
+    assert "weights" not in json.loads((configs / "metadata.json").read_text(encoding="utf-8"))
     made = {}
     for place, command in {"there": [tmp_path / BUNDLE], "here": [BUNDLE, *preset, "--ckpt_path", path]}.items():
         data = ("--dataset_dir", chest, "--output_dir", tmp_path / place, "--device", "cpu", "--amp", "false")
@@ -132,7 +132,7 @@ def test_an_export_that_gives_something_else_is_refused_and_the_old_one_stays(
     out = tmp_path / "out"
     out.mkdir()
     for name in ("model.ts", "model.ts.json"):
-        (out / name).write_text("an older export")
+        (out / name).write_text("an older export", encoding="utf-8")
 
     def spoil_and_export(net_id, filepath, ckpt_file, *rest):
         state = torch.load(ckpt_file, weights_only=True)
@@ -143,7 +143,11 @@ def test_an_export_that_gives_something_else_is_refused_and_the_old_one_stays(
     monkeypatch.setattr("monai_supmix.export.torchscript.ckpt_export", spoil_and_export)
     command = ("export", BUNDLE, "--ckpt_path", weights, "--case", scan, "--format", "torchscript", "zip")
     refused(*command, "--output_dir", out, says="model.ts: does not give what model.pt gives on chest_006_0000.nii.gz")
-    assert (out / "model.ts").read_text() == (out / "model.ts.json").read_text() == "an older export"
+    assert (
+        (out / "model.ts").read_text(encoding="utf-8")
+        == (out / "model.ts.json").read_text(encoding="utf-8")
+        == "an older export"
+    )
     refused(*command, "--output_dir", tmp_path / "new", says="does not give what")
 
 
@@ -170,11 +174,11 @@ def test_damaged_metadata_are_told(refused, weights, tmp_path):
     (bundle / "configs").mkdir(parents=True)
     for name in ("inference.json", "metadata.json"):
         shutil.copy(find_bundle(BUNDLE) / "configs" / name, bundle / "configs" / name)
-    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
     command = ("export", bundle, "--ckpt_path", weights, "--output_dir", tmp_path / "out")
     metadata["network_data_format"]["outputs"]["pred"]["channel_def"]["1"] = "nodule"
-    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     refused(*command, says="is for background, nodule, consolidation")
     del metadata["network_data_format"]["inputs"]
-    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     refused(*command, says="metadata.json: lacks 'inputs'")

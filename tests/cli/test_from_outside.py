@@ -48,7 +48,7 @@ class Darken:
 @pytest.fixture
 def outside(tmp_path, monkeypatch):
     (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "somebody_elses.py").write_text(MODULE)
+    (tmp_path / "lib" / "somebody_elses.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path / "lib")
     yield
     sys.modules.pop("somebody_elses", None)
@@ -58,14 +58,14 @@ def test_what_comes_from_outside_is_used_and_listed(outside, chest, front, tmp_p
     bundle = tmp_path / "mine"
     shutil.copytree(find_bundle("covid19_ct_supmix"), bundle)
     path = bundle / "configs" / "train.json"
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_text(encoding="utf-8"))
     config["found"] = {
         "_target_": "somebody_elses.my_datalist",
         "folder": "@dataset_dir",
         "num_labeled": "@num_labeled",
     }
     config["weak_augmentation"]["transforms"].append({"_target_": "somebody_elses.Darken", "factor": 0.5})
-    path.write_text(json.dumps(config))
+    path.write_text(json.dumps(config), encoding="utf-8")
     options = ["--dataset_dir", chest, "--num_labeled", "1", "--output_dir", tmp_path / "out", "--device", "cpu"]
 
     checked = front("check", bundle, "train", *options)

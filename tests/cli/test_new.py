@@ -31,7 +31,7 @@ def test_it_tells_what_it_proposes_and_the_front_takes_the_bundle(front, pairs):
     assert checked.status == 0, checked.err
     assert "cases are fit for use" in checked.out
     assert front("audit", "mine").status == 0
-    assert "lines" in json.loads(Path("mine/configs/metadata.json").read_text())["task"]
+    assert "lines" in json.loads(Path("mine/configs/metadata.json").read_text(encoding="utf-8"))["task"]
     quick = ["--max_iterations", 1, "--network_def#features", "[4, 4, 4, 4, 4, 4]", "--device", "cpu"]
     assert front("run", "mine", "train", "--method", "supervised", "--output_dir", "out", *quick).status == 0
     tiny = quick[2:]
@@ -64,7 +64,7 @@ def far_value(data):
 
 
 def unknown_value(data):
-    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "line": 1}}))
+    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "line": 1}}), encoding="utf-8")
     Image.fromarray(2 * np.eye(40, dtype=np.uint8)).save(data / "labels" / "b.png")
 
 

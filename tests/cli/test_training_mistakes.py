@@ -20,9 +20,9 @@ def duplicate(chest):
 
 
 def shared_patient(chest):
-    record = json.loads((chest / "dataset.json").read_text())
+    record = json.loads((chest / "dataset.json").read_text(encoding="utf-8"))
     record["patients"]["chest_006"] = record["patients"]["chest_004"]
-    (chest / "dataset.json").write_text(json.dumps(record))
+    (chest / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def empty_masks(chest):
@@ -90,7 +90,7 @@ def test_crops_of_volumes_are_refused_as_those_of_planes(chest, refused, tmp_pat
     ],
 )
 def test_an_output_folder_that_cannot_be_written_to(name, says, fundus, refused, tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     (tmp_path / "folder" / ".lock").mkdir(parents=True)
     small = ("--crop_size", "[32, 32]", "--dataset_dir", fundus)
     refused(*FUNDUS, *small, "--output_dir", tmp_path / name, says=says)
@@ -114,7 +114,7 @@ def test_broken_cases_can_be_left_out_and_end_in_status_1(chest, front, tmp_path
     assert ended.status == 1, ended
     assert "left out" in ended.out + ended.err and "chest_004" in ended.out + ended.err
     assert (out / "model.pt").is_file()
-    notes = json.loads((out / "history.json").read_text())
+    notes = json.loads((out / "history.json").read_text(encoding="utf-8"))
     assert "1 broken cases were left out: chest_004" in json.dumps(notes)
 
 

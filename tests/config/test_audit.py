@@ -142,7 +142,7 @@ HANDLER = "[handlers]\nkeys=h\n[handler_h]\nclass={}\nargs={}\n"
 )
 def test_logging_that_does_more_than_print_is_flagged(tmp_path, text, where):
     (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "logging.conf").write_text(text)
+    (tmp_path / "configs" / "logging.conf").write_text(text, encoding="utf-8")
     found = [finding.id for finding in audit_bundle(tmp_path) if finding.problem]
     assert found == ([] if where is None else [where])
 
@@ -168,10 +168,10 @@ def test_dangerous_files_are_flagged(tmp_path, capsys):
     bundle = tmp_path / "bundle"
     for name in ("configs", "scripts", "models"):
         (bundle / name).mkdir(parents=True)
-    (bundle / "configs" / "metadata.json").write_text('{"schema": "https://example.org/schema.json"}')
-    (bundle / "configs" / "train.yaml").write_text("run: $import os")
-    (bundle / "configs" / "broken.json").write_text("{")
-    (bundle / "scripts" / "torch.py").write_text("")
+    (bundle / "configs" / "metadata.json").write_text('{"schema": "https://example.org/schema.json"}', encoding="utf-8")
+    (bundle / "configs" / "train.yaml").write_text("run: $import os", encoding="utf-8")
+    (bundle / "configs" / "broken.json").write_text("{", encoding="utf-8")
+    (bundle / "scripts" / "torch.py").write_text("", encoding="utf-8")
     (bundle / "configs" / "link.json").symlink_to("/etc/passwd")
     torch.save({"weight": torch.ones(2)}, bundle / "models" / "plain.pt")
     torch.save(torch.nn.Linear(2, 2), bundle / "models" / "whole.pt")
@@ -186,6 +186,6 @@ def test_dangerous_files_are_flagged(tmp_path, capsys):
 
 def test_nothing_of_what_is_audited_runs(tmp_path):
     trace = tmp_path / "ran"
-    (tmp_path / "mine.py").write_text(f"open({str(trace)!r}, 'w')")
+    (tmp_path / "mine.py").write_text(f"open({str(trace)!r}, 'w')", encoding="utf-8")
     audit_config({"a": f"$open({str(trace)!r}, 'w')", "b": {"_target_": "mine.thing"}, "c": "$import mine"})
     assert not trace.exists()

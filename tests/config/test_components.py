@@ -99,9 +99,9 @@ def test_options_that_a_datalist_file_leaves_without_effect(part):
 
 def test_a_key_that_nothing_uses(tmp_path):
     (tmp_path / "methods").mkdir()
-    (tmp_path / "train.json").write_text('{"tta": true, "max_epochs": 3, "a#b": 1}')
-    (tmp_path / "methods" / "mine.json").write_text('{"unused": 1}')
-    (tmp_path / "evaluate.json").write_text('{"tta": true, "only_here": 3, "metric": 1}')
+    (tmp_path / "train.json").write_text('{"tta": true, "max_epochs": 3, "a#b": 1}', encoding="utf-8")
+    (tmp_path / "methods" / "mine.json").write_text('{"unused": 1}', encoding="utf-8")
+    (tmp_path / "evaluate.json").write_text('{"tta": true, "only_here": 3, "metric": 1}', encoding="utf-8")
     config = {"tta": True, "max_epochs": 4, "unused": 2, "helper": 1, "size": "$@helper + 1", "_note": "", "run": []}
     check_names(config | {"a": "@size"}, tmp_path, ["run", "a"])
     for key, remedy in (("ttaa", "did you mean tta?"), ("only_here", "leave it out")):

@@ -20,7 +20,7 @@ def make_bundle(folder):
     for name in ("metadata.json", "train.json", "methods/a.json", "presets/p.json"):
         path = folder / "configs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
+        path.write_text("{}", encoding="utf-8")
     return folder
 
 
@@ -39,7 +39,7 @@ def test_a_folder_stands_over_a_name(tmp_path, monkeypatch):
 def test_files_are_merged_in_the_order_of_the_contract(tmp_path):
     bundle = make_bundle(tmp_path / "eyes")
     extra = tmp_path / "extra.json"
-    extra.write_text("{}")
+    extra.write_text("{}", encoding="utf-8")
     files = config_files(bundle, ["train", str(extra)], "a", "p")
     assert [file.name for file in files] == ["train.json", "a.json", "p.json", "extra.json"]
     assert config_files(bundle, [str(extra)]) == [extra]
@@ -57,7 +57,7 @@ def test_a_bundle_without_methods_says_so(tmp_path):
 def test_every_package_is_listed_for_the_wheel():
     import tomllib  # noqa: PLC0415
 
-    listed = tomllib.loads((CLONE / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    listed = tomllib.loads((CLONE / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     present = {path.parent for path in (CLONE / "monai_supmix").rglob("*.py")}
     names = {".".join(path.relative_to(CLONE).parts) for path in present}
     assert set(listed) == names | {"monai_supmix._bundles"}

@@ -52,7 +52,7 @@ def test_the_bundle_is_found_from_its_configuration(tmp_path, monkeypatch):
 
 def test_a_bundle_that_is_named_or_here_stands(tmp_path, monkeypatch):
     (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "metadata.json").write_text("{}")
+    (tmp_path / "configs" / "metadata.json").write_text("{}", encoding="utf-8")
     weights = CONFIGS.parent / "models" / "model.pt"
     for folder, root in ((CONFIGS, str(tmp_path)), (tmp_path, ".")):
         monkeypatch.chdir(folder)

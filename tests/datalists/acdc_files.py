@@ -29,7 +29,9 @@ def write_publishers(root, numbers, same=(), size=(6, 5, 3)):
         name = f"patient{number:03d}"
         folder = root / ("training" if number <= 100 else "testing") / name
         folder.mkdir(parents=True)
-        (folder / "Info.cfg").write_text("ED: 1\nES: 8\nGroup: DCM\nHeight: 184.0\nNbFrame: 30\nWeight: 95.0\n")
+        (folder / "Info.cfg").write_text(
+            "ED: 1\nES: 8\nGroup: DCM\nHeight: 184.0\nNbFrame: 30\nWeight: 95.0\n", encoding="utf-8"
+        )
         (folder / f"{name}_4d.nii.gz").write_bytes(b"never read")
         for frame in (1, 8):
             image, label = heart(np.random.RandomState(frame if number in same else 100 * number + frame), size)

@@ -83,10 +83,10 @@ def test_mistakes_are_told(publishers, tmp_path):
     with pytest.raises(InputError, match="holds no ACDC in a known layout: give patientNNN/"):
         acdc_datalist(publishers / "training" / "patient099")
     info = publishers / "training" / "patient099" / "Info.cfg"
-    info.write_text("ED: one\n")
+    info.write_text("ED: one\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"Info.cfg: does not name the frames ED and ES"):
         acdc_datalist(publishers)
-    info.write_text("ED: 1\nES: 9\n")
+    info.write_text("ED: 1\nES: 9\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"patient099_frame09.nii.gz: does not exist"):
         acdc_datalist(publishers)
     with pytest.raises(InputError, match="holds none of the 70 training patients"):
@@ -110,13 +110,13 @@ def test_training_slices_are_volumes(tmp_path):
 def test_the_real_packaging_gives_the_published_budgets():
     pytest.importorskip("h5py", reason="h5py is not installed (extra hdf5)")
     root = Path(SUPMIX_DATA) / "ACDC_SSL"
-    published = [line for line in (root / "train_slices.list").read_text().splitlines() if line]
+    published = [line for line in (root / "train_slices.list").read_text(encoding="utf-8").splitlines() if line]
     for count, num_slices in ((3, 68), (7, 136), (14, 256)):
         datalist = acdc_datalist(root, num_labeled=count, num_val_patients=10)
         named = list(dict.fromkeys(name.split("_slice_")[0] for name in published[:num_slices]))
         assert sorted(item["case"] for item in datalist.labeled) == sorted(named)
     assert [len(getattr(datalist, side)) for side in ("unlabeled", "validation", "test")] == [110, 20, 40]
     for numbers, name in ((VALIDATION, "val"), (TEST, "test"), (TRAINING, "train")):
-        lines = (root / f"{name}.list").read_text().split()
+        lines = (root / f"{name}.list").read_text(encoding="utf-8").split()
         assert list(dict.fromkeys(int(line[7:10]) for line in lines)) == list(numbers)
     assert any(note.startswith("patient076 holds the same images as patient074") for note in datalist.notes)

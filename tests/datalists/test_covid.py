@@ -116,7 +116,7 @@ def pictures(tmp_path):
 
 
 def write_list(path, numbers):
-    path.write_text("".join(f"p{i:02d}\n" for i in numbers))
+    path.write_text("".join(f"p{i:02d}\n" for i in numbers), encoding="utf-8")
 
 
 def test_pictures_with_both_lists(pictures):
@@ -223,7 +223,7 @@ def make_nnunet(root, test=2, record=None, suffix="_0000"):
     for i in range(test):
         save(root / f"imagesTs/test_{i}{suffix}.nii.gz", volume)
         save(root / f"labelsTs/test_{i}.nii.gz", volume.astype(np.uint8))
-    (root / "dataset.json").write_text(json.dumps({"labels": LABELS} if record is None else record))
+    (root / "dataset.json").write_text(json.dumps({"labels": LABELS} if record is None else record), encoding="utf-8")
     return root
 
 
@@ -345,7 +345,7 @@ def test_real_pictures():
     root = Path(SUPMIX_DATA) / "COVID_MedSeg98"
     datalist = covid_datalist(root, num_labeled=6)
     assert (len(datalist.labeled), len(datalist.unlabeled), len(datalist.test)) == (6, 44, 48)
-    assert cases(datalist.test) == (root / "test48.txt").read_text().split()
+    assert cases(datalist.test) == (root / "test48.txt").read_text(encoding="utf-8").split()
     assert all(item["turns"] == 3 and item["mirror"] == 1 for item in datalist.test)
 
 

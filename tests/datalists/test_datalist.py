@@ -257,7 +257,7 @@ def test_a_broken_json_is_refused_with_its_name(tmp_path, change, words):
     record = good_record(tmp_path)
     change(record)
     path = tmp_path / "broken.json"
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(InputError) as error:
         Datalist.from_json(path)
     assert words in str(error.value)

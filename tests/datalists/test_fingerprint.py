@@ -27,7 +27,7 @@ def test_both_files_of_a_pair_count(named, changed, tmp_path):
 @pytest.mark.parametrize("stem, voxels", [("a", "a.raw"), ("a", "other.raw"), ("c[1]", "c[1].raw"), ("a", "a.zraw")])
 def test_the_voxels_that_a_metaimage_names_count(stem, voxels, tmp_path):
     header = f"NDims = 2\nDimSize = 2 2\nElementType = MET_UCHAR\nElementDataFile = {voxels}\n"
-    (tmp_path / f"{stem}.mhd").write_text(header)
+    (tmp_path / f"{stem}.mhd").write_text(header, encoding="utf-8")
     (tmp_path / voxels).write_bytes(b"1234")
     before = told(tmp_path / f"{stem}.mhd")
     (tmp_path / voxels).write_bytes(b"1235")

@@ -34,7 +34,7 @@ def bundle(tmp_path):
 
 def test_paths_follow_the_data_folder(bundle):
     file = bundle / "bundle" / "datalist.json"
-    assert json.loads(file.read_text())["labeled"][0]["image"] == "1L.png"
+    assert json.loads(file.read_text(encoding="utf-8"))["labeled"][0]["image"] == "1L.png"
     here = listed_datalist(bundle / "data", file)
     (bundle / "data").rename(bundle / "moved")
     shutil.move(bundle / "bundle", bundle / "other")
@@ -50,7 +50,7 @@ def test_links_below_the_data_folder_keep_their_name_there(bundle):
     (bundle / "data" / "1L.png").symlink_to(bundle / "elsewhere.png")
     file = bundle / "bundle" / "datalist.json"
     listed_datalist(bundle / "data", file).to_json(bundle / "again.json", bundle / "data")
-    named = {item["image"] for item in json.loads((bundle / "again.json").read_text())["labeled"]}
+    named = {item["image"] for item in json.loads((bundle / "again.json").read_text(encoding="utf-8"))["labeled"]}
     assert named == {f"{number}{eye}.png" for number in "123" for eye in "LR"}
 
 

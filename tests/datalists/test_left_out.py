@@ -32,7 +32,7 @@ def nnunet(root, names, labels, record=None, image_ending=".nii.gz"):
     for name in labels:
         volume(root / "labelsTr" / f"{name}.nii.gz")
     written = {"labels": {"background": 0, "x": 1}, "channel_names": {"0": "CT"}, **(record or {})}
-    (root / "dataset.json").write_text(json.dumps(written))
+    (root / "dataset.json").write_text(json.dumps(written), encoding="utf-8")
     return root
 
 
@@ -126,7 +126,7 @@ def decathlon(root, separator="/"):
 @pytest.mark.parametrize("separator", ["/", "\\"])
 def test_entries_of_a_decathlon_list_that_are_paths_are_predicted(separator, tmp_path):
     record = decathlon(tmp_path, separator)
-    (tmp_path / "dataset.json").write_text(json.dumps(record))
+    (tmp_path / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
     cases, notes = find_inputs(tmp_path / "dataset.json")
     assert [case.path.name for case in cases] == ["a0.nii.gz", "t0.nii.gz", "t1.nii.gz"] and notes == []
     assert all(case.path.exists() for case in cases)
@@ -135,7 +135,7 @@ def test_entries_of_a_decathlon_list_that_are_paths_are_predicted(separator, tmp
 def test_entries_without_an_image_are_told(tmp_path):
     record = decathlon(tmp_path)
     record["test"] += [{"label": "t2.nii.gz"}, 7]
-    (tmp_path / "dataset.json").write_text(json.dumps(record))
+    (tmp_path / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
     cases, (note,) = find_inputs(tmp_path / "dataset.json")
     assert len(cases) == 3 and note.startswith("2 entries of dataset.json name no image and are left out: {'label'")
 
@@ -143,7 +143,7 @@ def test_entries_without_an_image_are_told(tmp_path):
 def test_masks_and_other_files_of_a_searched_folder_are_told(tmp_path):
     volume(tmp_path / "a.nii.gz")
     volume(tmp_path / "a_seg.nii.gz")
-    (tmp_path / "a_seg.json").write_text("{}")
+    (tmp_path / "a_seg.json").write_text("{}", encoding="utf-8")
     (tmp_path / "b.npy").write_bytes(b"x")
     cases, notes = find_inputs(tmp_path)
     assert [case.path.name for case in cases] == ["a.nii.gz"]

@@ -67,12 +67,14 @@ def test_what_is_trained_is_the_same_with_and_without_them(datalist):
 def test_a_file_keeps_them(datalist, tmp_path):
     datalist.to_json(tmp_path / "list.json")
     assert Datalist.from_json(tmp_path / "list.json").hidden_labels == datalist.hidden_labels
-    record = json.loads((tmp_path / "list.json").read_text())
+    record = json.loads((tmp_path / "list.json").read_text(encoding="utf-8"))
     assert all("label" not in item for item in record["unlabeled"])
     assert all(not label.startswith("/") for label in record["hidden_labels"].values())
     for wrong in ([], {"a": 1}):
-        (tmp_path / "wrong.json").write_text(json.dumps(record | {"hidden_labels": wrong}))
+        (tmp_path / "wrong.json").write_text(json.dumps(record | {"hidden_labels": wrong}), encoding="utf-8")
         with pytest.raises(InputError, match=r"wrong\.json: its 'hidden_labels'"):
             Datalist.from_json(tmp_path / "wrong.json")
-    (tmp_path / "old.json").write_text(json.dumps({k: v for k, v in record.items() if k in (*SIDES, "class_names")}))
+    (tmp_path / "old.json").write_text(
+        json.dumps({k: v for k, v in record.items() if k in (*SIDES, "class_names")}), encoding="utf-8"
+    )
     assert Datalist.from_json(tmp_path / "old.json").hidden_labels == {}

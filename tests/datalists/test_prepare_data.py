@@ -107,9 +107,9 @@ def test_survey_counts_pixels_and_finds_copies(fundus):
 
 
 def test_survey_warns_of_classes_nobody_shows(chest):
-    record = json.loads((chest / "dataset.json").read_text())
+    record = json.loads((chest / "dataset.json").read_text(encoding="utf-8"))
     record["labels"]["fracture"] = 4
-    (chest / "dataset.json").write_text(json.dumps(record))
+    (chest / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
     survey = survey_datalist(covid_datalist(chest))
     assert "no labelled image shows fracture" in survey.warnings
     assert "no test image shows fracture" in survey.warnings

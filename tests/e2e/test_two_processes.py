@@ -53,7 +53,7 @@ def data(tmp_path_factory):
 
 def start(data, output, tmp_path, **override):
     worker = tmp_path / "worker.py"
-    worker.write_text(WORKER)
+    worker.write_text(WORKER, encoding="utf-8")
     configs = BUNDLES / "chase_supmix" / "configs"
     files = [str(configs / "train.json"), str(configs / "multi_gpu_train.json")]
     settings = {
@@ -75,7 +75,7 @@ def test_both_ranks_agree_and_the_loss_falls_and_one_of_them_is_tracked(data, tm
     process = start(data, out, tmp_path, num_val_patients=3, tracking="mlflow", **lengths)
     printed = process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed
-    first, second = (json.loads((tmp_path / f"result.{rank}").read_text()) for rank in (0, 1))
+    first, second = (json.loads((tmp_path / f"result.{rank}").read_text(encoding="utf-8")) for rank in (0, 1))
     assert first["weights"] == second["weights"]
     assert first["mean_iou"] == second["mean_iou"] is not None
     assert first["losses"] != second["losses"]  # each rank has samples of its own
@@ -117,6 +117,6 @@ def test_both_ranks_keep_one_teacher_which_resumes_to_the_same_bits_after_a_kill
         assert process.returncode == status or (status is None and process.returncode != 0), printed
         assert (output / "model.pt").exists() == (status == 0) and any((output / "checkpoints").iterdir())
         if status == 0:
-            first, second = (json.loads((tmp_path / f"result.{rank}").read_text()) for rank in (0, 1))
+            first, second = (json.loads((tmp_path / f"result.{rank}").read_text(encoding="utf-8")) for rank in (0, 1))
             assert first["average"] == second["average"] != {}
     assert (whole / "model.pt").read_bytes() == (killed / "model.pt").read_bytes()

@@ -33,11 +33,13 @@ def bundle(tmp_path):
     image = {"num_channels": 1, "spatial_shape": ["16*n", "16*n"], "dtype": "float32"}
     pred = {**image, "num_channels": 2, "channel_def": {"0": "background", "1": "vessel"}}
     metadata = {"version": "0.1.0", "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": pred}}}
-    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
-    (folder / "configs" / "inference.json").write_text(json.dumps({"num_classes": 2, "network_def": NETWORK}))
-    (folder / "configs" / "methods" / "unimatch.json").write_text("{}")
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+    (folder / "configs" / "inference.json").write_text(
+        json.dumps({"num_classes": 2, "network_def": NETWORK}), encoding="utf-8"
+    )
+    (folder / "configs" / "methods" / "unimatch.json").write_text("{}", encoding="utf-8")
     for name in ("LICENSE", "docs/README.md", "docs/.draft", "runs/patients.txt", "configs/__pycache__/a.pyc"):
-        (folder / name).write_text(name)
+        (folder / name).write_text(name, encoding="utf-8")
     save(folder / "models" / "model.pt")
     return folder
 
@@ -51,7 +53,7 @@ def write(bundle, weights, tmp_path, models=()):
 
 def test_the_archive_holds_the_layout_of_the_model_zoo_and_no_more(bundle, tmp_path):
     weights = save(tmp_path / "trained.pt")
-    (tmp_path / "model.ts").write_text("a network")
+    (tmp_path / "model.ts").write_text("a network", encoding="utf-8")
     path = write(bundle, weights, tmp_path, [tmp_path / "model.ts"])
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
@@ -89,15 +91,15 @@ def test_weights_of_something_else_are_refused(bundle, change, message, tmp_path
 
 def test_metadata_that_do_not_describe_the_network_are_refused(bundle, tmp_path):
     file = bundle / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text())
+    metadata = json.loads(file.read_text(encoding="utf-8"))
     metadata["network_data_format"]["outputs"]["pred"]["num_channels"] = 5
-    file.write_text(json.dumps(metadata))
+    file.write_text(json.dumps(metadata), encoding="utf-8")
     with pytest.raises(InputError, match=r"eyes/configs/metadata\.json: do not describe the network \(output channel"):
         write(bundle, bundle / "models" / "model.pt", tmp_path)
 
 
 def test_links_that_lead_out_are_not_followed(bundle, tmp_path):
-    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "secret").write_text("secret", encoding="utf-8")
     (bundle / "docs" / "notes.md").symlink_to(tmp_path / "secret")
     with pytest.raises(InputError, match=r"notes\.md: is a link that leads out of the bundle"):
         write(bundle, bundle / "models" / "model.pt", tmp_path)

@@ -167,7 +167,7 @@ def test_values_that_are_no_numbers_and_folders_that_cannot_be_made(tmp_path):
     run(engine, 1)
     curves.close()
     assert all(np.isnan(value) for _, value in shown(tmp_path)["loss/total"])
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     engine, _, _ = start(tmp_path / "file")
     with pytest.raises(InputError, match="is a file, not a folder"):
         run(engine, 1)

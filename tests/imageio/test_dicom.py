@@ -31,7 +31,7 @@ def refused(folder, problem):
 
 def test_values_and_place(tmp_path):
     write_series(tmp_path / "ct", VOLUME, AFFINE)
-    (tmp_path / "ct" / "notes.txt").write_text("not a slice")
+    (tmp_path / "ct" / "notes.txt").write_text("not a slice", encoding="utf-8")
     image = read_image(tmp_path / "ct")
     assert image.kind == "dicom" and image.array.dtype == np.int16 and image.notes == ()
     assert np.array_equal(image.array, VOLUME - 1024)
@@ -79,7 +79,7 @@ def test_modality_and_inverted_grey_are_noted(tmp_path):
 
 
 def test_folder_without_dicom(tmp_path):
-    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
     refused(tmp_path, "holds no DICOM slices")
 
 
@@ -213,6 +213,7 @@ def test_files_without_ending_and_preamble(tmp_path, syntax):
             "frames in one",
         ),
         ({"BitsStored": 12, "HighBit": 15}, "lowest bit"),
+        ({"BitsStored": [12, 16]}, "which have no meaning"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour images|1 of 1 DICOM"),
         (
             {

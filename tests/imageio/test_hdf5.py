@@ -64,7 +64,7 @@ def test_a_mask_has_the_images_shape_and_claims_no_millimetres(folder):
 def test_mistakes_are_told(folder, monkeypatch, volume):
     write(folder / "bare.h5", other=volume)
     write(folder / "flat.h5", image=volume[0, 0])
-    (folder / "text.h5").write_text("no HDF5")
+    (folder / "text.h5").write_text("no HDF5", encoding="utf-8")
     write(folder / "q_slice_1.h5", image=volume[0])
     write(folder / "q_slice_2.h5", image=volume[0, :3])
     for name, says in {

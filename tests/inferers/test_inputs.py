@@ -105,11 +105,13 @@ def test_datalists(tmp_path):
     items += [{"image": str(tmp_path / "p2/b.png"), "turns": 3, "mirror": 1}, {"image": "p1/../p2/b.png"}]
     touch(tmp_path, "p1/a.nii.gz", "p2/b.png")
     path = tmp_path / "list.json"
-    path.write_text(json.dumps({"class_names": ["x"], "notes": [], "test": items[:2], "labeled": items[2:]}))
+    path.write_text(
+        json.dumps({"class_names": ["x"], "notes": [], "test": items[:2], "labeled": items[2:]}), encoding="utf-8"
+    )
     cases, _ = find_inputs(path)
     assert [case.output(Path("O")).as_posix() for case in cases] == ["O/p1/a_seg.nii.gz", "O/p2/b_seg.png"]
     assert (cases[1].turns, cases[1].mirror) == (3, 1)
-    path.write_text(json.dumps(items[:1]))
+    path.write_text(json.dumps(items[:1]), encoding="utf-8")
     assert outputs(path) == ["O/a_seg.nii.gz"]
 
 
@@ -117,14 +119,14 @@ def test_images_outside_the_datalists_folder_stay_inside_the_output(tmp_path):
     path = tmp_path / "lists/list.json"
     path.parent.mkdir()
     touch(tmp_path, "a.png")
-    path.write_text(json.dumps([{"image": "../a.png"}, {"image": "../../b.png"}]))
+    path.write_text(json.dumps([{"image": "../a.png"}, {"image": "../../b.png"}]), encoding="utf-8")
     root = tmp_path.name
     assert outputs(path) == ["O/b_seg.png", f"O/{root}/a_seg.png"]
 
 
 def test_a_datalist_of_images_that_lie_elsewhere_is_told_from_a_missing_image(tmp_path):
     path = tmp_path / "list.json"
-    path.write_text(json.dumps([{"image": "images/a.png"}, {"image": "images/b.png"}]))
+    path.write_text(json.dumps([{"image": "images/a.png"}, {"image": "images/b.png"}]), encoding="utf-8")
     with pytest.raises(InputError, match=r"list.json: names images that are not where it lies, such as images/a.png: "):
         find_inputs(path)
     touch(tmp_path, "images/a.png")
@@ -149,7 +151,7 @@ def test_several_inputs(tmp_path):
     "text", ["", "{", '{"test": []}', "[1]", '[{"label": "a"}]', '"a.png"', '{"a": {"image": "x"}}']
 )
 def test_wrong_datalists(tmp_path, text):
-    (tmp_path / "list.json").write_text(text)
+    (tmp_path / "list.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"cannot be read as JSON|names no image"):
         find_inputs(tmp_path / "list.json")
 

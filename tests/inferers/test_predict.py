@@ -68,7 +68,7 @@ def test_every_kind_of_input(data, tmp_path):
 
 def test_the_record_beside_the_mask(data, tmp_path):
     summary = run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="abc", settings={"tta": False})
-    record = json.loads((tmp_path / "out/scan_seg.json").read_text())
+    record = json.loads((tmp_path / "out/scan_seg.json").read_text(encoding="utf-8"))
     assert record["weights_sha256"] == "abc" and record["settings"] == {"tta": False}
     assert record["intensity"] == {"name": "hu", "rule": RULE} and record["class_names"] == RECORD["class_names"]
     assert record["notes"] == ["units unknown: taken as mm"] and record["precision"] == "float32"
@@ -83,7 +83,7 @@ def test_warnings_are_recorded_and_returned(data, tmp_path, caplog):
     summary = run(data, tmp_path / "out")
     expected = ["pixels of 3 mm, the network was trained on 0.5 to 1"]
     assert summary.warnings == {"coarse.nii": expected}
-    assert json.loads((tmp_path / "out/coarse_seg.json").read_text())["warnings"] == expected
+    assert json.loads((tmp_path / "out/coarse_seg.json").read_text(encoding="utf-8"))["warnings"] == expected
     assert "coarse.nii: pixels of 3 mm" in caplog.text
 
 
@@ -91,7 +91,7 @@ def test_nothing_of_the_patient_is_written(data, tmp_path):
     run(data / "p2", tmp_path / "out")
     run(data / "p2/ct", tmp_path / "out")
     assert files(tmp_path / "out") == ["ct_seg.json", "ct_seg.nii.gz"]
-    text = (tmp_path / "out/ct_seg.json").read_text()
+    text = (tmp_path / "out/ct_seg.json").read_text(encoding="utf-8")
     assert json.loads(text)["image"] == "ct"
     for secret in (PATIENT, PATIENT_ID, "1.2.826", str(tmp_path)):
         assert secret not in text
@@ -152,8 +152,8 @@ def test_existing_masks_are_kept_replaced_or_questioned(data, tmp_path):
     assert path.read_bytes() == content
     summary = run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="def", overwrite=True)
     assert summary.written == [path]
-    assert json.loads((tmp_path / "out/scan_seg.json").read_text())["weights_sha256"] == "def"
-    (tmp_path / "out/scan_seg.json").write_text("{")
+    assert json.loads((tmp_path / "out/scan_seg.json").read_text(encoding="utf-8"))["weights_sha256"] == "def"
+    (tmp_path / "out/scan_seg.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="record unreadable"):
         run(data / "scan.nii.gz", tmp_path / "out", weights_sha256="def")
 
@@ -234,7 +234,7 @@ def test_grey_saved_in_colour_is_predicted_as_grey(data, tmp_path):
     run([data / "a.png", data / "b.png"], tmp_path / "out")
     masks = [np.array(Image.open(tmp_path / f"out/{name}_seg.png")) for name in "ab"]
     assert np.array_equal(*masks)
-    record = json.loads((tmp_path / "out/b_seg.json").read_text())
+    record = json.loads((tmp_path / "out/b_seg.json").read_text(encoding="utf-8"))
     assert "saved in colour with three equal channels: read as grey" in record["notes"]
 
 
@@ -254,7 +254,7 @@ def test_further_kinds_of_files_get_masks_on_their_grid(tmp_path):
 
 
 def test_output_folders_that_cannot_be_used(data, tmp_path):
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     for folder in ("file", "file/sub"):
         with pytest.raises(InputError, match="is a file"):
             run(data, tmp_path / folder)
@@ -346,7 +346,9 @@ def test_pictures_of_a_datalist_are_turned(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)
     Image.fromarray(array).save(tmp_path / "a.png")
     Image.fromarray(np.rot90(array)).save(tmp_path / "upright.png")
-    (tmp_path / "list.json").write_text(json.dumps([{"image": "a.png", "turns": 1}, {"image": "upright.png"}]))
+    (tmp_path / "list.json").write_text(
+        json.dumps([{"image": "a.png", "turns": 1}, {"image": "upright.png"}]), encoding="utf-8"
+    )
     run(tmp_path / "list.json", tmp_path / "out")
     turned, upright = (np.array(Image.open(tmp_path / f"out/{name}_seg.png")) for name in ("a", "upright"))
     assert np.array_equal(np.rot90(turned), upright) and len(np.unique(upright)) > 1
@@ -354,6 +356,6 @@ def test_pictures_of_a_datalist_are_turned(tmp_path):
 
 def test_intensity_wish(data, tmp_path):
     run(data / "scan.nii.gz", tmp_path / "out", intensity="picture")
-    assert json.loads((tmp_path / "out/scan_seg.json").read_text())["intensity"]["name"] == "picture"
+    assert json.loads((tmp_path / "out/scan_seg.json").read_text(encoding="utf-8"))["intensity"]["name"] == "picture"
     with pytest.raises(InputError, match="made differently"):
         run(data / "scan.nii.gz", tmp_path / "out")

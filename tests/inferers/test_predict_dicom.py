@@ -41,7 +41,7 @@ def test_it_lies_beside_the_mask_of_a_series_alone(data, tmp_path, wanted):
     summary = run(data, out, wanted, weights_sha256="abc", dicom_codes={"b": TERMS})
     names = ["p1/ct_seg.dcm", "p1/ct_seg.json", "p1/ct_seg.nii.gz", "scan_seg.json", "scan_seg.nii.gz"]
     assert files(out) == names and summary.dicom == [out / names[0]]
-    records = [json.loads((out / name).read_text()) for name in ("p1/ct_seg.json", "scan_seg.json")]
+    records = [json.loads((out / name).read_text(encoding="utf-8")) for name in ("p1/ct_seg.json", "scan_seg.json")]
     assert [record.get("dicom_seg") for record in records] == [True, None]
     segmentation = pydicom.dcmread(out / names[0])
     mask = np.asarray(nib.load(out / "p1/ct_seg.nii.gz").dataobj)
@@ -98,7 +98,7 @@ def test_a_series_without_frame_of_reference(data, tmp_path, monkeypatch):
     assert [name for name, _ in summary.failed] == ["p1/ct"] and len(summary.written) == 1
     summary = run(data / "p1", tmp_path / "lenient", "auto")
     assert summary.dicom == [] and len(summary.written) == 1
-    notes = json.loads((tmp_path / "lenient/ct_seg.json").read_text())["notes"]
+    notes = json.loads((tmp_path / "lenient/ct_seg.json").read_text(encoding="utf-8"))["notes"]
     assert notes == ["no DICOM segmentation: its slices have no frame of reference, which a DICOM segmentation needs"]
 
 

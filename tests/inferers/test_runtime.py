@@ -129,7 +129,7 @@ def test_the_record_tells_the_runtime_and_its_number_format(tmp_path):
     ):
         network = in_runtime(tiny_network(), runtime, amp)
         predict_cases(tmp_path / "a.nii", tmp_path / "out", network, record, inferer, overwrite=True)
-        written = json.loads((tmp_path / "out/a_seg.json").read_text())
+        written = json.loads((tmp_path / "out/a_seg.json").read_text(encoding="utf-8"))
         assert written["runtime"].split()[0] == runtime and written["precision"] == precision
         masks.append(np.asarray(nib.load(tmp_path / "out/a_seg.nii.gz").dataobj))
     assert np.array_equal(masks[0], masks[1])

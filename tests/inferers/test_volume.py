@@ -133,6 +133,6 @@ def test_masks_of_files_lie_on_their_grid(tmp_path):
     assert mask.shape == source.shape
     assert np.array_equal(mask.affine, nib.load(tmp_path / "ct.nii.gz").affine)
     assert np.array_equal(mask.dataobj, inferer(read_image(tmp_path / "ct.nii.gz"), tiny_network(dims=3), HU))
-    sidecar = json.loads((tmp_path / "out" / "ct_seg.json").read_text())
+    sidecar = json.loads((tmp_path / "out" / "ct_seg.json").read_text(encoding="utf-8"))
     assert sidecar["inference"]["roi_size"] == [4, 8, 8]
     assert sidecar["inference"]["working"] == {"scale": 0.75}

@@ -67,7 +67,7 @@ def test_distances_and_volumes_are_summed_up_by_their_conventions(tmp_path):
     assert consolidation["predicted_ml"] == pytest.approx(sum(case.volumes_ml[2][1] for case in cases.values()))
     assert "hd95_mm" not in summary["classes"]["background"]
     write_metrics_json(tmp_path / "metrics.json", summary)
-    strict((tmp_path / "metrics.json").read_text())
+    strict((tmp_path / "metrics.json").read_text(encoding="utf-8"))
 
 
 def test_class_that_was_never_measured_has_no_distance():
@@ -83,7 +83,7 @@ def test_everything_ignored_gives_null_and_not_nan(tmp_path):
     truth = np.full((3, 3), 255)
     summary = summarize({"a": measure_case(truth * 0, truth, 2, None, 255)}, ["background", "vessel"])
     write_metrics_json(tmp_path / "metrics.json", summary)
-    assert strict((tmp_path / "metrics.json").read_text())["mean_iou"] is None
+    assert strict((tmp_path / "metrics.json").read_text(encoding="utf-8"))["mean_iou"] is None
 
 
 def test_what_is_no_json_is_refused_and_leaves_the_old_file(tmp_path):
@@ -91,7 +91,7 @@ def test_what_is_no_json_is_refused_and_leaves_the_old_file(tmp_path):
     for wrong, error in ((float("nan"), ValueError), (float("inf"), ValueError), (object(), TypeError)):
         with pytest.raises(error):
             write_metrics_json(tmp_path / "a.json", {"x": wrong})
-    assert strict((tmp_path / "a.json").read_text()) == {"x": 1}
+    assert strict((tmp_path / "a.json").read_text(encoding="utf-8")) == {"x": 1}
     with pytest.raises(ValueError, match="no case"):
         summarize({}, NAMES)
 

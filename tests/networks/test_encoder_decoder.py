@@ -146,7 +146,7 @@ def hub(monkeypatch, tmp_path):
     """A stand-in for the model hub that knows one random ResNet-18."""
     weights = build("Unet").encoder.state_dict()
     save_file(weights, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps({**IMAGENET, "input_range": [0, 1]}))
+    (tmp_path / "config.json").write_text(json.dumps({**IMAGENET, "input_range": [0, 1]}), encoding="utf-8")
     monkeypatch.setattr(smp.encoders, "hf_hub_download", lambda *_, filename, **__: str(tmp_path / filename))
     return weights
 

@@ -60,7 +60,9 @@ def own_package(tmp_path, monkeypatch):
     source = build(3, encoder_weights=None).encoder.state_dict()
     kept = [value for name, value in source.items() if not name.endswith("num_batches_tracked")]
     (tmp_path / "somebodys_weights").mkdir()
-    (tmp_path / "somebodys_weights" / "__init__.py").write_text("raise RuntimeError('is not to be imported')")
+    (tmp_path / "somebodys_weights" / "__init__.py").write_text(
+        "raise RuntimeError('is not to be imported')", encoding="utf-8"
+    )
     stored = {f"w{k}": value for k, value in enumerate([*kept, torch.zeros(7)])}
     torch.save(stored, tmp_path / "somebodys_weights" / "weights.pth")
     monkeypatch.syspath_prepend(tmp_path)

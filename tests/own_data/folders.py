@@ -33,7 +33,7 @@ def write_grey_pictures(folder, volumes):
                 Image.fromarray(values).save(folder / "labelsTr" / f"{case}_slice{z}.png")
     names = ["background", "ground glass", "consolidation", "effusion"]
     record = {"labels": {name: value for value, name in enumerate(names)}, "file_ending": ".png"}
-    (folder / "dataset.json").write_text(json.dumps(record))
+    (folder / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
     return folder
 
 

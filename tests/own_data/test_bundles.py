@@ -34,7 +34,7 @@ def test_it_trains_evaluates_and_predicts_unchanged(kind, bundles, proposals, tm
     names = proposals[kind].datalist.class_names
     assert record["class_names"] == names
     assert record["intensity"] == proposals[kind].intensity_settings
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert list(metrics["classes"]) == names
     assert metrics["num_images"] == len(proposals[kind].datalist.test)
     assert metrics["notes"] == proposals[kind].datalist.notes
@@ -70,7 +70,7 @@ def test_it_is_complete_and_holds_no_code(kind, bundles, proposals):
     findings = audit_bundle(bundle)
     assert len(findings) > 100 and not [finding for finding in findings if finding.problem]
     assert Datalist.from_json(bundle / "datalist.json", proposals[kind].root) == proposals[kind].datalist
-    card = (bundle / "docs" / "README.md").read_text()
+    card = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
     assert {"volumes": "1 for the test of 1 patient.", "grey": "of 2 patients", "colour": "of 2 patients"}[kind] in card
     assert not re.search(r"\{\w*\}", card)
     for choice in proposals[kind].choices:

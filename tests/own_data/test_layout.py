@@ -48,13 +48,15 @@ def test_pairs_with_a_list_and_with_a_table_of_patients(data, tmp_path):
     root = write_pairs(tmp_path / "here" / "data", {"a": [1], "b": [2], "c": [1, 2]}, bare=["d"])
     drawn = find_cases(tmp_path / "here").datalist
     assert (len(drawn.labeled), len(drawn.unlabeled), len(drawn.test)) == (2, 1, 1)
-    (root / "names.txt").write_text("b\nc\n")
+    (root / "names.txt").write_text("b\nc\n", encoding="utf-8")
     named = find_cases(root, test_list=str(root / "names.txt"))
     assert [item["case"] for item in named.datalist.test] == ["b", "c"]
-    (root / "dataset.json").write_text(json.dumps({"patients": {"a": "1", "b": "2", "c": "2", "d": "3"}}))
+    (root / "dataset.json").write_text(
+        json.dumps({"patients": {"a": "1", "b": "2", "c": "2", "d": "3"}}), encoding="utf-8"
+    )
     listed = find_cases(root).datalist
     assert [item["group"] for item in listed.labeled + listed.unlabeled + listed.test].count("2") in (0, 2)
-    (root / "test.txt").write_text("a\n")
+    (root / "test.txt").write_text("a\n", encoding="utf-8")
     assert [item["case"] for item in find_cases(root).datalist.test] == ["a"]
 
 
@@ -124,7 +126,7 @@ def test_a_guess_does_not_stand_over_a_split_that_is_given(tmp_path):
     root = write_pairs(tmp_path / "data", {name: [1] for name in ("a_left", "a_right", "b_left", "b_right")})
     drawn = find_cases(root).datalist
     assert {item["group"] for item in drawn.test} in ({"a"}, {"b"})
-    (root / "test.txt").write_text("a_left\n")
+    (root / "test.txt").write_text("a_left\n", encoding="utf-8")
     datalist = find_cases(root).datalist
     assert [item["case"] for item in datalist.test] == ["a_left"]
     assert any("as if 1 patients were on both sides of the split: a" in note for note in datalist.notes)

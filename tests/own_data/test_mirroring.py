@@ -67,7 +67,7 @@ def write_kidneys(folder, names, cases=8, labelled=6):
         if case < labelled:
             nib.save(nib.Nifti1Image(label, np.diag([-1.0, -1, 3, 1])), folder / f"labelsTr/k{case}.nii.gz")
     labels = {"background": 0, names[0]: 1, names[1]: 2}
-    (folder / "dataset.json").write_text(json.dumps({"labels": labels, "channel_names": {"0": "MR"}}))
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels, "channel_names": {"0": "MR"}}), encoding="utf-8")
     return folder
 
 
@@ -93,7 +93,9 @@ def test_no_file_of_a_bundle_mirrors_what_has_a_side(names, tmp_path):
     write_bundle(proposal, tmp_path / "bundle")
     files = sorted((tmp_path / "bundle" / "configs").rglob("*.json"))
     assert {"train.json", "inference.json", "paper.json", "volume3d.json"} <= {file.name for file in files}
-    assert {file.name: flips_in(json.loads(file.read_text())) for file in files} == {file.name: [] for file in files}
+    assert {file.name: flips_in(json.loads(file.read_text(encoding="utf-8"))) for file in files} == {
+        file.name: [] for file in files
+    }
 
 
 def test_what_has_no_side_is_mirrored_as_in_the_template(proposals):
@@ -110,5 +112,5 @@ def test_two_organs_of_one_look_are_told_apart_by_their_side(tmp_path):
         )
         flow.initialize()
         flow.run()
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert min(metrics["classes"][name]["iou"] for name in ("kidney_left", "kidney_right")) > 0.9

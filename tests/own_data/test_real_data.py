@@ -23,14 +23,14 @@ def covid_in_nnunets_layout(folder):
     source = Path(DATA) / "COVID_MedSeg98"
     for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         (folder / name).mkdir(parents=True)
-    test = set((source / "test48.txt").read_text().split())
+    test = set((source / "test48.txt").read_text(encoding="utf-8").split())
     for number, path in enumerate(sorted((source / "images").iterdir())):
         side = "Ts" if path.stem in test else "Tr"
         Image.open(path).save(folder / f"images{side}" / f"covid_{path.stem}_0000.png")
         if side == "Ts" or number % 3 == 0:
             shutil.copy(source / "labels" / f"{path.stem}.png", folder / f"labels{side}" / f"covid_{path.stem}.png")
     labels = {"background": 0, "ground glass": 1, "consolidation": 2}
-    (folder / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".png"}))
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".png"}), encoding="utf-8")
 
 
 def chase_under_other_names(folder):
@@ -57,11 +57,11 @@ def test_from_a_folder_to_masks(write, grid, counts, tmp_path, capsys):
     bundle, out = tmp_path / "bundle", tmp_path / "out"
     assert main(["new", str(tmp_path / "data"), "--output_dir", str(bundle)]) == 0
     assert f"{counts[0]} labelled, {counts[1]} unlabelled, {counts[2]} test" in capsys.readouterr().out
-    assert json.loads((bundle / "configs" / "train.json").read_text())["working"] == grid
+    assert json.loads((bundle / "configs" / "train.json").read_text(encoding="utf-8"))["working"] == grid
     for kind in ("train", "evaluate", "inference"):
         command = [sys.executable, "-m", "monai.bundle", "run", "--bundle_root", str(bundle)]
         command += ["--config_file", str(bundle / "configs" / f"{kind}.json"), "--output_dir", str(out)]
         command += ["--device", "cpu", *(["--max_iterations", "3"] if kind == "train" else [])]
         subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
-    assert json.loads((out / "metrics.json").read_text())["num_images"] == counts[2]
+    assert json.loads((out / "metrics.json").read_text(encoding="utf-8"))["num_images"] == counts[2]
     assert len(list(out.glob("*_seg.png"))) == (48 if grid else 28)

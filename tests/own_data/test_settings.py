@@ -41,7 +41,7 @@ def test_labelled_images_join_a_pool_that_is_smaller_than_they_are(proposals):
     assert len(colour.datalist.unlabeled) == 2 and len(colour.datalist.labeled) == 4
     assert colour.unlabeled_pool == "all"
     assert not any("only supervised" in warning for warning in colour.warnings)
-    batch = json.loads((colour.template / "configs" / "train.json").read_text())["unlabeled_batch_size"]
+    batch = json.loads((colour.template / "configs" / "train.json").read_text(encoding="utf-8"))["unlabeled_batch_size"]
     assert colour.max_epochs == 1200 / math.ceil(6 / batch)
 
 

@@ -38,7 +38,7 @@ def test_all_other_entries_are_the_templates(kind, proposals):
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
     assert set(made) == names - ({"presets/volume3d.json"} if proposal.pictures else set())
     for name, config in made.items():
-        shipped = json.loads((folder / name).read_text())
+        shipped = json.loads((folder / name).read_text(encoding="utf-8"))
         if name == "metadata.json":
             assert set(config) == set(shipped)
             assert config["network_data_format"]["outputs"]["pred"]["num_channels"] == len(
@@ -54,15 +54,15 @@ def test_all_other_entries_are_the_templates(kind, proposals):
 def test_what_is_improved_in_the_shipped_bundle_is_in_the_next_one(proposals, tmp_path):
     copy = tmp_path / "covid19_ct_supmix"
     shutil.copytree(find_bundle("covid19_ct_supmix"), copy)
-    train = json.loads((copy / "configs" / "train.json").read_text())
+    train = json.loads((copy / "configs" / "train.json").read_text(encoding="utf-8"))
     train |= {"sufd_weight": 0.25, "new_setting": "@seed"}
-    (copy / "configs" / "train.json").write_text(json.dumps(train))
-    (copy / "configs" / "methods" / "next.json").write_text('{"mixing": null}')
+    (copy / "configs" / "train.json").write_text(json.dumps(train), encoding="utf-8")
+    (copy / "configs" / "methods" / "next.json").write_text('{"mixing": null}', encoding="utf-8")
     made = fill_template(replace(proposals["volumes"], template=copy))
     assert (made["train.json"]["sufd_weight"], made["train.json"]["new_setting"]) == (0.25, "@seed")
     assert made["methods/next.json"] == {"mixing": None}
     del train["crop_size"]
-    (copy / "configs" / "train.json").write_text(json.dumps(train))
+    (copy / "configs" / "train.json").write_text(json.dumps(train), encoding="utf-8")
     with pytest.raises(InputError, match="crop_size: is not where the shipped bundles had it"):
         fill_template(replace(proposals["volumes"], template=copy))
 
@@ -99,8 +99,8 @@ def test_the_metadata_names_the_method_and_not_the_templates_data(proposals):
 def test_files_are_laid_out_much_like_the_shipped_ones(name):
     """So that a comparison of files shows the settings and little else."""
     for path in sorted((find_bundle(name) / "configs").rglob("*.json")):
-        shipped = path.read_text().splitlines()
-        made = to_text(json.loads(path.read_text())).splitlines()
+        shipped = path.read_text(encoding="utf-8").splitlines()
+        made = to_text(json.loads(path.read_text(encoding="utf-8"))).splitlines()
         assert json.loads("\n".join(made)) == json.loads("\n".join(shipped))
         assert len(set(made) - set(shipped)) <= 3 + len(shipped) // 20
 

@@ -94,7 +94,7 @@ def test_a_history_survives_its_file(tmp_path):
 
 @pytest.mark.parametrize("text", ["{}", "[]", "{", '{"format": 1, "method": "supmix"}'])
 def test_what_is_no_history_is_told(tmp_path, text):
-    (tmp_path / "history.json").write_text(text)
+    (tmp_path / "history.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError):
         read_history(tmp_path / "history.json")
 

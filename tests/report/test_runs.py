@@ -77,7 +77,7 @@ def lines(caplog, name):
 def test_a_training_leaves_its_history_and_a_report(tmp_path, caplog):
     folder = tmp_path / "out"
     train(folder)
-    record = json.loads((folder / "history.json").read_text())
+    record = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     assert [row["iteration"] for row in record["rows"]] == [2, 4]
     assert (record["method"], record["seed"], record["total_iterations"]) == ("mine", 5, 4)
     page = check_self_contained((folder / "report.html").read_text("utf-8"))
@@ -137,7 +137,7 @@ def test_weights_from_elsewhere_bring_their_own_training_or_none(tmp_path, pictu
 
 def test_a_damaged_history_costs_its_part_of_the_report_alone(tmp_path, pictures, caplog):
     train(tmp_path)
-    (tmp_path / "history.json").write_text("{")
+    (tmp_path / "history.json").write_text("{", encoding="utf-8")
     evaluate(tmp_path, pictures)
     assert "What was trained" not in (tmp_path / "report.html").read_text("utf-8")
     assert any("history.json: is not JSON" in line for line in lines(caplog, "evaluation"))

@@ -73,7 +73,7 @@ def test_a_finished_cell_is_small_and_names_no_path_of_this_machine(finished, ph
     with np.load(left / "predictions.npz") as predictions:
         assert sorted(predictions) == sorted(one.cases)
         assert {predictions[case].shape for case in one.cases} == {(96, 100)}
-    assert (store.runs / ".gitignore").read_text() == "*\n"
+    assert (store.runs / ".gitignore").read_text(encoding="utf-8") == "*\n"
 
 
 def test_results_have_a_row_for_each_class_and_the_mean(finished):
@@ -142,8 +142,8 @@ def test_a_finished_cell_of_another_commit_is_not_run_again(finished, copied, ph
     store = copied(record={**finished[0].record, "commit": "0123456789ab"})
     monkeypatch.setattr(Schedule, "_start", lambda *_: pytest.fail("a finished cell is run again"))
     assert reproduce.main(command(phantoms["chase_supmix"], store.out)) == 0
-    assert "0123456789ab" in store.evidence.settings.read_text()
-    assert (store.out / "results.csv").read_text().count("supmix_sufd") == 3
+    assert "0123456789ab" in store.evidence.settings.read_text(encoding="utf-8")
+    assert (store.out / "results.csv").read_text(encoding="utf-8").count("supmix_sufd") == 3
 
 
 def test_a_finished_cell_of_another_configuration_is_run_again_and_not_shown(finished, copied, phantoms, capsys):
@@ -152,7 +152,7 @@ def test_a_finished_cell_of_another_configuration_is_run_again_and_not_shown(fin
     assert reproduce.main(command(phantoms["chase_supmix"], store.out, "--dry-run")) == 0
     assert "again: supmix_sufd-2labeled-seed0: burn_in was 0.1, is 0.7\n" in capsys.readouterr().out
     reproduce._Writer(experiment(), "data", store).write()
-    assert (store.out / "results.csv").read_text().count("\n") == 1
+    assert (store.out / "results.csv").read_text(encoding="utf-8").count("\n") == 1
 
 
 def test_a_cell_that_was_handed_over_and_not_taken_is_taken_by_the_next_command(finished, phantoms, tmp_path):

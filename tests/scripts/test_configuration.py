@@ -19,9 +19,9 @@ def edited(tmp_path):
         folder = tmp_path / "chase_supmix"
         shutil.copytree(BUNDLES / "chase_supmix" / "configs", folder / "configs", dirs_exist_ok=True)
         path = folder / "configs" / f"{kind}.json"
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
         change(config)
-        path.write_text(json.dumps(config))
+        path.write_text(json.dumps(config), encoding="utf-8")
         return experiment(bundle=str(folder))
 
     return edit

@@ -21,7 +21,7 @@ def sources(tmp_path_factory):
 
 
 def test_every_public_name_has_a_page(sources):
-    pages = "".join(path.read_text() for path in (sources / "api").glob("*.rst"))
+    pages = "".join(path.read_text(encoding="utf-8") for path in (sources / "api").glob("*.rst"))
     for room in sorted(path.stem for path in (sources / "api").glob("*.md")):
         module = importlib.import_module(f"monai_supmix.{room}")
         for name in module.__all__:
@@ -45,7 +45,9 @@ def test_every_public_name_has_an_example():
 
 def test_pictures_are_beside_the_pages(sources):
     pictures = {path.name for path in (sources / "pictures").iterdir()}
-    assert pictures and all(f"pictures/{name}" in (sources / "readme.md").read_text() for name in pictures)
+    assert pictures and all(
+        f"pictures/{name}" in (sources / "readme.md").read_text(encoding="utf-8") for name in pictures
+    )
 
 
 @pytest.mark.slow
@@ -53,4 +55,4 @@ def test_it_builds_without_a_warning(sources, tmp_path):
     pytest.importorskip("sphinx")
     command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet", "-b", "html", sources, tmp_path / "html"]
     subprocess.run(command, check=True)
-    assert "Eq. 12" in (tmp_path / "html" / "api" / "losses.SUFDLoss.html").read_text()
+    assert "Eq. 12" in (tmp_path / "html" / "api" / "losses.SUFDLoss.html").read_text(encoding="utf-8")

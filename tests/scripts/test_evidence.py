@@ -79,8 +79,8 @@ def test_what_cells_share_is_written_once(tmp_path):
     for one in cells:
         one.__dict__["configuration"] = Configuration({**settings, "seed": one.cell.seed}, settings)
     evidence.write(experiment(), cells)
-    assert evidence.settings.read_text().count("key7") == 2 + 2 * 10  # key70 to key79
-    assert evidence.settings.read_text().count("\n") < 260
+    assert evidence.settings.read_text(encoding="utf-8").count("key7") == 2 + 2 * 10  # key70 to key79
+    assert evidence.settings.read_text(encoding="utf-8").count("\n") < 260
     assert all(map(same, evidence.finished(), cells))
 
 

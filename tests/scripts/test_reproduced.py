@@ -24,8 +24,8 @@ def test_documents_show_these_cells(bundle, tmp_path):
     experiment, finished = evidence.experiment(), evidence.finished()
     Store(tmp_path).write_results(experiment, finished)
     docs = BUNDLES / bundle / "docs"
-    assert (docs / "results.csv").read_text() == (tmp_path / "results.csv").read_text()
-    assert (docs / "table.md").read_text() == make_table(experiment, finished)
+    assert (docs / "results.csv").read_text(encoding="utf-8") == (tmp_path / "results.csv").read_text(encoding="utf-8")
+    assert (docs / "table.md").read_text(encoding="utf-8") == make_table(experiment, finished)
 
 
 @pytest.mark.parametrize("bundle", NAMES)

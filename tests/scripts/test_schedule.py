@@ -20,5 +20,5 @@ def test_time_left_is_by_method_and_by_jobs():
 @pytest.mark.parametrize("below", ["", "leaked 1 semaphore\n"])
 def test_a_mistake_is_the_last_error_line_of_a_log(tmp_path, above, below):
     log = tmp_path / "log.txt"
-    log.write_text(above + "error: scan.png: is empty: copy it again: twice\n" + below)
+    log.write_text(above + "error: scan.png: is empty: copy it again: twice\n" + below, encoding="utf-8")
     assert str(_told_mistake(log)) == "scan.png: is empty: copy it again: twice"

@@ -22,7 +22,7 @@ def clone(tmp_path):
 
 def program(path, *lines):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(["#!/bin/sh", *lines]) + "\n")
+    path.write_text("\n".join(["#!/bin/sh", *lines]) + "\n", encoding="utf-8")
     path.chmod(0o755)
     return path
 
@@ -67,7 +67,7 @@ def test_other_pythons_are_those_of_the_promised_versions_each_once(tmp_path):
     program(path / "python3.10", "echo pyenv: no such version is chosen >&2; exit 127")  # pyenv's shim
     first = program(path / "python3.12", "echo CPython 3.12.9")
     program(path / "python3.13-config", "echo CPython 3.13.0")
-    (path / "python3.14").write_text("no program")
+    (path / "python3.14").write_text("no program", encoding="utf-8")
     chosen = usable(candidates(f"{path}{os.pathsep}", pyenv), ">=3.10,<3.15", (3, 11))
     of_pyenv = [(version, pyenv / "versions" / version / "bin" / "python") for version in ("3.10.13", "3.14.0")]
     assert list(chosen.values()) == [of_pyenv[0], ("3.12.9", first), of_pyenv[1]]

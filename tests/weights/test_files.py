@@ -245,7 +245,7 @@ def bundle(tmp_path):
     channels = {str(i): name for i, name in enumerate(make_record()["class_names"])}
     metadata = {"network_data_format": {"outputs": {"pred": {"channel_def": channels}}}}
     (tmp_path / "bundle" / "configs").mkdir(parents=True)
-    (tmp_path / "bundle" / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    (tmp_path / "bundle" / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     return tmp_path / "bundle"
 
 
@@ -278,7 +278,7 @@ def test_install_refuses_other_classes_and_damage(tmp_path, bundle):
     with pytest.raises(InputError, match="truncated"):
         install_weights(output, bundle)
     save_weights(output / "model.pt", make_network(), make_record())
-    (bundle / "configs" / "metadata.json").write_text("{}")
+    (bundle / "configs" / "metadata.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match="channel_def"):
         install_weights(output, bundle)
     shutil.rmtree(bundle / "configs")
