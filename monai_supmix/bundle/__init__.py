@@ -4,11 +4,13 @@ from monai_supmix.bundle.defaults import default_amp, default_device, default_nu
 from monai_supmix.bundle.distributed import distribute, rank, shard, start_processes, stop_processes, world_size
 from monai_supmix.bundle.evaluation import EvaluationRun
 from monai_supmix.bundle.prediction import PredictionRun
+from monai_supmix.bundle.self_training import SelfTraining
 from monai_supmix.bundle.tracking import tracking_store
 from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained, start_from
 from monai_supmix.bundle.training import TrainingRun
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.running import check_overrides
+from monai_supmix.datalists.pseudo_labels import with_pseudo_labels
 
 __all__ = [
     "default_amp",
@@ -25,6 +27,8 @@ __all__ = [
     "shard",
     "tracking_store",
     "TrainingRun",
+    "SelfTraining",
+    "with_pseudo_labels",
     "EvaluationRun",
     "PredictionRun",
     "IntensityRules",

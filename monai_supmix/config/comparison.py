@@ -19,7 +19,7 @@ from monai_supmix.config.living import living
 CANNOT_MATTER = frozenset(
     {
         # where things are; what the files hold is compared by `monai_supmix.datalists.fingerprint`
-        *("bundle_root", "dataset_dir", "datalist_file", "labeled_list", "test_list", "output_dir"),
+        *("bundle_root", "dataset_dir", "datalist_file", "labeled_list", "test_list", "pseudo_labels", "output_dir"),
         # what is shown and tracked, and how often
         *("log_interval", "val_interval", "num_monitored", "tensorboard"),
         *("tracking_uri", "experiment_name", "run_name", "save_execute_config", "is_not_rank0"),

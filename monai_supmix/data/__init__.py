@@ -15,6 +15,7 @@ from monai_supmix.datalists.from_file import listed_datalist
 from monai_supmix.datalists.image_folder import images_in
 from monai_supmix.datalists.monitored import hidden_truth
 from monai_supmix.datalists.nnunet import nnunet_datalist
+from monai_supmix.datalists.pseudo_labels import with_pseudo_labels
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
 from monai_supmix.imageio.reading import read_image, read_label
@@ -27,6 +28,7 @@ __all__ = [
     "read_label",
     "Datalist",
     "require_unlabeled",
+    "with_pseudo_labels",
     "hidden_truth",
     "check_cases",
     "usable_cases",

@@ -77,6 +77,8 @@ class SemiSupervisedTrainer(Trainer):
         save: which network is validated and saved: the ``"student"``, which is the trained one, or the ``"teacher"``.
         teacher: a network of your own that gives the pseudo-labels (evaluation mode) instead of an average; keeping it
             up to date and saving its state is the caller's.
+        given_pseudo_labels: the unlabelled batch brings pseudo-labels that were made before the training, under
+            ``"label"`` (self-training): every pixel is believed, and no network looks at the weak view for them.
         inward: mixing that pastes regions of the unlabelled images, chosen on their pseudo-labels, into the labelled
             images, which are trained on with the supervised loss, too (the other half of bidirectional copy-paste, Bai
             et al., CVPR 2023); its mean with that of the plain labelled images is then :math:`L_x`. Only confident
@@ -140,6 +142,7 @@ class SemiSupervisedTrainer(Trainer):
         teacher_momentum: float | None = None,
         save: Literal["student", "teacher"] = "student",
         teacher: nn.Module | None = None,
+        given_pseudo_labels: bool = False,
         inward: RegionMix | None = None,
         labeled_mixing: RegionMix | None = None,
         extra_terms: Sequence[ExtraTerm] = (),
@@ -188,6 +191,7 @@ class SemiSupervisedTrainer(Trainer):
         self.average = None if teacher_momentum is None else MovingAverage(network, teacher_momentum)
         self.teacher = teacher if self.average is None else self.average.network
         self.saved_network = self.teacher if save == "teacher" and self.teacher is not None else self.network
+        self.given_pseudo_labels = given_pseudo_labels
         self.extra_terms = tuple(extra_terms)
         self.inward, self.labeled_mixing = inward, labeled_mixing
         self.precision, self.seed = amp, seed
@@ -227,14 +231,15 @@ class SemiSupervisedTrainer(Trainer):
 
         # The labelled batch x_l, y_l and the weak view x_w of the unlabelled batch, which the burn-in leaves out.
         semi = self.uses_unlabeled and engine.state.iteration > self.burn_in
-        x_l, y_l = self._labeled(batchdata["labeled"], alone=not semi, key=key)
+        x_l, y_l = self._labeled(batchdata["labeled"], alone=not semi or self.given_pseudo_labels, key=key)
         unlabeled: dict[str, Any] = batchdata["unlabeled"] if semi else {Keys.IMAGE: x_l[:0]}
         x_w = self._to_device(unlabeled[Keys.IMAGE])
 
-        # One forward for both; the weak features are decoded once more with dropped channels (UniMatch). With a teacher
-        # the weak view is left out unless a term looks at its map.
+        # One forward for both; the weak features are decoded once more with dropped channels (UniMatch). Where
+        # pseudo-labels come from elsewhere the weak view is left out unless a term looks at its map.
         num_dropped = len(x_w) if self.feature_dropout else 0
-        num_weak = len(x_w) if self.teacher is None or self._looks_at_weak_map else 0
+        own = self.teacher is None and not self.given_pseudo_labels
+        num_weak = len(x_w) if own or self._looks_at_weak_map else 0
         with autocast(self.precision, self.state.device):
             images = torch.cat([x_l, x_w[:num_weak]])
             logits = self.network(images, num_dropped=num_dropped) if num_dropped else self.network(images)
@@ -247,7 +252,7 @@ class SemiSupervisedTrainer(Trainer):
         mixed: dict[str, Mixed] = {}
         if semi:
             # Pseudo-labels of the weak view (Eq. 7).
-            confidence, pseudo_label = self._pseudo_label(x_w, p_w, unlabeled.get("ignore"))
+            confidence, pseudo_label = self._pseudo_label(x_w, p_w, unlabeled)
             output |= self._pseudo_label_statistics(confidence, pseudo_label, p_w.shape[1])
             mixed = self._mix(x_l, y_l, x_w, pseudo_label, confidence, key)
 
@@ -348,8 +353,12 @@ class SemiSupervisedTrainer(Trainer):
         return moved.contiguous(memory_format=torch.channels_last) if is_2d_image else moved
 
     @torch.no_grad()
-    def _pseudo_label(self, x_w: Tensor, p_w: Tensor, ignore: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Confidence and arg max of the weak view, both ``(B, 1, *spatial)``."""
+    def _pseudo_label(self, x_w: Tensor, p_w: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Confidence and pseudo-label of the weak view, both ``(B, 1, *spatial)``: its arg max, or the given one."""
+        if self.given_pseudo_labels:
+            given = self._to_device(batch[Keys.LABEL])
+            return torch.ones(given.shape, device=given.device), given
+        ignore = batch.get("ignore")
         if self.teacher is not None:
             with autocast(self.precision, self.state.device):
                 p_w = self.teacher.eval()(x_w)

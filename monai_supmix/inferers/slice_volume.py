@@ -20,6 +20,7 @@ from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.most_probable import most_probable, possible_classes
 from monai_supmix.precision import Amp, autocast
+from monai_supmix.transforms.components import clean
 from monai_supmix.weights import unwrap
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class SliceVolumeInferer:
         amp: number format of the forward pass, see :mod:`monai_supmix.precision`.
         device: where to run; the network is moved there. ``None`` is where its parameters are.
         progress: show a bar over the planes of volumes, if the output is a terminal.
+        cleaning: rules that keep one connected component of some classes each, applied to the label map in their
+            order, see :func:`monai_supmix.transforms.clean`; probabilities stay as they are.
 
     Raises:
         ValueError: a wrong argument.
@@ -128,6 +131,7 @@ class SliceVolumeInferer:
         amp: Amp = "auto",
         device: torch.device | str | None = None,
         progress: bool = False,
+        cleaning: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         if axis not in ("axial", "coronal", "sagittal"):
             raise ValueError(f"axis is axial, coronal or sagittal, not {axis!r}.")
@@ -136,11 +140,13 @@ class SliceVolumeInferer:
         self.axis, self.batch_size, self.divisor = axis, batch_size, divisor
         self.working = dict(working or {})
         self.flips, self.amp, self.device, self.progress = flips, amp, device, progress
+        self.cleaning = [dict(rule) for rule in cleaning]
 
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that a mask depends on, for records."""
-        return {"axis": self.axis, "working": self.working, "divisor": self.divisor, "flips": self.flips}
+        cleaning = {"cleaning": self.cleaning} if self.cleaning else {}
+        return {"axis": self.axis, "working": self.working, "divisor": self.divisor, "flips": self.flips, **cleaning}
 
     def probabilities(self, network: nn.Module, images: Tensor) -> Tensor:
         """Class probabilities of planes that are on the working grid already, without checks.
@@ -224,7 +230,7 @@ class SliceVolumeInferer:
                     target[where] = most_probable(predicted, classes).cpu().numpy()
                     if probabilities is not None:
                         store_probabilities(probabilities, predicted, planes.view, where)
-        return mask
+        return clean(mask, self.cleaning)
 
 
 def store_probabilities(probabilities: np.ndarray, predicted: Tensor, view: Any, part: slice) -> None:

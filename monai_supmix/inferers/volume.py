@@ -20,6 +20,7 @@ from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.most_probable import most_probable
 from monai_supmix.inferers.slice_volume import check_channels, evaluating, fit_intensity, store_probabilities
 from monai_supmix.precision import Amp, autocast
+from monai_supmix.transforms.components import clean
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -47,6 +48,8 @@ class VolumeInferer:
         amp: number format of the forward pass, see :mod:`monai_supmix.precision`.
         device: where to run; the network is moved there. ``None`` is where its parameters are.
         progress: show a bar over the windows, if the output is a terminal.
+        cleaning: rules that keep one connected component of some classes each, applied to the label map, see
+            :func:`monai_supmix.transforms.clean`.
 
     Raises:
         ValueError: a wrong argument.
@@ -72,6 +75,7 @@ class VolumeInferer:
         amp: Amp = "auto",
         device: torch.device | str | None = None,
         progress: bool = False,
+        cleaning: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         if axis not in ("axial", "coronal", "sagittal"):
             raise ValueError(f"axis is axial, coronal or sagittal, not {axis!r}.")
@@ -83,6 +87,7 @@ class VolumeInferer:
         self.roi_size, self.working, self.axis = tuple(roi_size), dict(working or {}), axis
         self.overlap, self.batch_size = overlap, batch_size
         self.flips, self.amp, self.device, self.progress = flips, amp, device, progress
+        self.cleaning = [dict(rule) for rule in cleaning]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -93,6 +98,7 @@ class VolumeInferer:
             "roi_size": list(self.roi_size),
             "overlap": self.overlap,
             "flips": self.flips,
+            **({"cleaning": self.cleaning} if self.cleaning else {}),
         }
 
     def check(self, image: CaseImage, network: nn.Module) -> tuple[Planes, tuple[int, int, int]]:
@@ -180,7 +186,7 @@ class VolumeInferer:
             target[part] = most_probable(native).numpy()
             if probabilities is not None:
                 store_probabilities(probabilities, native, planes.view, part)
-        return mask
+        return clean(mask, self.cleaning)
 
 
 def _device_of(network: nn.Module) -> torch.device:

@@ -2,6 +2,7 @@
 
 from monai_supmix.networks.discriminator import FeatureDiscriminator, frozen
 from monai_supmix.networks.encoder_decoder import EncoderDecoder
+from monai_supmix.networks.ensemble import Ensemble
 from monai_supmix.networks.feature_dropout import append_last, drop_channels
 from monai_supmix.networks.hooked import HookedNetwork
 from monai_supmix.networks.learning_rates import parameter_groups
@@ -14,6 +15,7 @@ __all__ = [
     "EncoderDecoder",
     "CompactUNet",
     "HookedNetwork",
+    "Ensemble",
     "FeatureDiscriminator",
     "frozen",
     "append_last",

@@ -8,6 +8,7 @@ from monai_supmix.transforms.color_jitter import (
     RandColorJitterd,
     RandColorJitterDict,
 )
+from monai_supmix.transforms.components import clean, keep_component
 from monai_supmix.transforms.cutmix import CutMix
 from monai_supmix.transforms.gamma import RandGamma, RandGammaD, RandGammad, RandGammaDict
 from monai_supmix.transforms.gaussian_blur import (
@@ -91,4 +92,6 @@ __all__ = [
     "RandSimilarityCropd",
     "RandSimilarityCropD",
     "RandSimilarityCropDict",
+    "keep_component",
+    "clean",
 ]

@@ -4,6 +4,7 @@
 * ``class_names``: the classes in the order of the output channels, background first;
 * ``intensity``: rules that map raw values to the network's range, under ``hu`` (CT), ``picture``, or both;
 * ``working``: the scale at which the network works: ``size``, ``scale`` or ``spacing``, or nothing;
+* ``cleaning``: optional, rules that keep one component of some classes, see :func:`monai_supmix.transforms.clean`;
 * ``trained_on``: facts about the training data, such as the range of their spacing;
 * ``versions``: of this package and of those below it;
 * ``content_sha256``: of the tensors and the rest of the record, added on saving, verified on loading;
@@ -32,6 +33,12 @@ def _names(value: Any) -> bool:
         isinstance(value, (list, tuple))
         and all(isinstance(name, str) and name for name in value)
         and len(set(value)) == len(value) >= 2
+    )
+
+
+def _rules(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(rule, Mapping) and {"classes"} <= set(rule) <= {"classes", "touching"} for rule in value
     )
 
 
@@ -66,6 +73,8 @@ def record_problem(record: object) -> str | None:
     """
     if not isinstance(record, Mapping):
         return "it must be a mapping"
+    if "cleaning" in record and not _rules(record["cleaning"]):
+        return "'cleaning' must be a list of rules with 'classes' and perhaps 'touching'"
     wrong = (f"'{key}' must be {what}" for key, (fits, what) in _SCHEMA.items() if not fits(record.get(key)))
     return next(wrong, None)
 

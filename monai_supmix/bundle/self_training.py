@@ -1,0 +1,192 @@
+"""Self-training in rounds: masks of the unlabelled images, made by trained networks, become labels of the next."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+from monai.bundle import ConfigParser
+from monai.utils import set_determinism
+from torch import nn
+
+from monai_supmix.bundle.trained import load_trained
+from monai_supmix.config.comparison import configuration_of
+from monai_supmix.datalists.datalist import Datalist, require_unlabeled
+from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.imageio.cases import load_case
+from monai_supmix.imageio.channels import fit_channels
+from monai_supmix.imageio.masks import mask_suffix, write_mask
+from monai_supmix.inferers.slice_volume import input_channels
+from monai_supmix.networks import Ensemble
+from monai_supmix.randomness import derive_seed
+
+logger = logging.getLogger(__name__)
+
+SUPERVISED: Mapping[str, Any] = {
+    "method": "supervised",
+    "mixing": None,
+    "num_strong_views": 0,
+    "feature_dropout": False,
+    "discriminator": None,
+    "pseudo_labels": None,
+}
+"""What makes a training of the first round of any method's configuration."""
+_TRAIN = ["$bundle.start_from(@ckpt_path, @network_def, @class_names)", "$@training.run()"]
+_MADE_BY = "made_by.json"
+
+
+class SelfTraining:
+    """Trains networks on the labelled images, then others on what these make of the unlabelled ones, in rounds.
+
+    Round 0 trains some networks supervised, which differ in their seed. At the end of each round the mean of its
+    networks predicts every unlabelled image whole, as inference does; the masks are cleaned by the bundle's rules and
+    lie in ``rounds/<n>/pseudo_labels`` to be looked at (a mask that is removed, or corrected by hand, counts if the
+    next round has not begun). The networks of the next round continue from their weights, or begin anew, and learn from
+    the labelled images and these masks. The last round has one network, and is the run in ``output_dir`` itself. (Lee,
+    "Pseudo-label", 2013; Xie et al., "Self-training with noisy student improves ImageNet classification", CVPR 2020.)
+
+    Every training is the bundle's own, with its checkpoints, resume and report.
+
+    Args:
+        output_dir: the run's folder.
+        rounds: rounds of training on pseudo-labels, at least 1.
+        networks: networks of each round but the last. Errors that two networks do not share disappear from their mean.
+        lengths: how long each round trains, as a multiple of the configuration's iterations or epochs; by default 1.
+        anew: begin each round with random weights, which takes longer and forgets more of the errors.
+        configuration: what all trainings share; ``None`` takes the configuration that MONAI made this from. Where
+            its ``pseudo_labels`` names a folder of masks, these are trained on and nothing else is done.
+
+    Raises:
+        ValueError: ``rounds`` or ``networks`` is below 1, or the lengths are not one for each round.
+        InputError: when run, whatever a training refuses.
+
+    Example:
+        >>> for folder in SelfTraining("output", rounds=2, networks=2).folders():
+        ...     print(folder)
+        output/rounds/0/network_0
+        output/rounds/0/network_1
+        output/rounds/1/network_0
+        output/rounds/1/network_1
+        output
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        rounds: int = 1,
+        networks: int = 2,
+        lengths: Sequence[float] | None = None,
+        anew: bool = False,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> None:
+        if rounds < 1 or networks < 1:
+            raise ValueError(f"rounds and networks are at least 1, not {rounds} and {networks}.")
+        self.output_dir, self.rounds, self.networks = Path(output_dir), rounds, networks
+        self.lengths, self.anew = list(lengths or [1] * (rounds + 1)), anew
+        if len(self.lengths) != rounds + 1 or min(self.lengths) <= 0:
+            raise ValueError(f"lengths has one positive number for each of {rounds + 1} rounds, not {lengths}.")
+        self.configuration = configuration
+
+    def folders(self) -> list[str]:
+        """Where each training leaves its weights, in their order."""
+        return [str(folder) for number in range(self.rounds + 1) for folder in self._folders(number)]
+
+    def run(self) -> None:
+        """Train all rounds, from wherever an earlier start was stopped if the configuration's ``resume`` says so."""
+        given = configuration_of(self) if self.configuration is None else self.configuration
+        if given is None:
+            raise ValueError("a self-training that no configuration made has to be given one: configuration={...}.")
+        masks: Path | None = None
+        if given.get("pseudo_labels"):
+            masks = Path(given["pseudo_labels"])
+        for number in range(self.rounds if masks else 0, self.rounds + 1):
+            for place, folder in enumerate(self._folders(number)):
+                logger.info("self-training: round %d of %d, %s", number, self.rounds, folder)
+                seed = given["seed"] if number == self.rounds else derive_seed(given["seed"], "network", number, place)
+                changes = {**SUPERVISED} if masks is None else {"pseudo_labels": str(masks)}
+                if number > 0 and not (self.anew or given.get("pseudo_labels")):
+                    changes["ckpt_path"] = str(self._folders(number - 1)[place] / "model.pt")
+                changes |= _length(given, self.lengths[number])
+                _train(given, {**changes, "seed": seed, "output_dir": str(folder)})
+            if number < self.rounds:
+                masks = self.output_dir / "rounds" / str(number) / "pseudo_labels"
+                _predict_unlabeled(given, self._folders(number), masks)
+
+    def _folders(self, number: int) -> list[Path]:
+        if number == self.rounds:
+            return [self.output_dir]
+        return [self.output_dir / "rounds" / str(number) / f"network_{place}" for place in range(self.networks)]
+
+
+def _length(given: Mapping[str, Any], times: float) -> dict[str, int]:
+    """How long a training is."""
+    key = "max_iterations" if given.get("max_iterations") else "max_epochs"
+    return {key: max(1, round(given[key] * times))}
+
+
+def _parser(given: Mapping[str, Any], changes: Mapping[str, Any]) -> ConfigParser:
+    """The given configuration with some entries replaced, of which nothing is made yet."""
+    config = copy.deepcopy({key: value for key, value in given.items() if key != "_meta_"})
+    parser = ConfigParser({**config, "run": _TRAIN, **changes})
+    parser.parse(reset=True)
+    return parser
+
+
+def _train(given: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    parser = _parser(given, changes)
+    set_determinism(parser.get_parsed_content("seed"))
+    parser.get_parsed_content("run")
+    del parser
+    gc.collect()  # the images in memory, before the next training reads its own
+
+
+def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks: Path) -> None:
+    """Write what the mean of the networks in some folders makes of the unlabelled images, unless it is there."""
+    parser = _parser(given, {"pseudo_labels": None})
+    datalist: Datalist = parser.get_parsed_content("datalist")
+    require_unlabeled(datalist, "self-training")
+    if idist.get_rank() == 0:
+        device = parser.get_parsed_content("device")
+        trained = []
+        for folder in folders:
+            network = _parser(given, {}).get_parsed_content("network_def")
+            trained.append(load_trained(network, folder, folder, device=device))
+        made_by = {"weights_sha256": [one.sha256 for one in trained]}
+        _write_masks(
+            datalist,
+            Ensemble([one.network for one in trained]).eval(),
+            parser.get_parsed_content("validation_inferer"),
+            parser.get_parsed_content("intensity_rules"),
+            made_by,
+            masks,
+        )
+    idist.barrier()
+    del parser
+    gc.collect()
+
+
+def _write_masks(
+    datalist: Datalist, network: nn.Module, inferer: Any, intensity: Any, made_by: Mapping[str, Any], masks: Path
+) -> None:
+    make_directory(masks)
+    record = masks / _MADE_BY
+    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == made_by:
+        logger.info("the pseudo-labels in %s are there already", masks)
+        return
+    for item in datalist.unlabeled:
+        image, _ = load_case({key: value for key, value in item.items() if key != "label"}, len(datalist.class_names))
+        image = fit_channels(image, input_channels(network))
+        mask = inferer(image, network, intensity(image))
+        path = masks / f"{item['case']}_seg{mask_suffix(image)}"
+        make_directory(path.parent)
+        write_mask(mask, image, path)
+    with atomic_write(record, text=True) as file:  # last: it says that all masks are there
+        json.dump(made_by, file)
+    logger.info("%d pseudo-labels: %s", len(datalist.unlabeled), masks)

@@ -1,0 +1,55 @@
+"""Masks that a trained network, or another program, made of the unlabelled images, as labels to train on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from monai_supmix.datalists.datalist import Datalist, Item
+from monai_supmix.errors import InputError
+from monai_supmix.listing import check_folder
+
+MASK_ENDINGS = ("_seg.nii.gz", "_seg.png", ".nii.gz", ".png")
+"""What stands after a case's name in the name of its mask."""
+
+
+def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalist:
+    """Give the unlabelled cases the masks of a folder as their labels.
+
+    Cases without a mask are left out and counted, so that masks can be looked at and bad ones removed.
+
+    Args:
+        datalist: the datalist.
+        folder: holds ``<case>_seg.nii.gz`` or ``<case>_seg.png`` (as ``predict`` writes them), also without ``_seg``;
+            ``None`` gives the datalist back.
+
+    Returns:
+        a datalist whose unlabelled items have a ``label``; labelled, validation and test cases are what they were.
+
+    Raises:
+        InputError: no such folder, or it has no mask of any unlabelled case.
+
+    Example:
+        >>> import tempfile
+        >>> masks = Path(tempfile.mkdtemp())
+        >>> (masks / "b_seg.png").touch()
+        >>> items = [{"image": f"{name}.png", "case": name, "group": name} for name in "abc"]
+        >>> found = with_pseudo_labels(Datalist(items[:1], items[1:], [], [], ["background", "lesion"]), masks)
+        >>> [item["case"] for item in found.unlabeled], Path(found.unlabeled[0]["label"]).name, found.notes
+        (['b'], 'b_seg.png', ['1 of 2 unlabelled images without a pseudo-label are left out'])
+    """
+    if folder is None:
+        return datalist
+    root = check_folder(folder)
+    found: list[Item] = []
+    for item in datalist.unlabeled:
+        masks = (root / f"{item['case']}{ending}" for ending in MASK_ENDINGS)
+        mask = next((path for path in masks if path.is_file()), None)
+        if mask is not None:
+            found.append(item | {"label": str(mask)})
+    if not found:
+        example = f"{datalist.unlabeled[0]['case']}_seg.nii.gz" if datalist.unlabeled else "CASE_seg.nii.gz"
+        raise InputError(root, "holds no mask of an unlabelled image", f"give masks named by case, such as {example}")
+    missing = len(datalist.unlabeled) - len(found)
+    notes = [f"{missing} of {len(datalist.unlabeled)} unlabelled images without a pseudo-label are left out"]
+    return dataclasses.replace(datalist, unlabeled=found, notes=[*datalist.notes, *(notes if missing else [])])

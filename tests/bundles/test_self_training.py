@@ -1,0 +1,102 @@
+"""Rounds of self-training: what each is trained on, what lies where, and exact resume."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from monai.bundle import ConfigParser
+
+from monai_supmix.bundle import IntensityRules, SelfTraining
+from monai_supmix.config.error_lines import error_line
+from monai_supmix.data import load_case
+from monai_supmix.handlers.preemption import Preempted
+from monai_supmix.networks import Ensemble
+from monai_supmix.weights import load_weights
+from tests.bundles.workflows import TINY, run, workflow
+
+BUNDLE = "covid19_ct_supmix"
+SETTINGS = {"num_labeled": 2, "max_iterations": 2, "crop_size": [32, 32], "tensorboard": False, **TINY}
+
+
+def train(data, out, **changes):
+    return run(BUNDLE, "train", "self_training", dataset_dir=str(data), output_dir=str(out), **SETTINGS, **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(phantoms, tmp_path_factory):
+    out = tmp_path_factory.mktemp("self_training")
+    train(phantoms[BUNDLE], out)
+    return out
+
+
+def history(folder):
+    return json.loads((folder / "history.json").read_text(encoding="utf-8"))
+
+
+def test_each_round_learns_from_the_masks_of_the_one_before(finished):
+    folders = [finished / f"rounds/{number}/network_{place}" for number in (0, 1) for place in (0, 1)]
+    methods = [history(folder)["method"] for folder in (*folders, finished)]
+    assert methods == ["supervised"] * 2 + ["self_training"] * 3
+    labels = [history(folder)["settings"].get("pseudo_labels") for folder in (*folders, finished)]
+    assert labels == [None] * 5 or all(labels[2:])  # paths do not count as settings
+    weights = [load_weights(folder / "model.pt")[0] for folder in (*folders, finished)]
+    name = next(name for name, value in weights[0].items() if value.ndim == 4)
+    assert len({tuple(state[name].flatten().tolist()) for state in weights}) == 5
+
+
+def test_pseudo_labels_are_the_mean_networks_masks_of_whole_images(finished, phantoms):
+    flow = workflow(BUNDLE, "train", "self_training", dataset_dir=str(phantoms[BUNDLE]), output_dir="x", **SETTINGS)
+    get = flow.parser.get_parsed_content
+    networks = []
+    for place in (0, 1):
+        state, record = load_weights(finished / f"rounds/0/network_{place}/model.pt")
+        network = ConfigParser({"num_classes": 4, "network_def": record["network"]}).get_parsed_content("network_def")
+        network.load_state_dict(state)
+        networks.append(network.eval())
+    item = get("datalist").unlabeled[0]
+    image, _ = load_case(item, 4)
+    rule = IntensityRules(record["intensity"])(image)
+    expected = get("validation_inferer")(image, Ensemble(networks), rule)
+    masks = finished / "rounds/0/pseudo_labels"
+    _, mask = load_case(item | {"label": str(masks / f"{item['case']}_seg.nii.gz")}, 4)
+    assert np.array_equal(mask, expected)
+    assert len(list(masks.glob("*_seg.nii.gz"))) == len(get("datalist").unlabeled)
+
+
+@pytest.mark.slow
+def test_a_run_stopped_in_any_round_continues_to_the_same_weights(finished, phantoms, tmp_path, monkeypatch):
+    whole = (finished / "model.pt").read_bytes()
+    original, count = SelfTraining._folders, []
+
+    def stopping(self, number):
+        count.append(number)
+        if len(count) == 5:
+            raise Preempted
+        return original(self, number)
+
+    monkeypatch.setattr(SelfTraining, "_folders", stopping)
+    with pytest.raises(Preempted):
+        train(phantoms[BUNDLE], tmp_path)
+    monkeypatch.undo()
+    assert not (tmp_path / "model.pt").exists()
+    train(phantoms[BUNDLE], tmp_path, resume="auto")
+    assert (tmp_path / "model.pt").read_bytes() == whole
+
+
+def test_masks_of_ones_own_are_trained_on_without_further_rounds(finished, phantoms, tmp_path):
+    masks = finished / "rounds/1/pseudo_labels"
+    train(phantoms[BUNDLE], tmp_path, pseudo_labels=str(masks))
+    assert (tmp_path / "model.pt").is_file() and not (tmp_path / "rounds").exists()
+
+
+def test_a_run_that_is_there_is_not_overwritten(finished, phantoms):
+    with pytest.raises(RuntimeError) as failure:
+        train(phantoms[BUNDLE], finished)
+    assert "give resume=auto to continue it" in error_line(failure.value)
+
+
+@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"networks": 0}, {"lengths": [1]}, {"lengths": [1, 0]}])
+def test_what_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"at least 1|one positive number"):
+        SelfTraining(Path("out"), **wrong)
