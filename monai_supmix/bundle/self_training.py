@@ -59,6 +59,7 @@ class SelfTraining:
         rounds: rounds of training on pseudo-labels, at least 1.
         networks: networks of each round but the last. Errors that two networks do not share disappear from their mean.
         lengths: how long each round trains, as a multiple of the configuration's iterations or epochs; by default 1.
+        first_round: entries of the configuration that are others in round 0, such as a larger batch of labelled images.
         anew: begin each round with random weights, which takes longer and forgets more of the errors.
         configuration: what all trainings share; ``None`` takes the configuration that MONAI made this from. Where
             its ``pseudo_labels`` names a folder of masks, these are trained on and nothing else is done.
@@ -83,6 +84,7 @@ class SelfTraining:
         rounds: int = 1,
         networks: int = 2,
         lengths: Sequence[float] | None = None,
+        first_round: Mapping[str, Any] | None = None,
         anew: bool = False,
         configuration: Mapping[str, Any] | None = None,
     ) -> None:
@@ -90,6 +92,7 @@ class SelfTraining:
             raise ValueError(f"rounds and networks are at least 1, not {rounds} and {networks}.")
         self.output_dir, self.rounds, self.networks = Path(output_dir), rounds, networks
         self.lengths, self.anew = list(lengths or [1] * (rounds + 1)), anew
+        self.first_round = dict(first_round or {})
         if len(self.lengths) != rounds + 1 or min(self.lengths) <= 0:
             raise ValueError(f"lengths has one positive number for each of {rounds + 1} rounds, not {lengths}.")
         self.configuration = configuration
@@ -110,7 +113,7 @@ class SelfTraining:
             for place, folder in enumerate(self._folders(number)):
                 logger.info("self-training: round %d of %d, %s", number, self.rounds, folder)
                 seed = given["seed"] if number == self.rounds else derive_seed(given["seed"], "network", number, place)
-                changes = {**SUPERVISED} if masks is None else {"pseudo_labels": str(masks)}
+                changes = {**SUPERVISED, **self.first_round} if masks is None else {"pseudo_labels": str(masks)}
                 if number > 0 and not (self.anew or given.get("pseudo_labels")):
                     changes["ckpt_path"] = str(self._folders(number - 1)[place] / "model.pt")
                 changes |= _length(given, self.lengths[number])

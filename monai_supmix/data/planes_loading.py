@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
 
-from monai_supmix.data.working_grid import resize_planes, working_shape
+from monai_supmix.data.working_grid import to_working_grid, working_shape
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.planes import Axis, Planes
@@ -69,14 +69,14 @@ class LoadPlanes(Transform):
         shape = working_shape(planes.shape, planes.spacing, self.working)
         scaled = (torch.from_numpy(rule.apply(planes[k], params)) for k in range(len(planes)))
         result: dict[str, Any] = {
-            "image": torch.stack([resize_planes(plane[None], shape)[0].half() for plane in scaled]),
+            "image": torch.stack([to_working_grid(plane[None], shape, self.working)[0].half() for plane in scaled]),
             "case": data["case"],
             "plane_shape": planes.shape,
             "spacing": planes.spacing,
         }
         if label is not None:
             values = torch.from_numpy(np.ascontiguousarray(planes.view(label.astype(np.uint8))))[:, None]
-            result["label"] = resize_planes(values, shape)
+            result["label"] = to_working_grid(values, shape, self.working)
             result["foreground"] = np.flatnonzero(result["label"].flatten(1).any(dim=1).numpy())
         return result
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from monai_supmix.errors import InputError
 
-_KINDS = ("size", "scale", "spacing")
+_KINDS = ("size", "scale", "spacing", "center")
 
 
 def working_shape(
@@ -21,7 +22,8 @@ def working_shape(
     Args:
         plane_shape: ``(H, W)`` of the plane.
         spacing: millimetres per ``(row, column)``, ``None`` where unknown.
-        working: ``{"size": [h, w]}``, ``{"scale": factor}``, ``{"spacing": [mm, mm]}``, or nothing for the plane's own.
+        working: ``{"size": [h, w]}``, ``{"scale": factor}``, ``{"spacing": [mm, mm]}``, or nothing for the plane's own;
+            ``{"center": [h, w]}`` is the middle of the plane in its own pixels, cut or padded with 0.
 
     Returns:
         ``(h, w)``, at least 1 pixel either way.
@@ -56,6 +58,8 @@ def working_volume_shape(
         >>> working_volume_shape((16, 128, 128), (8.0, 2.5, 2.5), {"spacing": [4.0, 2.5, 2.5]})
         (32, 128, 128)
     """
+    if "center" in (working or {}):
+        raise InputError("working", "is the center of planes, and the network works on volumes", "give another grid")
     depth, height, width = _working_sides(volume_shape, spacing, working)
     return depth, height, width
 
@@ -71,7 +75,7 @@ def _working_sides(
     if kind != "scale" and len(value) != len(shape):
         problem = f"has a {kind} of {len(value)} sides, the network works on images of {len(shape)} dimensions"
         raise InputError("working", problem, f"give {len(shape)} sides")
-    if kind == "size":
+    if kind in ("size", "center"):
         return tuple(int(side) for side in value)
     if kind == "spacing":
         if spacing is None:
@@ -80,6 +84,57 @@ def _working_sides(
     else:
         factors = [float(value)] * len(shape)
     return tuple(max(1, int(side * factor + 0.5)) for side, factor in zip(shape, factors, strict=True))
+
+
+def to_working_grid(planes: Tensor, shape: tuple[int, int], working: Mapping[str, Any] | None) -> Tensor:
+    """Bring planes to the working grid.
+
+    Args:
+        planes: ``(B, C, H, W)``, images or label maps.
+        shape: ``(h, w)`` of the working grid, see `working_shape`.
+        working: as for `working_shape`.
+
+    Returns:
+        ``(B, C, h, w)``: resized, or the middle of each plane.
+
+    Example:
+        >>> to_working_grid(torch.arange(4.0).view(1, 1, 1, 4), (1, 2), {"center": [1, 2]}).tolist()
+        [[[[1.0, 2.0]]]]
+    """
+    if "center" not in (working or {}):
+        return resize_planes(planes, shape)
+    return F.pad(planes, _margins((int(planes.shape[2]), int(planes.shape[3])), shape))
+
+
+def from_working_grid(probabilities: Tensor, native: tuple[int, int], working: Mapping[str, Any] | None) -> Tensor:
+    """Bring class probabilities back from the working grid; outside of the middle that it holds all is background.
+
+    Args:
+        probabilities: ``(B, K, h, w)``, class 0 first.
+        native: ``(H, W)`` of the planes.
+        working: as for `working_shape`.
+
+    Returns:
+        ``(B, K, H, W)``.
+
+    Example:
+        >>> from_working_grid(torch.tensor([0.2, 0.8]).view(1, 2, 1, 1), (1, 3), {"center": [1, 1]}).squeeze().tolist()
+        [[1.0, 0.20000000298023224, 1.0], [0.0, 0.800000011920929, 0.0]]
+    """
+    if "center" not in (working or {}):
+        return resize_planes(probabilities, native)
+    grid = (int(probabilities.shape[2]), int(probabilities.shape[3]))
+    margins = [-margin for margin in _margins(native, grid)]
+    return torch.cat([F.pad(probabilities[:, :1], margins, value=1.0), F.pad(probabilities[:, 1:], margins)], dim=1)
+
+
+def _margins(native: tuple[int, int], grid: tuple[int, int]) -> list[int]:
+    """What `torch.nn.functional.pad` adds left, right, above and below; negative where it cuts."""
+    margins = []
+    for side, wanted in zip(reversed(native), reversed(grid), strict=True):
+        before = (wanted - side) // 2
+        margins += [before, wanted - side - before]
+    return margins
 
 
 def resize_planes(planes: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -93,7 +148,6 @@ def resize_planes(planes: Tensor, shape: tuple[int, int]) -> Tensor:
         ``(B, C, h, w)`` of the same type.
 
     Example:
-        >>> import torch
         >>> resize_planes(torch.tensor([[[[0, 0, 7, 7]]]], dtype=torch.uint8), (1, 2)).tolist()
         [[[[0, 7]]]]
     """
@@ -116,7 +170,6 @@ def resize_across(planes: Tensor, count: int) -> Tensor:
         ``(C, count, H, W)`` of the same type.
 
     Example:
-        >>> import torch
         >>> resize_across(torch.tensor([0.0, 2.0]).view(1, 2, 1, 1), 4).flatten().tolist()
         [0.0, 0.5, 1.5, 2.0]
     """

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from monai_supmix.data.working_grid import resize_planes, working_shape
+from monai_supmix.data.working_grid import from_working_grid, resize_planes, to_working_grid, working_shape
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes
@@ -96,8 +96,9 @@ class SliceVolumeInferer:
     Args:
         axis: direction of the planes of a volume.
         batch_size: planes per forward pass; on a processor they pass two or three at a time, with the same result.
-        working: the network's working grid, ``{"size": [h, w]}``, ``{"scale": f}``, ``{"spacing": [mm, mm]}``
-            or nothing for the planes' own, see :func:`monai_supmix.data.working_grid.working_shape`.
+        working: the network's working grid, ``{"size": [h, w]}``, ``{"scale": f}``, ``{"spacing": [mm, mm]}``,
+            ``{"center": [h, w]}`` or nothing for the planes' own, see
+            :func:`monai_supmix.data.working_grid.working_shape`.
         divisor: the working grid is padded to sides divisible by this.
         flips: average the probabilities over mirrored views, see :data:`monai_supmix.inferers.flips.Flips`.
         amp: number format of the forward pass, see :mod:`monai_supmix.precision`.
@@ -215,7 +216,9 @@ class SliceVolumeInferer:
             for start in tqdm(starts, desc="slices", leave=False, disable=hidden):
                 stop = min(start + self.batch_size, len(planes))
                 native = (torch.from_numpy(intensity.apply(planes[k], params)) for k in range(start, stop))
-                images = torch.cat([resize_planes(plane[None].to(device, torch.float32), shape) for plane in native])
+                images = torch.cat(
+                    [to_working_grid(plane[None].to(device, torch.float32), shape, self.working) for plane in native]
+                )
                 passes = _passes(stop - start, getattr(network, "images_at_once", None) or at_once)
                 small = torch.cat([_on_working_grid(network, images[part], *settings) for part in passes])
                 if not bool(small.sum().isfinite()):  # of values in [0, 1]: NaN if any is
@@ -225,7 +228,7 @@ class SliceVolumeInferer:
                     classes: Sequence[int] = range(small.shape[1])
                     if probabilities is None and device.type == "cpu":
                         classes = possible_classes(small[part])
-                    predicted = resize_planes(small[part][:, classes], planes.shape)
+                    predicted = from_working_grid(small[part][:, classes], planes.shape, self.working)
                     where = slice(start + part.start, start + part.stop)
                     target[where] = most_probable(predicted, classes).cpu().numpy()
                     if probabilities is not None:

@@ -15,12 +15,16 @@ from torch.nn import functional as F
 
 
 class Similarity(NamedTuple):
-    """Where a crop lies in its image: enlarged by ``scale``, turned by ``angle`` (radians), then flipped."""
+    """Where a crop lies in its image: enlarged by ``scale``, turned by ``angle`` (radians), then flipped.
+
+    ``stretch`` makes it wider by that factor and lower by the same.
+    """
 
     center: tuple[float, float]
     scale: float = 1.0
     angle: float = 0.0
     flip: tuple[bool, bool] = (False, False)
+    stretch: float = 1.0
 
 
 def similarity_grid(similarity: Similarity, crop_size: Sequence[int], image_size: Sequence[int]) -> Tensor:
@@ -43,6 +47,7 @@ def similarity_grid(similarity: Similarity, crop_size: Sequence[int], image_size
     (height, width), (rows, columns) = crop_size, image_size
     y = (torch.arange(height) - (height - 1) / 2) * (-1 if similarity.flip[0] else 1) / similarity.scale
     x = (torch.arange(width) - (width - 1) / 2) * (-1 if similarity.flip[1] else 1) / similarity.scale
+    y, x = y * similarity.stretch, x / similarity.stretch
     cos, sin = math.cos(similarity.angle), math.sin(similarity.angle)
     row = similarity.center[0] + cos * y[:, None] - sin * x[None, :]
     column = similarity.center[1] + sin * y[:, None] + cos * x[None, :]
@@ -60,6 +65,12 @@ class RandSimilarityCropd(MapTransform, Randomizable):
         crop_size: ``(height, width)`` of the result.
         scale: range of the enlargement; ``(0.5, 2.0)`` is UniMatch's.
         rotation: greatest angle in radians, either way.
+        stretch: greatest change of the aspect, wider or higher by this factor; 1 leaves it as it is.
+        shift: where given, the crop's centre lies within so many pixels of the image's centre, for images whose subject
+            stands in the middle; else the crop lies anywhere.
+        elastic: standard deviation, in pixels of the image, of random displacements at 6 x 6 points of the crop with
+            smooth ones in between; 0 for none.
+        elastic_prob: probability of such a deformation.
         flip_prob: probability of a flip along each of ``flip_axes``.
         flip_axes: 0 flips up-down, 1 left-right.
         mode: ``"bilinear"`` or ``"nearest"``, one for all keys or one for each.
@@ -89,6 +100,10 @@ class RandSimilarityCropd(MapTransform, Randomizable):
         crop_size: Sequence[int],
         scale: tuple[float, float] = (1.0, 1.0),
         rotation: float = 0.0,
+        stretch: float = 1.0,
+        shift: float | None = None,
+        elastic: float = 0.0,
+        elastic_prob: float = 0.5,
         flip_prob: float = 0.5,
         flip_axes: Sequence[int] = (1,),
         mode: str | Sequence[str] = "bilinear",
@@ -101,6 +116,7 @@ class RandSimilarityCropd(MapTransform, Randomizable):
             raise ValueError(f"place is 'own', 'pair' or 'batch', not {place!r}.")
         self.place = place
         self.crop_size, self.scale, self.rotation = tuple(crop_size), tuple(scale), rotation
+        self.stretch, self.shift, self.elastic, self.elastic_prob = stretch, shift, elastic, elastic_prob
         self.flip_prob, self.flip_axes = flip_prob, tuple(flip_axes)
         self.mode = ensure_tuple_rep(mode, len(self.keys))
         self.ignore_index = ignore_index
@@ -114,10 +130,19 @@ class RandSimilarityCropd(MapTransform, Randomizable):
         flip = [axis in self.flip_axes and self.R.uniform() < self.flip_prob for axis in (0, 1)]
         center = []
         for side, crop in zip(image_size, self.crop_size, strict=True):
+            if self.shift is not None:
+                center.append((side - 1) / 2 + self.R.uniform(-self.shift, self.shift))
+                continue
             room = side - crop / scale
             start = round(self.R.uniform() * room) if room > 0 else room / 2
             center.append(start + crop / scale / 2 - 0.5)
-        self.similarity = Similarity((center[0], center[1]), scale, angle, (flip[0], flip[1]))
+        stretch = math.exp(self.R.uniform(-1, 1) * math.log(self.stretch)) if self.stretch != 1 else 1.0
+        self.similarity = Similarity((center[0], center[1]), scale, angle, (flip[0], flip[1]), stretch)
+        self.displacement: Tensor | None = None
+        if self.elastic > 0 and self.R.uniform() < self.elastic_prob:
+            coarse = torch.from_numpy(self.R.normal(0.0, self.elastic, (1, 2, 6, 6))).float()
+            smooth = F.interpolate(coarse, self.crop_size, mode="bicubic", align_corners=True)
+            self.displacement = smooth.permute(0, 2, 3, 1) * 2 / torch.tensor([image_size[1], image_size[0]])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Crop all keys of an item with one draw."""
@@ -125,6 +150,8 @@ class RandSimilarityCropd(MapTransform, Randomizable):
         image_size = item[self.first_key(item)].shape[-2:]
         self.randomize(image_size)
         grid = similarity_grid(self.similarity, self.crop_size, image_size)
+        if self.displacement is not None:
+            grid = grid + self.displacement
         outside = (grid.abs() > 1).any(dim=-1) if self.ignore_index is not None else None
         for key, mode in self.key_iterator(item, self.mode):
             image = torch.as_tensor(item[key])

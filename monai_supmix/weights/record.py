@@ -3,7 +3,7 @@
 * ``network``: the configuration of the network (its ``_target_`` and arguments);
 * ``class_names``: the classes in the order of the output channels, background first;
 * ``intensity``: rules that map raw values to the network's range, under ``hu`` (CT), ``picture``, or both;
-* ``working``: the scale at which the network works: ``size``, ``scale`` or ``spacing``, or nothing;
+* ``working``: the scale at which the network works: ``size``, ``scale``, ``spacing`` or ``center``, or nothing;
 * ``cleaning``: optional, rules that keep one component of some classes, see :func:`monai_supmix.transforms.clean`;
 * ``trained_on``: facts about the training data, such as the range of their spacing;
 * ``versions``: of this package and of those below it;
@@ -47,8 +47,8 @@ _SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {
     "class_names": (_names, "two or more different names"),
     "intensity": (_mapping_of("hu", "picture"), "a mapping with 'hu', 'picture' or both"),
     "working": (
-        _mapping_of("size", "scale", "spacing"),
-        "a mapping with 'size', 'scale', 'spacing' or nothing",
+        _mapping_of("size", "scale", "spacing", "center"),
+        "a mapping with 'size', 'scale', 'spacing', 'center' or nothing",
     ),
     "trained_on": (_mapping_of(), "a mapping"),
     "versions": (

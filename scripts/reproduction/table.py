@@ -21,6 +21,7 @@ TITLES = {
     "supmix": "SupMix",
     "sufd": "SUFD",
     "supmix_sufd": "SupMix+SUFD",
+    "self_training": "Self-training",
 }
 _ABLATION_TITLES = ("CutMix (= UniMatch)", "ClassMix", "SupMix", "SUFD", "SupMix+SUFD")
 

@@ -115,7 +115,7 @@ def test_a_constant_stays_and_the_range_is_kept():
 
 def test_dictionary_form():
     image = torch.rand(1, 20, 20)
-    item = RandGaussianBlurd(["a", "b"], prob=1.0)({"a": image, "b": image})
+    item = RandGaussianBlurd(["a", "b"], sigma=(0.5, 1.5), prob=1.0)({"a": image, "b": image})
     assert torch.equal(item["a"], item["b"])
     assert not torch.equal(item["a"], image)
     assert RandGaussianBlurD is RandGaussianBlurDict is RandGaussianBlurd

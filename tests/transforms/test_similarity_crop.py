@@ -96,3 +96,52 @@ def test_same_seed_same_crop_and_the_item_is_left_alone():
     first, second = (crop.set_random_state(seed=7)(item)["image"] for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(item["image"], IMAGE)
+
+
+def test_a_stretch_makes_it_wider_and_lower():
+    stretched = sample(Similarity((19.5, 24.5), stretch=1.25), (40, 50))
+    theta = torch.tensor([[[1 / 1.25, 0, 0], [0, 1.25, 0]]])
+    grid = F.affine_grid(theta, [1, 3, 40, 50], align_corners=False)
+    torch.testing.assert_close(stretched, F.grid_sample(IMAGE[None], grid, align_corners=False)[0], atol=1e-4, rtol=0)
+
+
+def test_a_shift_keeps_the_crop_around_the_middle():
+    crop = RandSimilarityCropd("image", (8, 8), scale=(0.5, 2.0), shift=3).set_random_state(seed=0)
+    centers = []
+    for _ in range(300):
+        crop.randomize((40, 50))
+        centers.append(crop.similarity.center)
+    offsets = np.array(centers) - (19.5, 24.5)
+    assert np.abs(offsets).max() <= 3 and (np.abs(offsets).max(axis=0) > 2.8).all()
+
+
+def test_an_elastic_crop_moves_image_and_label_alike_by_about_what_is_asked():
+    rows = torch.arange(60.0).view(1, 60, 1).expand(1, 60, 60)
+    item = {"image": rows, "label": rows.to(torch.uint8)}
+    modes = ("bilinear", "nearest")
+    crop = RandSimilarityCropd(["image", "label"], (40, 40), elastic=2.0, elastic_prob=1.0, flip_prob=0, mode=modes)
+    plain = RandSimilarityCropd(["image", "label"], (40, 40), flip_prob=0, mode=modes, shift=0)
+    still = plain.set_random_state(seed=0)(item)["image"]
+    moves = []
+    for seed in range(20):
+        crop.shift = 0
+        moved = crop.set_random_state(seed=seed)(item)
+        assert (moved["image"] - moved["label"]).abs().max() <= 0.51
+        moves.append(moved["image"] - still)
+    spread = torch.stack(moves).std()
+    assert 1.0 < spread < 2.6 and torch.stack(moves).mean().abs() < 0.4
+    across = torch.stack(moves).diff(dim=-1).abs()
+    assert across.mean() < spread / 4, "smooth: neighbours move alike"
+
+
+def test_no_deformation_draws_nothing_more():
+    """What earlier runs drew stays what is drawn."""
+    plain, named = (
+        RandSimilarityCropd("image", (8, 8), scale=(0.5, 2.0), rotation=1.0, **kwargs).set_random_state(seed=3)
+        for kwargs in ({}, {"stretch": 1.0, "elastic": 0.0, "shift": None})
+    )
+    for crop in (plain, named):
+        crop.randomize((40, 50))
+        crop.randomize((40, 50))
+    assert plain.similarity == named.similarity
+    assert plain.R.uniform() == named.R.uniform()
