@@ -19,6 +19,7 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.most_probable import most_probable, possible_classes
+from monai_supmix.inferers.turned_views import View, mean_over_views
 from monai_supmix.precision import Amp, autocast
 from monai_supmix.transforms.components import clean
 from monai_supmix.weights import unwrap
@@ -101,6 +102,8 @@ class SliceVolumeInferer:
             :func:`monai_supmix.data.working_grid.working_shape`.
         divisor: the working grid is padded to sides divisible by this.
         flips: average the probabilities over mirrored views, see :data:`monai_supmix.inferers.flips.Flips`.
+        views: also average over turned and scaled views, ``[degrees, scale]`` each, see
+            :func:`monai_supmix.inferers.turned_views.mean_over_views`.
         amp: number format of the forward pass, see :mod:`monai_supmix.precision`.
         device: where to run; the network is moved there. ``None`` is where its parameters are.
         progress: show a bar over the planes of volumes, if the output is a terminal.
@@ -129,6 +132,7 @@ class SliceVolumeInferer:
         *,
         divisor: int = 16,
         flips: Flips = False,
+        views: Sequence[View] = (),
         amp: Amp = "auto",
         device: torch.device | str | None = None,
         progress: bool = False,
@@ -141,13 +145,14 @@ class SliceVolumeInferer:
         self.axis, self.batch_size, self.divisor = axis, batch_size, divisor
         self.working = dict(working or {})
         self.flips, self.amp, self.device, self.progress = flips, amp, device, progress
-        self.cleaning = [dict(rule) for rule in cleaning]
+        self.views, self.cleaning = [list(view) for view in views], [dict(rule) for rule in cleaning]
 
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that a mask depends on, for records."""
-        cleaning = {"cleaning": self.cleaning} if self.cleaning else {}
-        return {"axis": self.axis, "working": self.working, "divisor": self.divisor, "flips": self.flips, **cleaning}
+        more = {"views": self.views, "cleaning": self.cleaning}
+        plain = {"axis": self.axis, "working": self.working, "divisor": self.divisor, "flips": self.flips}
+        return plain | {name: value for name, value in more.items() if value}
 
     def probabilities(self, network: nn.Module, images: Tensor) -> Tensor:
         """Class probabilities of planes that are on the working grid already, without checks.
@@ -211,7 +216,10 @@ class SliceVolumeInferer:
         starts = range(0, len(planes), self.batch_size)
         hidden = None if self.progress and len(planes) > 1 else True  # None: hidden unless on a terminal
         at_once = _CACHED_PLANES if device.type == "cpu" else self.batch_size
-        settings = (shape, self.divisor, self.flips, self.amp)
+
+        def predict(images: Tensor) -> Tensor:
+            return _on_working_grid(network, images, shape, self.divisor, self.flips, self.amp)
+
         with evaluating(network), torch.inference_mode():
             for start in tqdm(starts, desc="slices", leave=False, disable=hidden):
                 stop = min(start + self.batch_size, len(planes))
@@ -220,7 +228,7 @@ class SliceVolumeInferer:
                     [to_working_grid(plane[None].to(device, torch.float32), shape, self.working) for plane in native]
                 )
                 passes = _passes(stop - start, getattr(network, "images_at_once", None) or at_once)
-                small = torch.cat([_on_working_grid(network, images[part], *settings) for part in passes])
+                small = torch.cat([mean_over_views(predict, images[part], self.views) for part in passes])
                 if not bool(small.sum().isfinite()):  # of values in [0, 1]: NaN if any is
                     remedy = "check weights and intensity rule, or set amp to false"
                     raise InputError(image.path, "the network gives NaN or infinite values", remedy)
