@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from monai_supmix.networks import FeatureDiscriminator as FeatureDiscriminator
     from monai_supmix.transforms import ClassMix as ClassMix
     from monai_supmix.transforms import CutMix as CutMix
+    from monai_supmix.transforms import MixUp as MixUp
     from monai_supmix.transforms import RegionMix as RegionMix
     from monai_supmix.transforms import SupMix as SupMix
 
@@ -38,6 +39,7 @@ _HOMES = {
     "SupMix": "transforms",
     "ClassMix": "transforms",
     "CutMix": "transforms",
+    "MixUp": "transforms",
     "RegionMix": "transforms",
     "SemiSupervisedTrainer": "engines",
     "StrongViews": "engines",

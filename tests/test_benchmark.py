@@ -41,6 +41,23 @@ def test_every_subject_runs(load_script, subject, ratio, tmp_path, capsys):
         assert rows[name]["value"] >= 99.9
 
 
+def test_the_two_ways_to_see_unlabelled_images_differ_only_in_that(load_script):
+    unlabeled = load_script("benchmarks.unlabeled")
+    rows = {row.name: row for row in unlabeled.run(2, small=True)}
+    *rates, quotient = rows.values()
+    assert quotient.value == pytest.approx(rates[1].value / rates[0].value) and quotient.target == ">= 2.5"
+    default, teacher = (unlabeled.make_trainer(setting, True) for setting in (unlabeled.DEFAULT, unlabeled.TEACHER))
+    assert (default.strong_views.num_views, teacher.strong_views.num_views) == (2, 1)
+    assert default.feature_dropout and default.discriminator is not None and default.teacher is None
+    assert not teacher.feature_dropout and teacher.discriminator is None and teacher.teacher is not None
+    sizes = [[len(part["image"]) for part in one.streams.batch.values()] for one in (default, teacher)]
+    assert sizes == [[4, 2], [2, 12]]
+    for one in (default, teacher):
+        one.state.max_epochs += 1
+        one.run()
+        assert one.state.output["loss"].isfinite() and one.state.output["loss_strong_1"].isfinite()
+
+
 def test_turns_alternate_after_a_warm_up(load_script):
     timing = load_script("benchmarks.timing")
     calls = []

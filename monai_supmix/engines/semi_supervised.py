@@ -21,7 +21,7 @@ from monai_supmix.networks import frozen
 from monai_supmix.networks.layout import channels_last_if_2d
 from monai_supmix.precision import Amp, autocast, autocast_dtype
 from monai_supmix.randomness import derive_seed
-from monai_supmix.transforms import Mixed, RegionMix
+from monai_supmix.transforms import Blended, Mixed, RegionMix
 from monai_supmix.weights import unwrap
 
 SUFD_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -97,7 +97,8 @@ class SemiSupervisedTrainer(Trainer):
 
     Raises:
         ValueError: when ``discriminator`` comes without its optimizer, ``sufd_input`` or ``extra_features`` names no
-            module, ``burn_in`` is no such share, there are two teachers, or none where it is to be saved.
+            module, ``burn_in`` is no such share, there are two teachers, or none where it is to be saved,
+            or ``inward`` or ``labeled_mixing`` pastes no region.
 
     ``engine.state.output`` holds, as tensors on the device: ``loss`` and its terms ``loss_supervised``,
     ``loss_strong_1`` ..., ``loss_inward``, ``loss_feature_dropout``, ``loss_generator``, ``loss_discriminator`` and
@@ -174,6 +175,9 @@ class SemiSupervisedTrainer(Trainer):
             raise ValueError(f"save is 'student' or 'teacher', not {save!r}.")
         if save == "teacher" and teacher is None and teacher_momentum is None:
             raise ValueError("save is 'teacher', and there is none: give a teacher_momentum, such as 0.99.")
+        for name, pasting in (("inward", inward), ("labeled_mixing", labeled_mixing)):
+            if not (pasting is None or isinstance(pasting, RegionMix)):
+                raise ValueError(f"{name} pastes a region: it is a RegionMix, such as CutMix, not {pasting!r}.")
         self.network = network.to(self.state.device)
         channels_last_if_2d(network)
         self.streams = train_data_loader
@@ -249,7 +253,7 @@ class SemiSupervisedTrainer(Trainer):
         terms = {"loss_supervised": self.supervised_loss(p_l.float(), y_l)}
         output: dict[str, Tensor] = {}
 
-        mixed: dict[str, Mixed] = {}
+        mixed: dict[str, Mixed | Blended] = {}
         if semi:
             # Pseudo-labels of the weak view (Eq. 7).
             confidence, pseudo_label = self._pseudo_label(x_w, p_w, unlabeled)
@@ -323,9 +327,9 @@ class SemiSupervisedTrainer(Trainer):
 
     def _mix(
         self, x_l: Tensor, y_l: Tensor, x_w: Tensor, pseudo_label: Tensor, confidence: Tensor, key: tuple[int, ...]
-    ) -> dict[str, Mixed]:
+    ) -> dict[str, Mixed | Blended]:
         """Strong views of the unlabelled images by the names of their losses, and labelled images mixed with these."""
-        mixed: dict[str, Mixed] = {}
+        mixed: dict[str, Mixed | Blended] = {}
         if self.strong_views is not None:
             views = self.strong_views(x_l, y_l, x_w, pseudo_label, confidence, seed=self.seed, key=key)
             mixed = {f"strong_{k}": view for k, view in enumerate(views, 1)}
@@ -335,11 +339,15 @@ class SemiSupervisedTrainer(Trainer):
             mixed[INWARD] = paste_inward(self.inward, x_l, y_l, x_w, pseudo_label, confidence, sure, seed)
         return mixed
 
-    def _mixed_loss(self, p: Tensor, view: Mixed) -> Tensor:
+    def _mixed_loss(self, p: Tensor, view: Mixed | Blended) -> Tensor:
         """Consistency of a strong view; a mixed labelled image, which has no confidence, is trained on like any."""
         if view.confidence is None:
             return self.supervised_loss(p.float(), view.label)
-        return self.consistency_loss(p, view.label, view.confidence)
+        loss = self.consistency_loss(p, view.label, view.confidence)
+        if isinstance(view, Blended):  # a soft target
+            other = self.consistency_loss(p, view.other_label, view.other_confidence)
+            return view.share * other + (1 - view.share) * loss
+        return loss
 
     def _add_extra_terms(self, step: Step, terms: dict[str, Tensor]) -> Tensor:
         """Put user-defined terms beside the others; return their weighted sum."""

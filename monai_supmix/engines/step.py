@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from monai_supmix.transforms import Mixed
+from monai_supmix.transforms import Blended, Mixed
 from monai_supmix.weights import unwrap
 
 
@@ -79,7 +79,7 @@ class Step(NamedTuple):
     label: Tensor
     pseudo_label: Tensor | None
     confidence: Tensor | None
-    views: tuple[Mixed, ...]
+    views: tuple[Mixed | Blended, ...]
 
 
 OWN_NAMES = ("supervised", "inward", "feature_dropout", "generator", "discriminator")

@@ -1,4 +1,4 @@
-"""Strong views of unlabelled images: photometric augmentation, then region mixing."""
+"""Strong views of unlabelled images: photometric augmentation, then mixing."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from monai.transforms import Randomizable
 from torch import Tensor
 
 from monai_supmix.randomness import derive_seed
-from monai_supmix.transforms import Mixed, RegionMix, derangement
+from monai_supmix.transforms import Blended, Mixed, Mixing, RegionMix, derangement
 from monai_supmix.transforms.mixing import Batch, mix_regions
 
 
 class StrongViews:
     """Makes the strong views ``x_s1, x_s2, ...`` of a batch and the targets that go with them.
 
-    Each view is the weak view, augmented and then mixed with regions of other images. A mixing whose
-    ``source`` is ``"labeled"`` (SupMix) takes them from the labelled batch and its ground truth, index by
-    index; any other (CutMix, ClassMix) from another unlabelled image of the same view and its pseudo-label.
+    Each view is the weak view, augmented and then mixed with other images. A mixing whose ``source`` is
+    ``"labeled"`` (SupMix) takes them from the labelled batch and its ground truth, index by index; any other
+    (CutMix, ClassMix, MixUp) takes another unlabelled image of the same view and its pseudo-label.
 
     Args:
         num_views: number of strong views; 0 for a method that has none.
         augmentation: batch-wise photometric augmentation, for example
             :class:`monai_supmix.transforms.BatchCompose`; ``None`` leaves images as they are.
-        mixing: region mixing; ``None`` mixes nothing.
+        mixing: how images are mixed; ``None`` mixes nothing.
         augment_mixed: mix first and augment the mixed image, as DACS does. By default the unlabelled image
             alone is augmented and pasted regions keep their weak appearance (Eq. 10).
 
@@ -45,7 +45,7 @@ class StrongViews:
         self,
         num_views: int = 2,
         augmentation: Callable[[Tensor], Tensor] | None = None,
-        mixing: RegionMix | None = None,
+        mixing: Mixing | None = None,
         augment_mixed: bool = False,
     ) -> None:
         if num_views < 0:
@@ -63,7 +63,7 @@ class StrongViews:
         confidence: Tensor,
         seed: int = 0,
         key: tuple[int, ...] = (),
-    ) -> list[Mixed]:
+    ) -> list[Mixed | Blended]:
         """Make all views.
 
         Args:
@@ -78,14 +78,14 @@ class StrongViews:
         Returns:
             for each view its image, label and confidence, and the mask of pasted pixels.
         """
-        views = []
+        views: list[Mixed | Blended] = []
         for number in range(self.num_views):
             view_seed = derive_seed(seed, "strong view", number, *key)
             self._seed(view_seed)
             image = weak_image if self.augment_mixed else self._augment(weak_image)
             if self.mixing is None:
                 nothing = torch.zeros_like(pseudo_label, dtype=torch.bool)
-                view = Mixed(image, pseudo_label, confidence, nothing)
+                view: Mixed | Blended = Mixed(image, pseudo_label, confidence, nothing)
             elif self.mixing.source == "labeled":
                 certain = torch.ones_like(label, dtype=confidence.dtype)
                 view = self.mixing(labeled_image, label, image, pseudo_label, certain, confidence)

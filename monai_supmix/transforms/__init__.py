@@ -29,7 +29,9 @@ from monai_supmix.transforms.intensity import (
 )
 from monai_supmix.transforms.mixing import (
     Batch,
+    Blended,
     Mixed,
+    blend,
     class_index,
     class_mask,
     classes_present,
@@ -39,7 +41,8 @@ from monai_supmix.transforms.mixing import (
     mix_regions,
     paste,
 )
-from monai_supmix.transforms.region_mix import RegionMix
+from monai_supmix.transforms.mixup import MixUp
+from monai_supmix.transforms.region_mix import Mixing, RegionMix
 from monai_supmix.transforms.similarity_crop import (
     RandSimilarityCropD,
     RandSimilarityCropd,
@@ -51,11 +54,15 @@ __all__ = [
     "SupMix",
     "ClassMix",
     "CutMix",
+    "MixUp",
+    "Mixing",
     "RegionMix",
     "Batch",
     "Mixed",
+    "Blended",
     "paste",
     "mix_regions",
+    "blend",
     "class_index",
     "classes_present",
     "draw_classes",

@@ -1,8 +1,8 @@
-"""Region mixing as pure functions: choose a region of one image and paste it into another.
+"""Mixing as pure functions: choose a region of one image and paste it into another, or blend the two.
 
 One mechanism serves CutMix, ClassMix and SupMix (Mano, Saito and Hotta, VISAPP 2025, Eqs. 1-11): a mask ``M``
 chosen on the source ``A`` moves image, label and confidence together, ``M A + (1 - M) B``. Only the choice of
-``M`` differs.
+``M`` differs. MixUp blends instead: two images, with two targets.
 
 Images are ``(B, C_in, *spatial)``, integer labels and confidence ``(B, 1, *spatial)``; ``*spatial`` is 2D or
 3D. Random numbers are drawn on the host and come in as arguments; nothing reads a value back from the device.
@@ -61,6 +61,37 @@ class Mixed(NamedTuple):
     mask: Tensor
 
 
+class Blended(NamedTuple):
+    """The result of blending: an image that shows two, and a soft target, which is two targets with their shares.
+
+    A loss of it is ``(1 - share) * loss(label) + share * loss(other_label)``, each with its own confidence.
+
+    Attributes:
+        image: ``(B, C_in, *spatial)``, dtype of the target image.
+        label: ``(B, 1, *spatial)``, the target's label.
+        confidence: ``(B, 1, *spatial)`` in [0, 1], the target's, or None if it came without.
+        mask: bool ``(B, 1, *spatial)``, True in all of a sample that was blended.
+        other_label: ``(B, 1, *spatial)``, the source's label; the target's own in samples that were not blended.
+        other_confidence: its confidence, or None.
+        share: of the source, in [0, 1].
+
+    Example:
+        >>> source = Batch(torch.tensor([[[[1.0]]]]), torch.tensor([[[[2]]]]))
+        >>> target = Batch(torch.tensor([[[[0.0]]]]), torch.tensor([[[[1]]]]))
+        >>> blended = blend(0.25, torch.tensor([[[[True]]]]), source, target)
+        >>> blended.image.item(), blended.label.item(), blended.other_label.item(), blended.share
+        (0.25, 1, 2, 0.25)
+    """
+
+    image: Tensor
+    label: Tensor
+    confidence: Tensor | None
+    mask: Tensor
+    other_label: Tensor
+    other_confidence: Tensor | None
+    share: float
+
+
 def paste(mask: Tensor, source: Tensor, target: Tensor) -> Tensor:
     """``M A + (1 - M) B`` for any map: image, label, confidence or ignore map (Eqs. 5, 6, 10, 11).
 
@@ -110,6 +141,33 @@ def mix_regions(mask: Tensor, source: Batch, target: Batch) -> Mixed:
         raise ValueError(f"confidence must be given for both sides or for none, {lacking}_confidence is None")
     image, label = paste(mask, source.image, target.image), paste(mask, source.label, target.label)
     return Mixed(image, label, confidence, mask)
+
+
+def blend(share: float, applied: Tensor, source: Batch, target: Batch) -> Blended:
+    """Blend source and target: ``share A + (1 - share) B`` (MixUp; Zhang et al., ICLR 2018).
+
+    Args:
+        share: of the source, in [0, 1].
+        applied: bool ``(B, 1, ..., 1)``, the samples to blend; the others stay bit for bit.
+        source: what is blended in.
+        target: what it is blended into; of the same shapes.
+
+    Returns:
+        the mixture, in new tensors.
+
+    Raises:
+        ValueError: one side has a confidence and the other has none.
+
+    Example:
+        >>> source, target = (Batch(torch.full((2, 1, 1, 1), v), torch.zeros(2, 1, 1, 1)) for v in (1.0, 0.0))
+        >>> blend(0.75, torch.tensor([True, False]).view(2, 1, 1, 1), source, target).image.flatten()
+        tensor([0.7500, 0.0000])
+    """
+    mask = applied.expand(target.label.shape).clone()
+    image = share * source.image.to(target.image.dtype) + (1 - share) * target.image
+    mixed, label, confidence, _ = mix_regions(mask, source._replace(image=image), target)
+    own = None if target.confidence is None else target.confidence.clone()
+    return Blended(mixed, target.label.clone(), own, mask, label, confidence, share)
 
 
 def class_index(label: Tensor, num_classes: int, ignore_index: int | None = None) -> Tensor:

@@ -1,8 +1,9 @@
-"""What SupMix, ClassMix and CutMix share as transforms: the call, its checks, the per-sample probability."""
+"""What SupMix, ClassMix, CutMix and MixUp share as transforms: the call, its checks, the per-sample probability."""
 
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from typing import Any, Literal
 
 import numpy as np
@@ -11,18 +12,18 @@ from monai.data import MetaTensor
 from monai.transforms import Randomizable
 from torch import Tensor
 
-from monai_supmix.transforms.mixing import Batch, Mixed, mix_regions
+from monai_supmix.transforms.mixing import Batch, Blended, Mixed, mix_regions
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
-class RegionMix(Randomizable):
-    """Base of the region-mixing transforms: ``randomize`` draws, the call applies the draw.
+class Mixing(Randomizable):
+    """Base of everything that mixes two batches: ``randomize`` draws, the call applies the draw.
 
-    A subclass says what it draws (`randomize`), and which region of the source that is (`region`).
+    A subclass says what it draws (`randomize`), and how it makes one batch of two (`combine`).
 
     Args:
-        prob: probability, per sample, that anything is pasted into it.
+        prob: probability, per sample, that it is mixed.
         num_classes: number of classes ``C`` if label values are to be checked, else None.
         ignore_index: the one label value allowed outside ``[0, num_classes)``, or None.
 
@@ -30,13 +31,14 @@ class RegionMix(Randomizable):
         ValueError: ``prob`` is not in [0, 1], or ``num_classes`` is below 1.
 
     Example:
-        >>> class LeftHalf(RegionMix):
-        ...     def region(self, label):
-        ...         return torch.arange(label.shape[-1]).expand(label.shape) < label.shape[-1] // 2
-        >>> source, target = torch.ones(1, 1, 2, 4), torch.zeros(1, 1, 2, 4)
-        >>> LeftHalf(prob=1.0)(source, source.long(), target, target.long()).image[0, 0]
-        tensor([[1., 1., 0., 0.],
-                [1., 1., 0., 0.]])
+        >>> from monai_supmix.transforms.mixing import blend
+        >>> class Average(Mixing):
+        ...     def combine(self, source, target):
+        ...         return blend(0.5, self.applied(target.image.device), source, target)
+        >>> source, target = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
+        >>> Average(prob=1.0)(source, source.long(), target, target.long()).image[0, 0]
+        tensor([[0.5000, 0.5000],
+                [0.5000, 0.5000]])
     """
 
     source: Literal["labeled", "unlabeled"] = "unlabeled"
@@ -74,22 +76,9 @@ class RegionMix(Randomizable):
             )
         return source
 
-    def region(self, label: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """The region to paste, from the stored draw.
-
-        A subclass gets what it has arguments for: ``region(self, label)``, ``region(self, label, image)``,
-        ``region(self, label, confidence)`` or ``region(self, label, image, confidence)``.
-
-        Args:
-            label: labels ``(B, 1, *spatial)`` of the source, paired with the target.
-            args: none; stands for what a subclass may declare beside the label.
-            kwargs: those that it declares of ``image``, ``(B, C_in, *spatial)``, and ``confidence``,
-                ``(B, 1, *spatial)`` in [0, 1] or None, both of the source.
-
-        Returns:
-            bool ``(B, 1, *spatial)``.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must implement region")
+    @abstractmethod
+    def combine(self, source: Batch, target: Batch) -> Mixed | Blended:
+        """Make one batch of two by the stored draw; sample i of the source is the partner of sample i of the target."""
 
     def __call__(
         self,
@@ -100,8 +89,8 @@ class RegionMix(Randomizable):
         source_confidence: Tensor | None = None,
         target_confidence: Tensor | None = None,
         randomize: bool = True,
-    ) -> Mixed:
-        """Paste regions of the source into the target.
+    ) -> Mixed | Blended:
+        """Mix the source into the target.
 
         Args:
             source_image: ``A``, ``(B, C_in, *spatial)``.
@@ -113,8 +102,8 @@ class RegionMix(Randomizable):
             randomize: False replays the stored draw.
 
         Returns:
-            ``(image, label, confidence, mask)`` as new tensors; the inputs are not touched. Metadata, if any,
-            is the target's.
+            ``(image, label, confidence, mask)`` as new tensors, and what else a soft target needs; the inputs are
+            not touched. Metadata, if any, is the target's.
 
         Raises:
             ValueError: shapes do not fit together, a batch is empty, labels are not integers or (looked at
@@ -130,17 +119,12 @@ class RegionMix(Randomizable):
             raise ValueError(
                 f"the stored draw is for batch and spatial shape {self._drawn_for}, got {_grid(target_image)}"
             )
-        source = self.pair(source, target)
-        seen = {"image": source.image, "confidence": source.confidence}
-        asked_for = inspect.signature(self.region).parameters
-        region = self.region(source.label, **{name: value for name, value in seen.items() if name in asked_for})
-        if region.dtype != torch.bool or region.shape != source.label.shape:
-            raise ValueError(
-                f"region of {type(self).__name__} must give bool {_shape(source.label)}, "
-                f"got {str(region.dtype).removeprefix('torch.')} {_shape(region)}"
-            )
-        applied = to_device(self._applied, region.device).view(-1, *[1] * (region.ndim - 1))
-        return mix_regions(region & applied, source, target)
+        return self.combine(self.pair(source, target), target)
+
+    def applied(self, device: torch.device) -> Tensor:
+        """Which samples are mixed, from the stored draw: bool ``(B, 1, 1, 1)``, in 3D ``(B, 1, 1, 1, 1)``."""
+        assert self._drawn_for is not None
+        return to_device(self._applied, device).view(-1, *[1] * len(self._drawn_for))
 
     def _check(self, source: Batch, target: Batch) -> None:
         for side, batch in (("source", source), ("target", target)):
@@ -164,6 +148,63 @@ class RegionMix(Randomizable):
                 f"channels and spatial shape must agree, "
                 f"got source_image {_shape(source.image)} and target_image {_shape(target.image)}"
             )
+
+
+class RegionMix(Mixing):
+    """Base of the region-mixing transforms, which paste a region of the source into the target.
+
+    A subclass says what it draws (`randomize`), and which region of the source that is (`region`).
+
+    Args:
+        prob: probability, per sample, that anything is pasted into it.
+        num_classes: number of classes ``C`` if label values are to be checked, else None.
+        ignore_index: the one label value allowed outside ``[0, num_classes)``, or None.
+
+    Raises:
+        ValueError: ``prob`` is not in [0, 1], or ``num_classes`` is below 1.
+
+    Example:
+        >>> class LeftHalf(RegionMix):
+        ...     def region(self, label):
+        ...         return torch.arange(label.shape[-1]).expand(label.shape) < label.shape[-1] // 2
+        >>> source, target = torch.ones(1, 1, 2, 4), torch.zeros(1, 1, 2, 4)
+        >>> LeftHalf(prob=1.0)(source, source.long(), target, target.long()).image[0, 0]
+        tensor([[1., 1., 0., 0.],
+                [1., 1., 0., 0.]])
+    """
+
+    def region(self, label: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The region to paste, from the stored draw.
+
+        A subclass gets what it has arguments for: ``region(self, label)``, ``region(self, label, image)``,
+        ``region(self, label, confidence)`` or ``region(self, label, image, confidence)``.
+
+        Args:
+            label: labels ``(B, 1, *spatial)`` of the source, paired with the target.
+            args: none; stands for what a subclass may declare beside the label.
+            kwargs: those that it declares of ``image``, ``(B, C_in, *spatial)``, and ``confidence``,
+                ``(B, 1, *spatial)`` in [0, 1] or None, both of the source.
+
+        Returns:
+            bool ``(B, 1, *spatial)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement region")
+
+    def combine(self, source: Batch, target: Batch) -> Mixed:
+        """Paste the region of each source sample that is to be mixed into its target.
+
+        Raises:
+            ValueError: the region is no mask of the label's shape.
+        """
+        seen = {"image": source.image, "confidence": source.confidence}
+        asked_for = inspect.signature(self.region).parameters
+        region = self.region(source.label, **{name: value for name, value in seen.items() if name in asked_for})
+        if region.dtype != torch.bool or region.shape != source.label.shape:
+            raise ValueError(
+                f"region of {type(self).__name__} must give bool {_shape(source.label)}, "
+                f"got {str(region.dtype).removeprefix('torch.')} {_shape(region)}"
+            )
+        return mix_regions(region & self.applied(region.device), source, target)
 
 
 def check_classes(label: Tensor, name: str, num_classes: int, ignore_index: int | None) -> None:

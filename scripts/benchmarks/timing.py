@@ -96,11 +96,16 @@ def peak_memory(function: Callable[..., None], *args: Any) -> float:
 
 def _call_and_report(sender: Any, function: Callable[..., None], *args: Any) -> None:
     function(*args)
+    sender.send(peak_of_this_process())
+
+
+def peak_of_this_process() -> float:
+    """Largest resident memory so far, in MB."""
     # Not `ru_maxrss`, which begins with what the parent had when it made this process.
     peak = next(
         line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
     )
-    sender.send(int(peak.split()[1]) / 1024)
+    return int(peak.split()[1]) / 1024
 
 
 def machine() -> dict[str, Any]:

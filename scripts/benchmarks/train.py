@@ -1,16 +1,18 @@
-"""One training step: ours, the reference order, and the bare network."""
+"""One training step: ours, the reference order, and the bare network; and two ways to see unlabelled images."""
 
 from __future__ import annotations
 
 import copy
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks import unlabeled
+from benchmarks.prepared import PreparedBatch
 from benchmarks.timing import Row, alternate, peak_memory, ratio
 from monai_supmix.engines import SemiSupervisedTrainer, StrongViews
 from monai_supmix.losses import SupervisedLoss
@@ -44,30 +46,13 @@ def make_network(small: bool) -> nn.Module:
     )
 
 
-def make_batch(small: bool) -> dict[str, dict[str, Tensor]]:
-    """4 labelled and 4 unlabelled images, 256 x 256 (small: 2 and 2, 64 x 64)."""
+def make_batch(small: bool, crop: int = 256) -> dict[str, dict[str, Tensor]]:
+    """4 labelled and 4 unlabelled images of crop x crop pixels (small: 2 and 2, 64 x 64)."""
     generator = torch.Generator().manual_seed(0)
-    count, side = (2, 64) if small else (4, 256)
+    count, side = (2, 64) if small else (4, crop)
     images = torch.rand(2, count, 3, side, side, generator=generator)
     label = (torch.rand(count, 1, side, side, generator=generator) < 0.1).to(torch.uint8)
     return {"labeled": {"image": images[0], "label": label}, "unlabeled": {"image": images[1]}}
-
-
-class PreparedBatch:
-    """A loader for the trainer that gives one and the same batch."""
-
-    def __init__(self, batch: dict[str, dict[str, Tensor]]) -> None:
-        self.batch = batch
-
-    def __len__(self) -> int:
-        return 1
-
-    def __iter__(self) -> Iterator[dict[str, dict[str, Tensor]]]:
-        while True:
-            yield self.batch
-
-    def rewind(self, iteration: int, unlabeled_from: int | None = 0) -> None:
-        """Nothing to rewind."""
 
 
 def sgd(network: nn.Module) -> torch.optim.Optimizer:
@@ -105,16 +90,16 @@ def our_step(small: bool, method: str, amp: Amp) -> Step:
     return step
 
 
-def reference_step(small: bool) -> Step:
+def reference_step(small: bool, device: str = "cpu", crop: int = 256) -> Step:
     """UniMatch's published step: its order of forward passes, float32, contiguous; augmented beforehand."""
-    network = make_network(small)
+    network = make_network(small).to(device)
     optimizer = sgd(network)
-    batch = make_batch(small)
-    x, y = batch["labeled"]["image"], batch["labeled"]["label"][:, 0].long()
-    weak = batch["unlabeled"]["image"]
+    batch = make_batch(small, crop)
+    x, y = batch["labeled"]["image"].to(device), batch["labeled"]["label"][:, 0].long().to(device)
+    weak = batch["unlabeled"]["image"].to(device)
     weak_mix = weak.flip(-1)
     strong, strong_mix = [weak.clone(), weak.flip(-2)], [weak_mix.clone(), weak_mix.flip(-2)]
-    ignore = ignore_mix = torch.zeros(len(weak), *weak.shape[2:], dtype=torch.long)
+    ignore = ignore_mix = torch.zeros(len(weak), *weak.shape[2:], dtype=torch.long, device=device)
     draw = CutMix(prob=1.0).set_random_state(seed=0)
 
     def step() -> None:
@@ -125,7 +110,7 @@ def reference_step(small: bool) -> Step:
         boxes, images = [], []
         for own, other in zip(strong, strong_mix, strict=True):
             draw.randomize(weak)
-            box = box_mask(*(torch.from_numpy(edge) for edge in draw._box), weak.shape[2:])[:, 0]
+            box = box_mask(*(torch.from_numpy(edge).to(device) for edge in draw._box), weak.shape[2:])[:, 0]
             image = own.clone()
             image[box[:, None].expand(image.shape)] = other[box[:, None].expand(image.shape)]
             boxes.append(box)
@@ -212,4 +197,5 @@ def run(repetitions: int, small: bool = False) -> list[Row]:
         Row("train", f"{reference} / {plain}", ratio(seconds[reference], seconds[plain]), "x", ">= 1"),
         Row("train", f"{plain} / {bare_plain}", ratio(seconds[plain], seconds[bare_plain]), "x"),
         Row("train", "peak memory, ours / reference", memory[ours] / memory[reference], "x", "<= 0.7"),
+        *unlabeled.run(repetitions, small),
     ]

@@ -59,7 +59,7 @@ def training_settings(experiment: Experiment, cell: Cell) -> Settings:
         "weak augmentation": [
             _without(step, "keys", "mode", "allow_missing_keys") for step in part("weak_augmentation")["transforms"]
         ],
-        "strong augmentation": part("strong_augmentation")["transforms"] if views else None,
+        "strong augmentation": part("strong_views#augmentation")["transforms"] if views else None,
         "mixing": part("mixing") if views else None,
         "strong views": views,
         "feature dropout": network.get("dropout_prob") if dropout else None,

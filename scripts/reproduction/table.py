@@ -22,6 +22,9 @@ TITLES = {
     "sufd": "SUFD",
     "supmix_sufd": "SupMix+SUFD",
     "self_training": "Self-training",
+    "mixup": "MixUp",
+    "cutout": "Cutout",
+    "random_erasing": "Random Erasing",
 }
 _ABLATION_TITLES = ("CutMix (= UniMatch)", "ClassMix", "SupMix", "SUFD", "SupMix+SUFD")
 

@@ -6,7 +6,18 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, verify_metadata
 
-from tests.bundles.workflows import BUNDLES, DATA, METHODS, NAMES, SHIPPED, TINY, config_files, read_config, workflow
+from tests.bundles.workflows import (
+    BUNDLES,
+    DATA,
+    METHODS,
+    NAMES,
+    OTHER_AUGMENTATIONS,
+    SHIPPED,
+    TINY,
+    config_files,
+    read_config,
+    workflow,
+)
 
 COMMON = {
     "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device", "amp", "seed", "num_workers"
@@ -24,6 +35,9 @@ PIECES = {  # mixing, strong views, feature dropout, discriminator: METHOD.md's 
     "supmix": ("SupMix", 2, True, False),
     "sufd": ("CutMix", 2, True, True),
     "supmix_sufd": ("SupMix", 2, True, True),
+    "mixup": ("MixUp", 2, True, False),
+    "cutout": (None, 2, True, False),
+    "random_erasing": (None, 2, True, False),
 }
 
 
@@ -83,7 +97,7 @@ def test_evaluation_and_inference_build_the_network_that_was_trained(bundle):
 
 
 @pytest.mark.parametrize("preset", [None, "paper"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, *OTHER_AUGMENTATIONS])
 @pytest.mark.parametrize("bundle", SHIPPED)
 def test_every_method_is_its_pieces_with_and_without_the_preset(bundle, method, preset):
     config = parser(bundle, method, preset)
@@ -95,7 +109,7 @@ def test_every_method_is_its_pieces_with_and_without_the_preset(bundle, method, 
     assert (resolved["discriminator"] is not None) == discriminator
     if mixing in ("ClassMix", "SupMix"):
         assert resolved["mixing"].ignore_index == (255 if preset else None)
-    if mixing in ("CutMix", "SupMix"):
+    if mixing in ("CutMix", "SupMix", "MixUp"):
         tuned = mixing == "SupMix" and bundle != "chase_supmix" and not preset
         assert resolved["mixing"].prob == (1.0 if tuned else 0.5)
 
@@ -103,12 +117,42 @@ def test_every_method_is_its_pieces_with_and_without_the_preset(bundle, method, 
 @pytest.mark.parametrize("bundle", SHIPPED)
 def test_methods_and_presets_keep_to_their_own_keys(bundle):
     pieces = {"method", "mixing", "num_strong_views", "feature_dropout", "discriminator"}
-    for method in METHODS:
+    for method in PIECES:
         config = read_config(bundle, f"methods/{method}")
-        assert set(config) == pieces
+        holes = {"strong_views#augmentation"} if method in ("cutout", "random_erasing") else set()
+        assert set(config) == pieces | holes
         assert config["method"] == method
     for preset in (BUNDLES / bundle / "configs" / "presets").iterdir():
         assert not set(read_config(bundle, f"presets/{preset.stem}")) & pieces
+
+
+@pytest.mark.parametrize(("preset", "sides"), [(None, [48, 64]), ("volume3d", [24, 48, 64])])
+@pytest.mark.parametrize("method", ["cutout", "random_erasing"])
+def test_cutout_hides_a_square_and_random_erasing_puts_noise_into_a_rectangle(method, preset, sides):
+    config = parser("covid19_ct_supmix", method, preset)
+    nothing = {"_target_": "monai_supmix.transforms.BatchCompose", "transforms": []}
+    config.update({"crop_size": sides, "strong_augmentation": nothing})
+    image = 0.2 + 0.6 * torch.rand(60, 1, *sides)
+    label, confidence = torch.ones(60, 1, *sides, dtype=torch.uint8), torch.rand(60, 1, *sides)
+    first, second = config.get_parsed_content("strong_views")(image, label, image, label, confidence)
+    assert not torch.equal(first.image, second.image)
+    assert torch.equal(first.label, label) and torch.equal(first.confidence, confidence) and not first.mask.any()
+    extents = []
+    for before, after in zip(image[:, 0], first.image[:, 0], strict=True):
+        hole = (before != after).nonzero()
+        if len(hole):
+            extent = hole.amax(dim=0) - hole.amin(dim=0) + 1
+            assert extent.prod() == len(hole), "a hole is a box"
+            extents.append(extent)
+            inside = after[before != after]
+            assert not inside.any() if method == "cutout" else 0.2 <= inside.min() < inside.max() <= 0.8
+    assert 15 < len(extents) < 45, "half of the images"
+    low, high = torch.stack(extents).aminmax(dim=0)
+    if method == "cutout":
+        assert low.tolist() == high.tolist() == [sides[0] // 2] * len(sides)
+    else:
+        assert (low >= torch.tensor(sides) // 7).all() and (high <= torch.tensor(sides) * 5 // 8).all()
+        assert (low < high).all()
 
 
 def test_the_default_method_is_the_papers():

@@ -19,7 +19,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.handlers.checkpoints import newest_intact, read_checkpoint
 from monai_supmix.imageio.reading import read_image
 from monai_supmix.weights import load_weights
-from tests.bundles.workflows import NAMES, TINY, run, workflow
+from tests.bundles.workflows import NAMES, OTHER_AUGMENTATIONS, TINY, run, workflow
 from tests.imageio.dicom_series import write_series
 
 SMALL = {key: value for key, value in TINY.items() if key != "discriminator_widths"}
@@ -51,6 +51,16 @@ def test_the_discriminators_learning_rate_falls_from_the_end_of_the_burn_in_on(b
         warnings.filterwarnings("error", message=".*lr_scheduler.step.*")  # a schedule ahead of its optimizer
         flow.run()
     assert rates == pytest.approx([rates[0] * left**0.9 for left in (1, 1, 1, 2 / 3, 1 / 3)])
+
+
+@pytest.mark.parametrize("method", OTHER_AUGMENTATIONS)
+def test_the_other_augmentations_of_the_paper_train_as_any_method_does(method, phantoms, tmp_path):
+    settings = {"num_labeled": 2, "max_iterations": 2, "burn_in": 0.0, "crop_size": [32, 32], **TINY}
+    where = {"dataset_dir": str(phantoms["chase_supmix"]), "output_dir": str(tmp_path)}
+    flow = run("chase_supmix", "train", method, **where, **settings, **{"consistency_loss#threshold": 0.3})
+    output = flow.parser.get_parsed_content("train#trainer").state.output
+    assert all(output[name].isfinite() and output[name] > 0 for name in ("loss_strong_1", "loss_strong_2"))
+    assert load_weights(tmp_path / "model.pt")[0]
 
 
 @pytest.mark.parametrize("method", ["supervised", "unimatch"])

@@ -10,6 +10,7 @@ BUNDLES = Path(__file__).parents[2] / "bundles"
 NAMES = ("chase_supmix", "covid19_ct_supmix")
 SHIPPED = (*NAMES, "acdc_supmix")
 METHODS = ("supervised", "fixmatch", "unimatch", "classmix", "supmix", "sufd", "supmix_sufd")
+OTHER_AUGMENTATIONS = ("mixup", "cutout", "random_erasing")  # those of the paper's Sec. 2.2, for comparison
 DATA = os.environ.get("SUPMIX_DATA")
 TINY = {
     "network_def#features": [4, 4, 4, 4, 4, 4],

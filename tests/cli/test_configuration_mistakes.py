@@ -18,7 +18,7 @@ MISTAKES = [
     ("run chase_supmix train --method unimach", "unimach: is not a method: did you mean unimatch?"),
     (
         "run chase_supmix train --method best",
-        "classmix, fixmatch, sufd, supervised, supmix, supmix_sufd, unimatch",
+        "classmix, cutout, fixmatch, mixup, random_erasing, self_training, sufd, supervised, supmix, ",
     ),
     ("run chase_supmix train --preset papr", "papr: is not a preset: did you mean paper?"),
     (

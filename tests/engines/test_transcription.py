@@ -62,10 +62,12 @@ class Transcription:
             views = [
                 self.strong_view(k, number, x_l, y_l, x_w, pseudo_label, confidence) for k in range(self.num_views)
             ]
-            p_s = self.network(torch.cat([image for image, _, _ in views]))
-            for k, (_, label, conf) in enumerate(views):
+            p_s = self.network(torch.cat([image for image, _ in views]))
+            for k, (_, targets) in enumerate(views):
                 p = p_s[k * len(x_w) : (k + 1) * len(x_w)]
-                losses[f"loss_strong_{k + 1}"] = self.cross_entropy(p, label, conf >= THRESHOLD)
+                losses[f"loss_strong_{k + 1}"] = sum(
+                    share * self.cross_entropy(p, label, conf >= THRESHOLD) for share, label, conf in targets
+                )
                 parts.append(losses[f"loss_strong_{k + 1}"])
             if self.feature_dropout:
                 dropped = self.cross_entropy(p_fp, pseudo_label, confidence >= THRESHOLD)
@@ -132,7 +134,7 @@ class Transcription:
         return total / max(count, 1)
 
     def strong_view(self, k, number, x_l, y_l, x_w, pseudo_label, confidence):
-        """Image, label and confidence of one strong view."""
+        """Image of one strong view, and its targets: share, label and confidence."""
         seed = derive_seed(SEED, "strong view", k, number, 0)
         augment = augmentation()
         augment.set_random_state(seed=derive_seed(seed, "augmentation"))
@@ -143,6 +145,8 @@ class Transcription:
         partner = partners.permutation(len(x_w))
         while any(partner[i] == i for i in range(len(x_w))):
             partner = partners.permutation(len(x_w))
+        if self.mixing == "mixup":
+            return self.blended_view(strong, draw.beta(1.0, 1.0), mixed, partner, pseudo_label, confidence)
         if self.mixing == "cutmix":
             start, stop = draw_boxes(len(x_w), x_w.shape[2:], (0.02, 0.4), (0.3, 1 / 0.3), draw)
         elif self.mixing == "classmix":
@@ -166,7 +170,15 @@ class Transcription:
                     region |= source[1][0] == c
             for target, part in zip((image, label, conf), source, strict=True):
                 target[i][:, region] = part[:, region]
-        return image, label, conf
+        return image, [(1.0, label, conf)]
+
+    def blended_view(self, strong, share, mixed, partner, pseudo_label, confidence):
+        """A strong view of MixUp: two images in one, with the targets of both."""
+        image, label, conf = strong.clone(), pseudo_label.clone(), confidence.clone()
+        for i in np.flatnonzero(mixed):
+            image[i] = share * strong[partner[i]] + (1 - share) * strong[i]
+            label[i], conf[i] = pseudo_label[partner[i]], confidence[partner[i]]
+        return image, [(share, label, conf), (1 - share, pseudo_label, confidence)]
 
 
 def compare(method, spatial=(32, 32), ignore_index=None, data=None, iterations=ITERATIONS, teacher_momentum=None):
@@ -215,7 +227,7 @@ def test_in_3d_too():
     compare("supmix_sufd", spatial=(32, 32, 32), iterations=2)  # rounding soon grows in a net this small
 
 
-@pytest.mark.parametrize("method", ["unimatch", "classmix", "supmix_sufd"])
+@pytest.mark.parametrize("method", ["unimatch", "classmix", "supmix_sufd", "mixup"])
 def test_with_pixels_outside_the_image_too(method):
     def data():
         pair = loader(seed=SEED, batch_sizes=(2, 3))

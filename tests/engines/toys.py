@@ -7,10 +7,10 @@ from monai_supmix.data.streams import StreamLoader
 from monai_supmix.engines import SemiSupervisedTrainer, StrongViews
 from monai_supmix.losses import ConsistencyLoss, SupervisedLoss
 from monai_supmix.networks import CompactUNet, FeatureDiscriminator
-from monai_supmix.transforms import BatchCompose, ClassMix, CutMix, RandGaussianBlur, SupMix
+from monai_supmix.transforms import BatchCompose, ClassMix, CutMix, MixUp, RandGaussianBlur, SupMix
 
 CLASSES = 3
-MIXING = {"cutmix": CutMix, "classmix": lambda: ClassMix(CLASSES), "supmix": lambda: SupMix(CLASSES)}
+MIXING = {"cutmix": CutMix, "classmix": lambda: ClassMix(CLASSES), "supmix": lambda: SupMix(CLASSES), "mixup": MixUp}
 METHODS = {
     "supervised": (None, 0, False, False),
     "fixmatch": ("cutmix", 1, False, False),
@@ -19,6 +19,7 @@ METHODS = {
     "supmix": ("supmix", 2, True, False),
     "sufd": ("cutmix", 2, True, True),
     "supmix_sufd": ("supmix", 2, True, True),
+    "mixup": ("mixup", 2, True, False),
 }
 
 
@@ -63,7 +64,7 @@ def trainer(
     network=None,
     **kwargs,
 ):
-    """A trainer of any of the seven methods on the toy images."""
+    """A trainer of any of the methods on the toy images."""
     mixing, num_views, feature_dropout, with_discriminator = METHODS[method]
     torch.manual_seed(seed)
     network = network or CompactUNet(len(spatial), 3, CLASSES, features=(4, 4, 8, 8, 8, 4))

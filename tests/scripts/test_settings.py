@@ -86,6 +86,12 @@ def test_overrides_are_seen():
     assert (settings["iterations"], settings["epochs"]) == (7, None)
 
 
+@pytest.mark.parametrize("method", ["cutout", "random_erasing"])
+def test_what_hides_parts_of_an_image_is_among_the_strong_augmentation(method):
+    steps = training_settings(Experiment("chase_supmix"), cell(method))["strong augmentation"]
+    assert [step["_target_"].rpartition(".")[2] for step in steps] == ["BatchCompose", "RandCoarseDropout"]
+
+
 def test_a_dry_run_prints_them_and_writes_nothing(tmp_path, capsys):
     out = tmp_path / "out"
     words = ["--bundle", "chase_supmix", "--preset", "paper", "--num-labeled", "2", "5", "--seeds", "0", "1"]

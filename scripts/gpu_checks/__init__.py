@@ -1,0 +1,1 @@
+"""The parts of ``scripts/gpu_check``: what is checked, and how each check runs by itself."""
