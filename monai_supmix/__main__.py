@@ -25,7 +25,7 @@ _NEW_OPTIONS = {
     "class_names": "names of the classes, the background's first, with commas between them",
     "group_pattern": "regular expression that finds the patient in a case name",
     "test_list": "text file with the names of the test cases, one per line",
-    "intensity": "what the values of volumes are: hu or picture",
+    "intensity": "hu or picture: what the values of volumes are; field_of_view: fundus pictures with a dark surround",
 }
 _OVERRIDES = "any key of the configuration can follow as --key value, nested ones as --optimizer#lr 0.01"
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from monai_supmix.errors import InputError
+from monai_supmix.listing import shorten
 from monai_supmix.own_data.choice import Choice
 from monai_supmix.transforms.intensity import FieldOfViewScale, HUWindow, PercentileScale
 
-# Windows of radiology in HU, the narrowest first; the last holds all that a scanner gives.
+# Windows of radiology in HU, the narrowest first.
 _WINDOWS = {
     "soft tissue": HUWindow(-160.0, 240.0),
     "lung": HUWindow(),
     "bone": HUWindow(-500.0, 1300.0),
-    "full": HUWindow(-1024.0, 3071.0),
 }
+_SCANNER = HUWindow(-1024.0, 3071.0)  # all that a scanner gives
+_TOO_WIDE = 2.5  # a usual window this many times wider than what is labelled shows it in few greys
+_NARROW = 400.0  # no window of our own is narrower
 _LOW = -500.0  # only CT has values this low
+INTENSITIES = ("hu", "picture", "field_of_view")
 
 
 class IntensityRule(NamedTuple):
@@ -35,19 +40,29 @@ class IntensityRule(NamedTuple):
     choice: Choice
 
 
-def rule_for_pictures(dark_surround: bool) -> IntensityRule:
-    """The rule for pictures.
+def rule_for_pictures(in_dark_surround: int, count: int, wanted: str | None = None) -> IntensityRule:
+    """The rule for pictures: that for fundus pictures where most of them look like some, else percentiles.
 
     Args:
-        dark_surround: whether all are colour pictures with a lit area in a dark surround.
+        in_dark_surround: number of colour pictures with a lit area in a dark surround.
+        count: number of pictures.
+        wanted: ``"field_of_view"`` or ``"picture"`` if the user says which rule to take.
 
     Example:
-        >>> rule_for_pictures(dark_surround=True).settings
+        >>> rule_for_pictures(in_dark_surround=9, count=10).settings
         {'picture': {'rule': 'field_of_view_scale'}}
+        >>> rule_for_pictures(in_dark_surround=9, count=10, wanted="picture").settings["picture"]["rule"]
+        'percentile_scale'
     """
-    if not dark_surround:
-        return _percentiles("of each picture", "pictures have no physical unit", None)
-    why = "colour pictures with a lit area in a dark surround, as fundus cameras give"
+    if wanted == "picture" or (wanted is None and 2 * in_dark_surround <= count):
+        why = "pictures have no physical unit"
+        if in_dark_surround:
+            why += f" ({in_dark_surround} of {count} have a lit area in a dark surround)"
+        return _percentiles("of each picture", "as asked for" if wanted else why, None)
+    number = f"all {count}" if in_dark_surround == count else f"{in_dark_surround} of {count}"
+    why = f"{number} are colour pictures with a lit area in a dark surround, as fundus cameras give"
+    if wanted:
+        why = "as asked for"
     choice = Choice("intensity", "every channel standardised inside the lit area", why)
     return IntensityRule({"picture": {"rule": FieldOfViewScale.name}}, None, choice)
 
@@ -85,20 +100,62 @@ def rule_for_volumes(
     unit = "as asked for" if wanted else f"dataset.json says {channel}" if channel else f"values begin at {begin:g}"
     ends = [np.percentile(under, (5, 95)) for value, under in values.items() if value > 0]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
-    name = next((n for n, window in _WINDOWS.items() if window.low <= low and high <= window.high), "full")
-    window = _WINDOWS[name]
-    names = ", ".join(class_names[value] for value in sorted(values) if value > 0)
-    why = f"HU ({unit}); the narrowest usual window with nine tenths of {names}, {low:.0f} to {high:.0f}"
+    name, window = window_for(low, high)
+    names = shorten([class_names[value] for value in sorted(values) if value > 0], 6)
+    kind = "what the labelled tissue has, with a margin" if name == "own" else "the narrowest usual window"
+    why = f"HU ({unit}); {kind}: nine tenths of {names} lie in {low:.0f} to {high:.0f}"
     choice = Choice("intensity", f"HU, {name} window {window.low:g} to {window.high:g}", why)
     return IntensityRule({"hu": window.to_dict()}, None, choice)
 
 
-def check_wanted(wanted: str | None, pictures: bool) -> None:
-    """Raise `InputError` for an unknown wish, or one that the images cannot fulfil."""
-    if wanted not in (None, "hu", "picture"):
-        raise InputError("--intensity", f"is {wanted!r}", "give hu or picture, or leave it out")
+def window_for(low: float, high: float) -> tuple[str, HUWindow]:
+    """The window that shows a range of Hounsfield units, and what radiology calls it.
+
+    It is the narrowest usual one that holds the range, unless that is far wider; then the range itself, a tenth wider.
+
+    Args:
+        low: lower end of the range.
+        high: upper end.
+
+    Returns:
+        the name, ``"own"`` for a window of the range itself, and the window.
+
+    Example:
+        >>> window_for(-700, 100), window_for(-1005, 672)
+        (('lung', HUWindow(low=-1250.0, high=250.0)), ('own', HUWindow(low=-1024.0, high=760.0)))
+    """
+    margin = max(0.05 * (high - low), (_NARROW - (high - low)) / 2)
+    least = max(_SCANNER.low, 10.0 * math.floor((low - margin) / 10))
+    most = min(_SCANNER.high, 10.0 * math.ceil((high + margin) / 10))
+    for name, window in _WINDOWS.items():
+        if window.low <= low and high <= window.high:
+            if window.high - window.low <= _TOO_WIDE * (most - least):
+                return name, window
+            break
+    return "own", HUWindow(least, most)
+
+
+def check_wanted(wanted: str | None, pictures: bool | None = None, channels: int | None = None) -> None:
+    """Raise `InputError` for an unknown wish, or one that the images cannot fulfil.
+
+    Args:
+        wanted: what the user says; ``None`` leaves it to the images.
+        pictures: whether images are pictures, as far as it is known.
+        channels: of an image, as far as it is known.
+
+    Example:
+        >>> check_wanted("hu", pictures=True)
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: --intensity: is 'hu', and the images are pictures: ...
+    """
+    if wanted is not None and wanted not in INTENSITIES:
+        raise InputError("--intensity", f"is {wanted!r}", f"give {', '.join(INTENSITIES)}, or leave it out")
     if wanted == "hu" and pictures:
         raise InputError("--intensity", "is 'hu', and the images are pictures", "leave it out, or give volumes in HU")
+    if wanted == "field_of_view" and (pictures is False or channels == 1):
+        kind = "volumes" if pictures is False else "grey"
+        raise InputError("--intensity", f"is 'field_of_view', and the images are {kind}", "leave it out")
 
 
 def _percentiles(of: str, why: str, intensity: str | None) -> IntensityRule:

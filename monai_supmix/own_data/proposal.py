@@ -127,7 +127,8 @@ def propose(
         class_names: names of the classes, background first, over those of dataset.json.
         group_pattern: regular expression that finds the patient in a case name.
         test_list: text file with the names of the test cases.
-        intensity: ``"hu"`` or ``"picture"`` to say what the values of volumes are.
+        intensity: ``"hu"`` or ``"picture"`` to say what the values of volumes are; ``"field_of_view"`` for fundus
+            pictures.
 
     Returns:
         the settings, each with its reason, for `write_bundle`.
@@ -142,7 +143,7 @@ def propose(
         ...
         monai_supmix.errors.InputError: missing: ...
     """
-    check_wanted(intensity, pictures=False)
+    check_wanted(intensity)
     found = find_cases(data, class_names, group_pattern, test_list)
     datalist = found.datalist
     facts = Facts(datalist)
@@ -151,7 +152,7 @@ def propose(
     if problems := check_cases(bar, len(datalist.class_names), look=facts.look):
         raise BrokenCasesError(problems)
     channels, pictures = _one_kind(facts, found.root)
-    check_wanted(intensity, pictures)
+    check_wanted(intensity, pictures, channels)
     if not facts.surveyor.counts["labeled"][1:].any():
         problem = f"no labelled training image shows any of {', '.join(datalist.class_names[1:])}"
         raise InputError(found.root, problem, "label some, or name other test cases with --test_list")
@@ -162,7 +163,7 @@ def propose(
     views = facts.views(axis)
     closer = look_closer(facts.telling_cases(datalist.labeled), len(datalist.class_names), axis)
     if pictures:
-        rule = rule_for_pictures(facts.dark_surround and channels == 3)
+        rule = rule_for_pictures(facts.in_dark_surround if channels == 3 else 0, len(items), intensity)
     else:
         rule = rule_for_volumes(facts.lowest, closer.values, datalist.class_names, found.channel, intensity)
     working, grid = propose_grid(views, closer.labels, len(datalist.class_names))

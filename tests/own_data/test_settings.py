@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.own_data import BrokenCasesError, propose
-from monai_supmix.own_data.facts import View
+from monai_supmix.own_data.facts import View, has_dark_surround
 from monai_supmix.own_data.grid import grid_of_side, kept_dice, memory_needed, propose_crop, propose_grid
 from monai_supmix.own_data.intensity import rule_for_volumes
 from tests.own_data.folders import write_pair
@@ -104,12 +105,45 @@ def test_volumes_without_hounsfield_units_and_with_thick_sagittal_slices(tmp_pat
 
 def test_windows_hold_the_foreground():
     names = ["background", "organ"]
-    for centre, low, high in ((60, -160, 240), (-600, -1250, 250), (500, -500, 1300), (2000, -1024, 3071)):
-        values = {0: np.array([-1000.0]), 1: np.linspace(centre - 60, centre + 60, 100)}
+    for first, last, low, high in (
+        (0, 120, -160, 240),
+        (-900, 60, -1250, 250),
+        (-300, 900, -500, 1300),
+        (-1120, 780, -1024, 780),  # in parts of the lung and in bone: as far as scanners go down
+        (1940, 2060, 1800, 2200),
+        (-140, 270, -140, 270),  # the lung's window would leave it few greys
+    ):
+        values = {0: np.array([-1000.0]), 1: np.linspace(first, last, 100)}
         rule = rule_for_volumes([-1024.0], values, names)
         assert rule.settings == {"hu": {"rule": "hu_window", "low": low, "high": high}}
     assert rule_for_volumes([-200.0], values, names).intensity == "picture"
     assert rule_for_volumes([-200.0], values, names, channel="CT").intensity is None
+
+
+def disc(share):
+    """A colour picture of a lit disc that a camera cropped until it fills this share."""
+    rows, columns = np.indices((80, 80)) - 39.5
+    lit = (rows**2 + columns**2) <= np.quantile(rows**2 + columns**2, share)
+    return (np.array([180, 110, 60])[:, None, None] * lit).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("share", "is_fundus"), [(0.1, False), (0.5, True), (0.79, True), (0.96, True), (1.0, False)])
+def test_a_disc_with_dark_corners_is_a_fundus_picture_however_tight_it_was_cropped(share, is_fundus):
+    assert has_dark_surround(CaseImage.from_array(disc(share))) == is_fundus
+
+
+def test_most_pictures_decide_and_the_user_before_them(tmp_path):
+    for number, share in enumerate((0.79, 0.96, 0.9, 1.0)):
+        picture = np.moveaxis(disc(share), 0, -1) + np.uint8(number)
+        write_pair(tmp_path / "data", f"eye{number}", picture, np.eye(80))
+    rules = {wanted: propose(tmp_path / "data", "x", intensity=wanted) for wanted in (None, "picture", "field_of_view")}
+    names = {wanted: rule.intensity_settings["picture"]["rule"] for wanted, rule in rules.items()}
+    assert names == {None: "field_of_view_scale", "picture": "percentile_scale", "field_of_view": "field_of_view_scale"}
+    assert "3 of 4" in why(rules[None], "intensity").why
+    for number in range(2):
+        (tmp_path / "data" / "images" / f"eye{number}.png").unlink()
+        (tmp_path / "data" / "labels" / f"eye{number}.png").unlink()
+    assert propose(tmp_path / "data", "x").intensity_settings["picture"]["rule"] == "percentile_scale"
 
 
 def test_fine_structures_ask_for_a_finer_grid():
