@@ -23,6 +23,21 @@ def shorten(names: Sequence[str], limit: int = 5) -> str:
     return text if len(names) <= limit else f"{text}, ... ({len(names)} in all)"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number of things in words.
+
+    Args:
+        number: how many.
+        noun: one of them.
+        plural: several of them, where that is not the noun with an s.
+
+    Example:
+        >>> counted(1, "case"), counted(2, "case"), counted(0, "class", "classes")
+        ('1 case', '2 cases', '0 classes')
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def normal_form(name: str) -> str:
     r"""A name in the one Unicode form (NFC) in which names are compared: archives from macOS hold the other one.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,10 @@ from monai_supmix.datalists.nnunet import nnunet_datalist, read_class_names
 from monai_supmix.datalists.sides import group_by_pattern
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
-from monai_supmix.listing import check_folder, find_data_folder, list_files, read_json, shorten
+from monai_supmix.listing import check_folder, counted, find_data_folder, list_files, read_json, shorten
 from monai_supmix.own_data.choice import Choice
 from monai_supmix.own_data.classes import names_from_values, safe_name
-from monai_supmix.own_data.patients import guess_patients
+from monai_supmix.own_data.patients import beginnings, guess_patients, suggest_pattern
 
 _REMEDY = "give imagesTr and labelsTr (nnU-Net's layout), or images and labels with files of the same names"
 
@@ -34,6 +35,7 @@ class Found:
         channel: what dataset.json calls the image's channel, such as ``"CT"``; empty if it does not.
         patients_known: whether it is known which images belong to one patient.
         choices: classes, patients and split.
+        warnings: what to look at before training.
     """
 
     root: Path
@@ -42,6 +44,7 @@ class Found:
     channel: str
     patients_known: bool
     choices: list[Choice]
+    warnings: list[str]
 
 
 def find_cases(
@@ -80,6 +83,7 @@ def find_cases(
     datalist = make(root, record, names, guess[0] if guess else group_pattern, test_list, notes)
 
     known = True
+    warnings: list[str] = []
     if guess is not None:
         patients, told = f"group_pattern `{guess[0]}`", guess[1]
     elif group_pattern is not None:
@@ -88,7 +92,7 @@ def find_cases(
         patients, told = "as listed", "dataset.json has a table of them"
     else:
         known, patients = False, "each image its own"
-        told = "nothing distinguishes them: if one patient has several images, give --group_pattern"
+        told, warnings = _unknown_patients(datalist)
     choices = [
         Choice("classes", ", ".join(f"{value} {name}" for value, name in enumerate(names)), why),
         Choice("patients", patients, told),
@@ -97,7 +101,7 @@ def find_cases(
     channels = record.get("channel_names") or record.get("modality") or {}
     channel = str(channels.get("0", "")) if isinstance(channels, dict) else ""
     layout = "nnU-Net layout" if _is_nnunet(root) else "images/ and labels/"
-    return Found(root, layout, datalist, channel, known, choices)
+    return Found(root, layout, datalist, channel, known, choices, warnings)
 
 
 def _is_nnunet(folder: Path) -> bool:
@@ -173,9 +177,34 @@ def _guess(datalist: Datalist, fixed: bool) -> tuple[tuple[str, str] | None, lis
         for items in ([*datalist.labeled, *datalist.unlabeled], datalist.test)
     )
     if fixed and (both := sorted(train & test)):
-        told = f"{found}, as if {len(both)} patients were on both sides of the split: {shorten(both)}"
+        told = f"{found}, as if {counted(len(both), 'patient')} were on both sides of the split: {shorten(both)}"
         return None, [f"{told}; if they are, the test figures are too good"]
     return guess, [f"patients are taken from the names: {found}"]
+
+
+def _unknown_patients(datalist: Datalist) -> tuple[str, list[str]]:
+    """Why each image is its own patient, and a warning where names that begin alike are on both sides of the split."""
+    train, test = (
+        beginnings([item["case"] for item in items])
+        for items in ([*datalist.labeled, *datalist.unlabeled], datalist.test)
+    )
+    pattern = suggest_pattern([*train, *test])
+    if pattern is None:
+        return "nothing distinguishes them: if one patient has several images, give --group_pattern", []
+    remedy = f"give --group_pattern '{pattern}'"
+    told = (
+        f"names begin alike ({shorten(_shared([*train.values(), *test.values()]), 3)}): if these are patients, {remedy}"
+    )
+    if not (both := sorted({*train.values()} & {*test.values()})):
+        return told, []
+    cases = [next(case for case, begin in side.items() if begin == both[0]) for side in (train, test)]
+    problem = f"names that begin alike ({shorten(both, 3)}) are on both sides of the split, such as {shorten(cases, 2)}"
+    return told, [f"{problem}: if these are patients, the test figures will be too good: {remedy}"]
+
+
+def _shared(groups: Sequence[str]) -> list[str]:
+    """Those that occur twice or more, in their order."""
+    return [group for group, count in Counter(groups).items() if count > 1]
 
 
 def _given_test(root: Path, test_list: str | None) -> str | None:

@@ -208,7 +208,7 @@ def propose(
             length,
         ],
         lines=[f"{found.root}: {found.layout}", *datalist.describe(), *survey.lines],
-        warnings=survey.warnings,
+        warnings=[*found.warnings, *survey.warnings],
     )
 
 

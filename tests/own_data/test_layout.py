@@ -1,6 +1,7 @@
 """What is read off a folder's names and label values: classes, patients, split."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -129,9 +130,35 @@ def test_a_guess_does_not_stand_over_a_split_that_is_given(tmp_path):
     (root / "test.txt").write_text("a_left\n", encoding="utf-8")
     datalist = find_cases(root).datalist
     assert [item["case"] for item in datalist.test] == ["a_left"]
-    assert any("as if 1 patients were on both sides of the split: a" in note for note in datalist.notes)
+    assert any("as if 1 patient were on both sides of the split: a" in note for note in datalist.notes)
     with pytest.raises(InputError, match="on two sides of the split"):
         find_cases(root, group_pattern="^(.)_")
+
+
+def test_a_patients_number_at_the_beginning_is_taken():
+    names = [f"p{number:02}_s{scan:04}" for number in (8, 9) for scan in (854, 855)]
+    pattern, told = guess_patients(names)
+    assert [re.search(pattern, name).group(1) for name in names] == ["p08", "p08", "p09", "p09"]
+    assert told == "names begin with a patient's number"
+    pattern, _ = guess_patients(
+        ["patient001_frame01_slice_1", "patient001_frame12_slice_1", "patient002_frame01_slice_1"]
+    )
+    assert re.search(pattern, "patient001_frame12_slice_1").group(1) == "patient001"
+
+
+def test_beginnings_that_may_be_patients_are_never_split_in_silence(tmp_path):
+    root = write_pairs(tmp_path / "data", {f"{name}_{scan}": [1] for name in ("anna", "bo", "cy") for scan in range(2)})
+    (root / "test.txt").write_text("anna_0\n", encoding="utf-8")
+    found = find_cases(root)
+    (warning,) = found.warnings
+    assert "(anna) are on both sides of the split, such as anna_1, anna_0" in warning
+    pattern = re.search("--group_pattern '(.+)'", warning)[1]
+    with pytest.raises(InputError, match="on two sides of the split"):
+        find_cases(root, group_pattern=pattern)
+    (root / "test.txt").write_text("anna_0\nanna_1\n", encoding="utf-8")
+    found = find_cases(root)
+    assert found.warnings == [] and "--group_pattern" in found.choices[1].why
+    assert {item["group"] for item in find_cases(root, group_pattern=pattern).datalist.test} == {"anna"}
 
 
 def test_names_that_tell_nothing_are_left_alone():
