@@ -24,7 +24,7 @@ _NEW_OPTIONS = {
     "name": "name of the bundle; that of its folder if left out",
     "class_names": "names of the classes, the background's first, with commas between them",
     "group_pattern": "regular expression that finds the patient in a case name",
-    "test_list": "text file with the names of the test cases, one per line",
+    "test_list": "text file with the names of the test cases, one per line; none: all labels are trained on",
     "intensity": "hu or picture: what the values of volumes are; field_of_view: fundus pictures with a dark surround",
 }
 _OVERRIDES = "any key of the configuration can follow as --key value, nested ones as --optimizer#lr 0.01"

@@ -43,7 +43,9 @@ def new(arguments: argparse.Namespace) -> int:
         raise
     print(*describe(proposal), sep="\n")
     files = write_bundle(proposal, folder)
-    print(f"\nwritten: {folder} ({len(files)} files)", "next:", *_next_commands(arguments.output_dir), sep="\n")
+    print(
+        f"\nwritten: {folder} ({len(files)} files)", "next:", *_next_commands(arguments.output_dir, proposal), sep="\n"
+    )
     return 0
 
 
@@ -69,7 +71,8 @@ def _wrap(head: str, text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False)
 
 
-def _next_commands(bundle: str) -> list[str]:
+def _next_commands(bundle: str, proposal: Proposal) -> list[str]:
     shown = shlex.quote(str(Path(bundle)))
-    lines = [f"run {shown} train --output_dir output", f"run {shown} evaluate --output_dir output"]
+    lines = [f"run {shown} train --output_dir output"]
+    lines += [f"run {shown} evaluate --output_dir output"] if proposal.datalist.test else []
     return [f"  monai-supmix {line}" for line in [*lines, f"predict {shown} IMAGES --output_dir output"]]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from monai_supmix.datalists.draw import pick_named
 from monai_supmix.errors import InputError
-from monai_supmix.listing import shorten
+from monai_supmix.listing import counted, shorten
 from monai_supmix.randomness import derive_seed
+
+NO_TEST = "none"
 
 
 def hold_out_test(
@@ -31,8 +34,9 @@ def hold_out_test(
     """
     groups = {item["group"] for item in items if "label" in item}
     if len(groups) < 2:
-        problem = f"has no test set, and {len(groups)} groups (patients) with labels to draw one from"
-        raise InputError(subject, problem, "add labelled test images, or label images of two or more patients")
+        problem = f"has no test set, and {counted(len(groups), 'group')} (patients) with labels to draw one from"
+        remedy = "add labelled test images, label images of two or more patients, or give --test_list none"
+        raise InputError(subject, problem, remedy)
     order = sorted(groups, key=lambda group: (derive_seed(seed, "test", group), group))
     held = set(order[: min(max(1, round(fraction * len(groups))), len(groups) - 1)])
     note = f"no test set was given: {len(held)} of {len(groups)} labelled groups were drawn for it (seed {seed})"
@@ -47,14 +51,20 @@ def split_named(
 
     Args:
         items: all items.
-        test_list: case names, or the path of a text file with one name a line.
+        test_list: case names, or the path of a text file with one name a line; ``"none"``: there is no test.
 
     Returns:
         ``(train, test, notes)``.
 
     Raises:
         InputError: see `pick_named`.
+
+    Example:
+        >>> split_named([{"case": "a", "label": "a.png"}], "none")
+        ([{'case': 'a', 'label': 'a.png'}], [], ['there is no test: all labels can be trained on'])
     """
+    if test_list == NO_TEST and not Path(NO_TEST).is_file() and NO_TEST not in {item["case"] for item in items}:
+        return list(items), [], ["there is no test: all labels can be trained on"]
     test = pick_named(items, test_list, "test_list")
     return [item for item in items if item not in test], test, []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monai_supmix.listing import counted
 from monai_supmix.own_data.proposal import Proposal
 
 DATA_LICENSE = """\
@@ -29,6 +30,8 @@ def write_card(proposal: Proposal) -> str:
         name=proposal.name,
         foreground=", ".join(names[1:]),
         kind=f"{'colour' if proposal.channels == 3 else 'grey'} {'pictures' if proposal.pictures else 'volumes'}",
+        evaluate=_EVALUATE if proposal.datalist.test else "",
+        measured=_MEASURED if proposal.datalist.test else _UNMEASURED,
         planes="" if proposal.pictures else f" Volumes are predicted slice by slice ({proposal.axis} planes).",
         counts=_counts(proposal),
         rows=rows,
@@ -45,9 +48,14 @@ def _counts(proposal: Proposal) -> str:
     told = []
     for side, items in sides.items():
         patients = len({item["group"] for item in items})
-        of = f" of {patients} patient{'s' * (patients > 1)}" if proposal.patients_known else ""
+        of = f" of {counted(patients, 'patient')}" if proposal.patients_known else ""
         told += [f"{len(items)} {side}{of}"] if items else []
     return ", ".join(told)
+
+
+_EVALUATE = "monai-supmix run B evaluate --output_dir O\n"
+_MEASURED = "`evaluate` measures it on the test images."
+_UNMEASURED = "There is no test: all labels are trained on, so nothing can measure it."
 
 
 def _cell(text: str) -> str:
@@ -88,8 +96,7 @@ Classes, patients and split are in `datalist.json` (classes also in `train.json`
 
 ```bash
 monai-supmix run B train --output_dir O
-monai-supmix run B evaluate --output_dir O
-monai-supmix predict B IMAGES --output_dir O
+{evaluate}monai-supmix predict B IMAGES --output_dir O
 ```
 
 The same with MONAI's command line: `python -m monai.bundle run --bundle_root B --config_file B/configs/train.json
@@ -107,7 +114,7 @@ compared with the weights first, on an image of yours with `--case IMAGE`.
 
 ## Performance
 
-Unknown: nothing has been trained yet. `evaluate` measures it on the test images.
+Unknown: nothing has been trained yet. {measured}
 
 ## Limits
 

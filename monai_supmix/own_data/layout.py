@@ -13,7 +13,7 @@ from monai_supmix.datalists.datalist import SIDES, Datalist, build_datalist
 from monai_supmix.datalists.folders import holds_pairs, left_out_of_pairs, pair_files, split_pairs
 from monai_supmix.datalists.left_out import left_out_of
 from monai_supmix.datalists.nnunet import nnunet_datalist, read_class_names
-from monai_supmix.datalists.sides import group_by_pattern
+from monai_supmix.datalists.sides import NO_TEST, group_by_pattern
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
 from monai_supmix.listing import check_folder, counted, find_data_folder, list_files, read_json, shorten
@@ -22,6 +22,8 @@ from monai_supmix.own_data.classes import names_from_values, safe_name
 from monai_supmix.own_data.patients import beginnings, guess_patients, suggest_pattern
 
 _REMEDY = "give imagesTr and labelsTr (nnU-Net's layout), or images and labels with files of the same names"
+
+_FEW = 2  # tested cases or patients that are no measurement
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def find_cases(
         data: the folder, or one that holds it as its only such sub-folder.
         class_names: names of the classes, over those of dataset.json.
         group_pattern: regular expression that finds the patient in a case name, over any guess.
-        test_list: text file with the names of the test cases, over the layout's own test side.
+        test_list: text file with the names of the test cases, over the layout's own test side; ``"none"`` for no test.
 
     Raises:
         InputError: the layout is not known, something in it contradicts itself, or there are too few labels.
@@ -101,6 +103,7 @@ def find_cases(
     channels = record.get("channel_names") or record.get("modality") or {}
     channel = str(channels.get("0", "")) if isinstance(channels, dict) else ""
     layout = "nnU-Net layout" if _is_nnunet(root) else "images/ and labels/"
+    warnings += _few_tested(datalist, known)
     return Found(root, layout, datalist, channel, known, choices, warnings)
 
 
@@ -202,6 +205,16 @@ def _unknown_patients(datalist: Datalist) -> tuple[str, list[str]]:
     return told, [f"{problem}: if these are patients, the test figures will be too good: {remedy}"]
 
 
+def _few_tested(datalist: Datalist, patients_known: bool) -> list[str]:
+    """A warning where so few are tested that their figures say little about others."""
+    number = len({item["group"] for item in datalist.test})
+    if not 0 < number <= _FEW:
+        return []
+    told = counted(number, "patient" if patients_known else "case")
+    problem = f"the test is {told}: its figures are an example, no measurement"
+    return [f"{problem}; label more, or train on all labels with --test_list none"]
+
+
 def _shared(groups: Sequence[str]) -> list[str]:
     """Those that occur twice or more, in their order."""
     return [group for group, count in Counter(groups).items() if count > 1]
@@ -209,6 +222,8 @@ def _shared(groups: Sequence[str]) -> list[str]:
 
 def _given_test(root: Path, test_list: str | None) -> str | None:
     """What says which cases are the test; ``None`` if nothing does and they are drawn."""
+    if test_list == NO_TEST:
+        return "as asked for: all labels are trained on, and nothing measures the result"
     if test_list is not None:
         return f"{test_list} names the test cases"
     if _is_nnunet(root):

@@ -126,7 +126,7 @@ def propose(
         name: name of the bundle.
         class_names: names of the classes, background first, over those of dataset.json.
         group_pattern: regular expression that finds the patient in a case name.
-        test_list: text file with the names of the test cases.
+        test_list: text file with the names of the test cases; ``"none"`` for no test.
         intensity: ``"hu"`` or ``"picture"`` to say what the values of volumes are; ``"field_of_view"`` for fundus
             pictures.
 

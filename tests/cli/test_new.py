@@ -41,6 +41,16 @@ def test_it_tells_what_it_proposes_and_the_front_takes_the_bundle(front, pairs):
     assert set(np.unique(Image.open("out/e_seg.png"))) <= {0, 1}
 
 
+def test_a_bundle_without_a_test_trains_on_all_labels(front, pairs):
+    ended = front("new", pairs, "--output_dir", "mine", "--test_list", "none")
+    assert ended.status == 0, ended.err
+    assert "labelled 4" in ended.out and "evaluate" not in ended.out
+    assert "run B evaluate" not in Path("mine/docs/README.md").read_text(encoding="utf-8")
+    assert front("check", "mine").status == 0
+    refused = front("run", "mine", "evaluate", "--output_dir", "out")
+    assert refused.status == 2
+
+
 def bare(data):
     for path in (data / "labels").iterdir():
         path.unlink()
@@ -73,7 +83,7 @@ def unknown_value(data):
     [
         (bare, "labels: holds no label file: label some"),
         (orphan, "1 label files have no image: z"),
-        (one_label, "has no test set, and 1 groups (patients) with labels"),
+        (one_label, "has no test set, and 1 group (patients) with labels"),
         (other_size, "b.png: has the shape 41 x 41, its image"),
         (far_value, "b.png: holds the label value 7, and all label files hold 0, 1 and 7"),
         (unknown_value, "b.png: holds label values that are not classes: 2: use 0 to 1"),

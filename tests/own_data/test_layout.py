@@ -150,15 +150,27 @@ def test_beginnings_that_may_be_patients_are_never_split_in_silence(tmp_path):
     root = write_pairs(tmp_path / "data", {f"{name}_{scan}": [1] for name in ("anna", "bo", "cy") for scan in range(2)})
     (root / "test.txt").write_text("anna_0\n", encoding="utf-8")
     found = find_cases(root)
-    (warning,) = found.warnings
+    warning = found.warnings[0]
     assert "(anna) are on both sides of the split, such as anna_1, anna_0" in warning
     pattern = re.search("--group_pattern '(.+)'", warning)[1]
     with pytest.raises(InputError, match="on two sides of the split"):
         find_cases(root, group_pattern=pattern)
     (root / "test.txt").write_text("anna_0\nanna_1\n", encoding="utf-8")
     found = find_cases(root)
-    assert found.warnings == [] and "--group_pattern" in found.choices[1].why
+    assert not any("both sides" in told for told in found.warnings) and "--group_pattern" in found.choices[1].why
     assert {item["group"] for item in find_cases(root, group_pattern=pattern).datalist.test} == {"anna"}
+
+
+def test_all_labels_can_be_trained_on_and_a_test_of_few_is_called_an_example(tmp_path, data):
+    root = write_pairs(tmp_path / "data", {name: [1] for name in "abcdef"})
+    assert find_cases(root).warnings[-1].startswith("the test is 1 case: its figures are an example, no measurement")
+    found = find_cases(root, test_list="none")
+    assert (len(found.datalist.labeled), found.datalist.test, found.warnings) == (6, [], [])
+    (root / "test.txt").write_text("a\nb\nc\n", encoding="utf-8")
+    assert find_cases(root).warnings == []
+    assert find_cases(root, test_list="none").datalist.test == []
+    assert len(find_cases(data["volumes"], test_list="none").datalist.labeled) == 3
+    assert find_cases(data["grey"]).warnings[-1].startswith("the test is 1 patient:")
 
 
 def test_names_that_tell_nothing_are_left_alone():
