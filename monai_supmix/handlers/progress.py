@@ -17,18 +17,20 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from monai_supmix.handlers.history import TrainingHistory
+from monai_supmix.handlers.time_left import TimeLeft, expected_ratio
 
 logger = logging.getLogger(__name__)
 
-_BAR = "{desc} {percentage:3.0f}%|{bar:8}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_BAR = "{desc} {percentage:3.0f}%|{bar:8}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 class TrainingProgress:
     """Shows epoch, iteration, loss and its terms, confidence coverage, validation IoU and the time left.
 
     On a terminal this is a bar and, below it, the terms of the loss; log lines appear above. Elsewhere it is a line in
-    the log for each row of the history. Figures are those of the history's newest row, so following a training does
-    not make a GPU wait. Under several processes the first one shows it.
+    the log for each row of the history. The time left foresees that iterations after the burn-in are slower. Figures
+    are those of the history's newest row, so following a training does not make a GPU wait. Under several processes the
+    first one shows it.
 
     Args:
         history: collects the figures; attach it to the engine before this.
@@ -53,8 +55,8 @@ class TrainingProgress:
         self._bar: tqdm | None = None
         self._terms: tqdm | None = None
         self._open = contextlib.ExitStack()
-        self._shown = self._first = 0
-        self._started = 0.0
+        self._shown = 0
+        self._time_left = TimeLeft(total_iterations)
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer."""
@@ -66,15 +68,17 @@ class TrainingProgress:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def _start(self, engine: Engine) -> None:
-        self._shown, self._first = len(self.history.rows), engine.state.iteration
-        self._started = time.monotonic()
+        self._shown = len(self.history.rows)
+        burn_in = getattr(engine, "burn_in", 0) if getattr(engine, "uses_unlabeled", False) else 0
+        self._time_left = TimeLeft(self.total_iterations, burn_in, expected_ratio(engine))
+        self._time_left.start(engine.state.iteration, time.monotonic())
         stream = self.stream or sys.stderr
         if not _can_draw(stream):
             return
         self._open.enter_context(logging_redirect_tqdm())
         self._bar = tqdm(
             total=self.total_iterations,
-            initial=self._first,
+            initial=engine.state.iteration,
             desc=self._epoch(engine),
             file=stream,
             dynamic_ncols=True,
@@ -89,13 +93,22 @@ class TrainingProgress:
             self._bar.update()
         if len(self.history.rows) > self._shown:
             self._show(engine)
+        elif engine.state.iteration == self._time_left.burn_in:
+            self._left(engine)
+
+    def _left(self, engine: Engine) -> str:
+        """The time left; to be asked at the end of the burn-in, too, from which on iterations are slower."""
+        seconds = self._time_left.seconds(engine.state.iteration, time.monotonic())
+        return f"{tqdm.format_interval(math.ceil(seconds))} left"
 
     def _show(self, engine: Engine) -> None:
         self._shown = len(self.history.rows)
         validations = self.history.validation_rows
         row, validation = self.history.rows[-1], validations[-1] if validations else None
+        left = self._left(engine)
         if self._bar is not None:
-            self._bar.set_postfix_str(progress_figures(row, validation))
+            figures = progress_figures(row, validation)
+            self._bar.set_postfix_str(", ".join(part for part in (left, figures) if part))
             if terms := progress_terms(row):
                 if self._terms is None:
                     self._terms = tqdm(
@@ -104,11 +117,8 @@ class TrainingProgress:
                 self._terms.set_description_str(f"  {terms}")
             return
         text = "; ".join(part for part in (progress_figures(row, validation), progress_terms(row)) if part)
-        iteration = engine.state.iteration
-        seconds = (time.monotonic() - self._started) / max(1, iteration - self._first)
-        left = tqdm.format_interval(math.ceil(seconds * max(0, self.total_iterations - iteration)))
-        place = f"{self._epoch(engine)}, iteration {iteration}/{self.total_iterations}"
-        logger.info("%s: %s, %s left", place, text, left)
+        place = f"{self._epoch(engine)}, iteration {engine.state.iteration}/{self.total_iterations}"
+        logger.info("%s: %s, %s", place, text, left)
 
     def _epoch(self, engine: Engine) -> str:
         length = engine.state.epoch_length or self.total_iterations

@@ -1,6 +1,7 @@
 import contextlib
 import io
 import logging
+import math
 import os
 import re
 import signal
@@ -12,6 +13,8 @@ from ignite.engine import Engine, Events
 
 from monai_supmix.handlers import Preemption, TrainingHistory, TrainingProgress
 from monai_supmix.handlers.progress import progress_figures, progress_terms
+from monai_supmix.handlers.time_left import expected_ratio
+from tests.engines.toys import trainer
 
 
 class Terminal(io.StringIO):
@@ -66,6 +69,34 @@ def test_time_left_follows_from_the_iterations_of_this_session(caplog, monkeypat
     engine.load_state_dict({"iteration": 4, "epoch_length": 4, "max_epochs": 2})  # resumed half way
     run()
     assert [line.rsplit(", ", 1)[1] for line in lines(caplog)] == ["00:04 left", "00:00 left"]
+
+
+def test_time_left_foresees_the_slower_part(caplog, monkeypatch):
+    """A second an iteration up to the fourth, then three: what is expected of two images and four views of them."""
+    now = [0.0]
+    monkeypatch.setattr("monai_supmix.handlers.progress.time.monotonic", lambda: now[0])
+    toy = trainer("supmix", max_epochs=9, max_iterations=16, burn_in=0.25)
+    assert toy.burn_in == 4
+    ratio = expected_ratio(toy)
+    assert ratio > 1
+
+    def pass_time(engine):
+        now[0] += 1.0 if engine.state.iteration <= 4 else 3.0
+
+    toy.add_event_handler(Events.ITERATION_COMPLETED, pass_time)
+    history = TrainingHistory(3)
+    history.attach(toy)
+    TrainingProgress(history, 16, io.StringIO()).attach(toy)
+    toy.run()
+    seconds = [int(line.rsplit(" ", 2)[1][-2:]) for line in lines(caplog)]
+    assert seconds == [math.ceil(1 + 12 * ratio), math.ceil(10 * ratio), 21, 12, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("method", "ratio"), [("supervised", 1), ("fixmatch", 1 + 1 + 1 / 3), ("supmix", 1 + 3 + 1 / 3)]
+)
+def test_the_ratio_counts_the_images_that_pass_the_network(method, ratio):
+    assert expected_ratio(trainer(method)) == pytest.approx(ratio)
 
 
 def seen(text, height=40):
