@@ -23,6 +23,7 @@ _NEW_OPTIONS = {
     "output_dir": "folder of the new bundle; must not exist",
     "name": "name of the bundle; that of its folder if left out",
     "class_names": "names of the classes, the background's first, with commas between them",
+    "labels": "label values that are classes, with their names, the background's first: 0=background,5=liver",
     "group_pattern": "regular expression that finds the patient in a case name",
     "test_list": "text file with the names of the test cases, one per line; none: all labels are trained on",
     "intensity": "hu or picture: what the values of volumes are; field_of_view: fundus pictures with a dark surround",
@@ -121,11 +122,12 @@ def _dispatch(argv: Sequence[str]) -> int:
         case "check":
             return _check(arguments, pairs)
         case "predict":
-            from monai_supmix.cli.workflow import configure  # noqa: PLC0415
+            from monai_supmix.cli.workflow import configure, own_weights  # noqa: PLC0415
 
             configured = configure(arguments.bundle, ["inference"], pairs, preset=arguments.preset)
             inputs = arguments.input if len(arguments.input) > 1 else arguments.input[0]
             configured.overrides.update(dataset_dir=inputs, output_dir=arguments.output_dir)
+            own_weights(configured)
             configured.run()
         case "new":
             from monai_supmix.cli.new import new  # noqa: PLC0415

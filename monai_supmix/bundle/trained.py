@@ -80,7 +80,7 @@ class Trained:
 
 def load_trained(
     network: nn.Module,
-    output_dir: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str] | None,
     bundle_root: str | os.PathLike[str],
     ckpt_path: str | os.PathLike[str] | None = None,
     device: torch.device | str = "cpu",
@@ -96,8 +96,8 @@ def load_trained(
 
     Args:
         network: the network of the configuration, which the weights have to fit as a whole.
-        output_dir: its ``model.pt`` is used where it exists ...
-        bundle_root: ... else the bundle's ``models/model.pt``.
+        output_dir: folder of a training run; its ``model.pt`` is used where it exists ...
+        bundle_root: ... else the bundle's ``models/model.pt``, else what the last training with the bundle left.
         ckpt_path: weights to use instead, see :func:`monai_supmix.weights.read_weights`.
         device: where the network is placed.
         runtime: what runs it, see :func:`monai_supmix.inferers.in_runtime`.

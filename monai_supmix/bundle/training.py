@@ -35,7 +35,7 @@ from monai_supmix.handlers.checkpoints import (
 )
 from monai_supmix.handlers.preemption import Preemption
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
-from monai_supmix.weights import save_weights
+from monai_supmix.weights import record_run, save_weights
 from monai_supmix.weights.record import current_versions
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ class TrainingRun:
 
     Leaves ``checkpoints/*.pt`` (full state), ``model.pt`` and ``model.safetensors`` (final weights),
     ``history.json`` (what was run and how it went), ``report.html`` (the same to look at) and
-    ``tensorboard/`` (curves for TensorBoard, while it trains) in the folder.
+    ``tensorboard/`` (curves for TensorBoard, while it trains) in the folder. A bundle without weights of its own notes
+    where they are (``last_run.json``), so that it predicts with them.
 
     What every run needs is attached here: learning-rate schedules, history, watch, the look at pseudo-labels,
     progress, trackers, checkpoints. The trainer's own handlers come on top of it.
@@ -139,6 +140,8 @@ class TrainingRun:
         self.problems, self.recalibration = tuple(problems), recalibration
         self.total_iterations = total_iterations
         self.record = {**record, "trained_on": trained_on(loaded), "versions": current_versions()}
+        if datalist is not None and (values := datalist.label_values()) is not None:
+            self.record["label_values"] = values
         if evaluator is not None:
             evaluator.network = trainer.saved_network
         attach_schedules(trainer, lr_scheduler, discriminator_lr_scheduler, handlers)
@@ -209,6 +212,7 @@ class TrainingRun:
                 write_history(history, record)
                 write_training_report(report, record)
             files += [history, report, *existing_checkpoints(self.output_dir / "checkpoints"), *self.tracking.files()]
+            record_run(self.bundle_root, self.output_dir)
             for line in (*closing_lines(self.output_dir, files), *self.tracking.finish([report, history])):
                 logger.info(line)
 
@@ -231,6 +235,7 @@ class TrainingRun:
         if configuration is None:
             raise ValueError("a run that no configuration made has to be given one: configuration={...}.")
         self.settings = comparable(configuration)
+        self.bundle_root = str(configuration.get("bundle_root", ""))
         self.settings |= {"total_iterations": self.total_iterations, "processes": idist.get_world_size()}
         self.record.setdefault("network", self.settings.get("network_def", {}))
         data = {} if self.datalist is None else {"data": fingerprint(self.datalist)}

@@ -36,6 +36,7 @@ def new(arguments: argparse.Namespace) -> int:
             arguments.group_pattern,
             arguments.test_list,
             arguments.intensity,
+            arguments.labels,
         )
     except BrokenCasesError as error:
         for line in table(error.problems):
@@ -75,4 +76,4 @@ def _next_commands(bundle: str, proposal: Proposal) -> list[str]:
     shown = shlex.quote(str(Path(bundle)))
     lines = [f"run {shown} train --output_dir output"]
     lines += [f"run {shown} evaluate --output_dir output"] if proposal.datalist.test else []
-    return [f"  monai-supmix {line}" for line in [*lines, f"predict {shown} IMAGES --output_dir output"]]
+    return [f"  monai-supmix {line}" for line in [*lines, f"predict {shown} IMAGES --output_dir masks"]]

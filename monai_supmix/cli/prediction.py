@@ -18,7 +18,10 @@ def predict(
     preset: str | None = None,
     **options: Any,
 ) -> PredictionSummary:
-    """Predict images with a bundle's weights, or those of a training run in ``output_dir``, and write their masks.
+    """Predict images with a bundle's weights, or those of a training run, and write their masks.
+
+    The weights are those of the option ``ckpt_path`` (a file) or ``run_dir`` (folder of a training run), else the
+    bundle's own, else those that the last training with the bundle left.
 
     Args:
         bundle: folder of a bundle, or the name of one that comes with the package.
@@ -42,7 +45,7 @@ def predict(
         ...
         monai_supmix.errors.InputError: --ttaa: is not a key of inference.json: did you mean tta?
     """
-    from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # reading a configuration takes MONAI
+    from monai_supmix.cli.workflow import configure, own_weights  # noqa: PLC0415  # reading a configuration takes MONAI
     from monai_supmix.config.error_lines import mistakes_as_themselves  # noqa: PLC0415
     from monai_supmix.config.overrides import check_keys  # noqa: PLC0415
 
@@ -51,6 +54,7 @@ def predict(
     named = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     paths = [str(Path(entry)) for entry in named]
     configured.overrides.update(options, dataset_dir=paths if len(paths) > 1 else paths[0], output_dir=str(output_dir))
+    own_weights(configured)
     with mistakes_as_themselves():
         workflow = configured.workflow()
         workflow.initialize()

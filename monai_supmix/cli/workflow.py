@@ -13,6 +13,8 @@ from monai_supmix.config.overrides import check_tracking, for_monai, read_overri
 from monai_supmix.errors import InputError
 from monai_supmix.listing import read_json
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Configured:
@@ -68,6 +70,27 @@ class Configured:
         parser.read_meta(str(self.bundle / "configs" / "metadata.json"))
         parser.update(for_monai(self.overrides))
         return parser
+
+
+def own_weights(configured: Configured) -> None:
+    """Take a prediction's weights from the bundle or its last training, unless a run is named: masks go elsewhere.
+
+    Args:
+        configured: the inference with all overrides, changed in place.
+    """
+    from monai_supmix.weights.places import last_run  # noqa: PLC0415  # slow, as `Configured.workflow`
+
+    overrides = configured.overrides
+    if "run_dir" in overrides or "run_dir" not in configured.merged():  # a bundle of one's own may lack it
+        return
+    overrides["run_dir"] = None
+    folder = Path(overrides["output_dir"])
+    if (
+        "ckpt_path" not in overrides
+        and (folder / "model.pt").is_file()
+        and last_run(configured.bundle) != folder.resolve()
+    ):
+        logger.warning("the weights in %s are not used: --run_dir %s would use them", folder, folder)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

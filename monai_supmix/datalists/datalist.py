@@ -6,7 +6,8 @@ An *item* is a dictionary of plain strings and integers:
 * ``case``: its unique name; ``group``: the patient (the unit that must never be on two sides);
 * ``slice``: index along the last axis, only when one file holds many independent images;
 * ``turns`` and ``mirror``: what brings a picture to the usual view, see `monai_supmix.imageio.usual_view`;
-* ``grey``: 1 for a picture that was saved in colour with three equal channels and is read as grey.
+* ``grey``: 1 for a picture that was saved in colour with three equal channels and is read as grey;
+* ``values``: the value that each class has in the label file, where these are not 0, 1, 2, ...: ``"0 3 205"``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, TypeAlias
 from monai_supmix.datalists.draw import draw_validation_groups, pick_named, select_labeled
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.imageio.cases import label_values
 from monai_supmix.listing import below, read_json, shorten
 
 Item: TypeAlias = dict[str, Any]
@@ -79,6 +81,11 @@ class Datalist:
                 line += ": " + shorten([item["case"] for item in items], 12)
             lines.append(line)
         return [*lines, f"classes: {', '.join(self.class_names)}", *(f"note: {note}" for note in self.notes)]
+
+    def label_values(self) -> list[int] | None:
+        """The value that each class has in the label files; ``None`` where these are 0, 1, 2, ... ."""
+        values = next((item["values"] for item in self.labeled if "values" in item), None)
+        return None if values is None else label_values(values)
 
     def to_json(self, path: str | Path, folder: str | Path | None = None) -> None:
         """Write the list; files below a folder are written relative to it, others absolute.

@@ -35,7 +35,7 @@ def hold_out_test(
     groups = {item["group"] for item in items if "label" in item}
     if len(groups) < 2:
         problem = f"has no test set, and {counted(len(groups), 'group')} (patients) with labels to draw one from"
-        remedy = "add labelled test images, label images of two or more patients, or give --test_list none"
+        remedy = "add labelled test images, label images of two or more patients, or set test_list to none"
         raise InputError(subject, problem, remedy)
     order = sorted(groups, key=lambda group: (derive_seed(seed, "test", group), group))
     held = set(order[: min(max(1, round(fraction * len(groups))), len(groups) - 1)])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.reading import read_image, read_label
@@ -32,7 +33,8 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
 
     Args:
         item: see :mod:`monai_supmix.datalists.datalist`; ``slice`` takes one slice of a file that holds many images,
-            ``turns`` and ``mirror`` bring a picture to the usual view, ``grey`` takes one of three equal channels.
+            ``turns`` and ``mirror`` bring a picture to the usual view, ``grey`` takes one of three equal channels,
+            ``values`` lists the values that the classes have in the label file, such as ``"0 3 205"``.
         num_classes: label values must be below it.
 
     Returns:
@@ -53,7 +55,7 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
         (3, (4, 5), np.uint8(1))
     """
     read = _read_files_of_slices if "slice" in item else _read_files
-    image, label = read(item["image"], item.get("label"), num_classes)
+    image, label = read(item["image"], item.get("label"), num_classes, item.get("values"))
     if "slice" in item:
         index = item["slice"]
         image, label = image.take_slice(index), None if label is None else label[..., index : index + 1]
@@ -64,9 +66,30 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
     return Case(image, label)
 
 
-def _read_files(image_file: str, label_file: str | None, num_classes: int) -> Case:
+def _read_files(image_file: str, label_file: str | None, num_classes: int, values: str | None) -> Case:
     image = read_image(image_file)
-    return Case(image, None if label_file is None else read_label(label_file, image, num_classes))
+    if label_file is None:
+        return Case(image, None)
+    return Case(image, read_label(label_file, image, num_classes, None if values is None else label_values(values)))
+
+
+def label_values(text: str) -> list[int]:
+    """The values that classes have in label files, as items of a datalist list them.
+
+    Raises:
+        InputError: the text is no list of different whole numbers.
+
+    Example:
+        >>> label_values("0 3 205")
+        [0, 3, 205]
+    """
+    try:
+        values = [int(word) for word in text.split()]
+    except ValueError:
+        values = []
+    if len(values) < 2 or len(set(values)) < len(values):
+        raise InputError("datalist", f"has values={text!r}", "list a different whole number for each class")
+    return values
 
 
 # All slices of a file are read one after the other: decode it once.

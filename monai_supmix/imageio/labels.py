@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,14 @@ from monai_supmix.imageio.hdf5 import is_hdf5, read_hdf5
 from monai_supmix.imageio.nifti import corner_distance
 from monai_supmix.imageio.pictures import read_label_picture
 from monai_supmix.imageio.volumes import read_volume
+from monai_supmix.listing import shorten
 
 _LARGEST = 2.0**53  # float64 counts exactly up to here
 
 
-def read_label(path: str | Path, like: CaseImage | None = None, num_classes: int | None = None) -> np.ndarray:
+def read_label(
+    path: str | Path, like: CaseImage | None = None, num_classes: int | None = None, values: Sequence[int] | None = None
+) -> np.ndarray:
     """Read a label map on its own grid.
 
     Args:
@@ -26,6 +30,8 @@ def read_label(path: str | Path, like: CaseImage | None = None, num_classes: int
             grey values stay as they are.
         like: the image it labels. Its grid must be the same: shape, and for volumes the place in the world.
         num_classes: number of classes; values must lie below it. With two classes a 0/255 mask becomes 0/1.
+        values: the value that each class has in the file, where these are not 0, 1, 2, ...; the label map then has the
+            numbers of the classes, and other values are refused.
 
     Returns:
         volumes ``(X, Y, Z)``, pictures ``(H, W)``; uint8 if the values fit, otherwise int32 or int64.
@@ -48,10 +54,12 @@ def read_label(path: str | Path, like: CaseImage | None = None, num_classes: int
     label = read_hdf5(path, "label") if is_hdf5(path) else _read_file(path)
     if like is not None:
         _check_same_grid(label, like)
-    values = _to_integers(label)
-    if num_classes is not None:
-        values = _check_classes(values, path, num_classes)
-    return values[0] if label.is_picture else values
+    found = _to_integers(label)
+    if values is not None:
+        found = _renumber(found, path, values)
+    elif num_classes is not None:
+        found = _check_classes(found, path, num_classes)
+    return found[0] if label.is_picture else found
 
 
 def _read_file(path: Path) -> CaseImage:
@@ -98,6 +106,21 @@ def _to_integers(label: CaseImage) -> np.ndarray:
             raise InputError(label.path, problem, "give a label map, resampled with nearest neighbour")
         values[..., index] = whole
     return values
+
+
+def _renumber(label: np.ndarray, path: Path, values: Sequence[int]) -> np.ndarray:
+    """Put the number of its class in the place of each value."""
+    order = np.argsort(values)
+    known = np.asarray(values)[order]
+    numbers = np.empty(label.shape, np.uint8 if len(values) <= 256 else np.int32, order="F" if label.ndim == 3 else "C")
+    for index in range(label.shape[-1]):
+        place = np.minimum(np.searchsorted(known, label[..., index]), len(known) - 1)
+        wrong = label[..., index][known[place] != label[..., index]]
+        if wrong.size:
+            remedy = f"use {shorten([str(value) for value in known], 8)}"
+            raise InputError(path, f"holds the label value {wrong[0]}, which is no class", remedy)
+        numbers[..., index] = order[place]
+    return numbers
 
 
 def _check_classes(values: np.ndarray, path: Path, num_classes: int) -> np.ndarray:

@@ -30,14 +30,14 @@ def mask_suffix(image: CaseImage) -> str:
 
 
 def write_mask(mask: np.ndarray, image: CaseImage, path: str | Path, slope: float = 1.0) -> None:
-    """Write a mask as uint8 with the exact shape, affine, qform and sform codes and units of its image.
+    """Write a mask as uint8 or uint16 with the exact shape, affine, qform and sform codes and units of its image.
 
     Pictures give a grey PNG; volumes a compressed NIfTI file (of the input's NIfTI version), those that were
     no NIfTI file in scanner coordinates and millimetres (unknown units where the file gives no spacing). The same
     input gives the same bytes. The file appears under its name only when complete.
 
     Args:
-        mask: uint8 ``image.label_shape``.
+        mask: uint8 or uint16 ``image.label_shape``.
         image: the image it belongs to.
         path: ``.nii.gz`` or ``.png``, see `mask_suffix`.
         slope: what a step of the stored value stands for, NIfTI only (1/255 for probabilities).
@@ -56,8 +56,8 @@ def write_mask(mask: np.ndarray, image: CaseImage, path: str | Path, slope: floa
         ((4, 3, 2), dtype('uint8'), True)
     """
     path = Path(path)
-    if mask.shape != image.label_shape or mask.dtype != np.uint8:
-        raise ValueError(f"The mask is {mask.dtype} {mask.shape}, expected uint8 {image.label_shape}.")
+    if mask.shape != image.label_shape or mask.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"The mask is {mask.dtype} {mask.shape}, expected uint8 or uint16 {image.label_shape}.")
     if not path.name.endswith(mask_suffix(image)):
         raise ValueError(f"{path.name}: masks of this image end in {mask_suffix(image)}.")
     with atomic_write(path) as file:
@@ -65,12 +65,33 @@ def write_mask(mask: np.ndarray, image: CaseImage, path: str | Path, slope: floa
             Image.fromarray(np.ascontiguousarray(mask)).save(file, format="PNG")
             return
         header = _mask_header(image)
+        header.set_data_dtype(mask.dtype)
         header["scl_slope"] = slope
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as packed:
             packed.write(header.binaryblock)
             packed.write(b"\0" * (int(header["vox_offset"]) - len(header.binaryblock)))
             for index in range(mask.shape[2]):  # slice by slice: no copy of the whole
-                packed.write(mask[:, :, index].tobytes(order="F"))
+                packed.write(mask[:, :, index].astype(header.get_data_dtype()).tobytes(order="F"))
+
+
+def in_label_values(mask: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
+    """A mask with the values that its classes have in the label files that were trained on.
+
+    Args:
+        mask: numbers of classes, uint8.
+        record: of the weights; its ``label_values`` are those values, where they are not the numbers.
+
+    Returns:
+        the mask itself where the values are the numbers; else uint8, or uint16 if a value is beyond 255.
+
+    Example:
+        >>> in_label_values(np.array([0, 1, 2], np.uint8), {"label_values": [0, 3, 205]})
+        array([  0,   3, 205], dtype=uint8)
+    """
+    values = record.get("label_values")
+    if values is None:
+        return mask
+    return np.asarray(values, np.uint8 if max(values) <= 255 else np.uint16)[mask]
 
 
 def write_json(record: Mapping[str, Any], path: str | Path) -> None:

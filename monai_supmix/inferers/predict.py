@@ -23,7 +23,7 @@ from monai_supmix.files import make_directory
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
-from monai_supmix.imageio.masks import mask_suffix, write_json, write_mask
+from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_json, write_mask
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from monai_supmix.inferers.outputs import check_outputs, is_there, remove_old
 from monai_supmix.inferers.protocol import Inferer
@@ -181,6 +181,7 @@ def predict_cases(
             sidecar = {
                 "image": case.name,
                 "class_names": list(record.get("class_names", [])),
+                **({"label_values": record["label_values"]} if "label_values" in record else {}),
                 **made_with(case),
                 "intensity": {"name": name, "rule": record["intensity"][name]},
                 "precision": _precision(inferer, network),
@@ -197,7 +198,7 @@ def predict_cases(
             write_json(sidecar, case.output(output_dir, ".json"))
             if segmentation is not None:
                 summary.dicom.append(write_segmentation(segmentation, case.output(output_dir, ".dcm")))
-            write_mask(mask, image, mask_path)
+            write_mask(in_label_values(mask, record), image, mask_path)
             summary.written.append(mask_path)
             if warnings:
                 summary.warnings[case.name] = warnings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monai_supmix.listing import counted
+from monai_supmix.own_data.classes import Classes
 from monai_supmix.own_data.proposal import Proposal
 
 DATA_LICENSE = """\
@@ -38,7 +39,8 @@ def write_card(proposal: Proposal) -> str:
         notes=f"\nTo look at before training:\n\n{notes}\n" if notes else "",
         template=proposal.template.name,
         masks="`<name>_seg.png`" if proposal.pictures else "`<name>_seg.nii.gz`, on the grid of its image",
-        values=", ".join(f"{value} {name}" for value, name in enumerate(names)),
+        bits="`uint16`" if max(proposal.datalist.label_values() or [0]) > 255 else "`uint8`",
+        values=Classes(names, "", proposal.datalist.label_values()).table(),
     )
 
 
@@ -96,8 +98,11 @@ Classes, patients and split are in `datalist.json` (classes also in `train.json`
 
 ```bash
 monai-supmix run B train --output_dir O
-{evaluate}monai-supmix predict B IMAGES --output_dir O
+{evaluate}monai-supmix predict B IMAGES --output_dir MASKS
 ```
+
+`predict` uses the weights in `models/`, or while there are none those of the last training with this bundle;
+`--run_dir O` names another training.
 
 The same with MONAI's command line: `python -m monai.bundle run --bundle_root B --config_file B/configs/train.json
 --output_dir O`, and `evaluate.json` and `inference.json` likewise.
@@ -106,7 +111,7 @@ The same with MONAI's command line: `python -m monai.bundle run --bundle_root B 
 labelled images and the others without their labels, `--method unimatch` another method (a file of your own sets
 `"method": "mine"`, and reports and trackers use that name). `evaluate` writes
 `metrics.json`, `cases.csv` and a report of the test. `predict` writes {masks}:
-`uint8`, {values}.
+{bits}, {values}.
 `monai-supmix install O B` copies the weights into `models/`, so that the bundle predicts without `O`.
 `monai-supmix export B --output_dir O --format torchscript onnx zip` hands them on: as TorchScript, as ONNX
 (`pip install "monai-supmix[onnx]"`), and with the bundle as an archive, which leaves out `datalist.json`. Each is

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,58 @@ from monai_supmix.imageio.reading import read_label
 from monai_supmix.listing import shorten
 
 _MOST = 64  # more values than this are not classes
-_REMEDY = "number the classes 0, 1, 2, ..., or name all of them: --class_names background,NAME,NAME"
+_REMEDY = "name the values that are classes, the background first: --labels 0=background,1=NAME,2=NAME"
+_IGNORED = 255  # beside other values often a mark of what is not to be judged
+_LARGEST = 65535  # a mask has 16 bits
+
+
+class Classes(NamedTuple):
+    """The classes of a data set.
+
+    Args:
+        names: the background's first.
+        why: where they come from.
+        values: the value of each in the label files; ``None`` where these are 0, 1, 2, ... .
+    """
+
+    names: list[str]
+    why: str
+    values: list[int] | None = None
+
+    def table(self) -> str:
+        """Every class with its value in the label files.
+
+        Example:
+            >>> Classes(["background", "liver"], "", [0, 5]).table()
+            '0 background, 5 liver'
+        """
+        values = range(len(self.names)) if self.values is None else self.values
+        return ", ".join(f"{value} {name}" for value, name in zip(values, self.names, strict=True))
+
+
+def split_labels(text: str) -> Classes:
+    """Read values with their class names as they are given on the command line.
+
+    Args:
+        text: two or more of ``VALUE=NAME`` with commas between them, the background's first.
+
+    Raises:
+        InputError: fewer than two, a value that is no whole number from 0 to 65535, or a value or name twice.
+
+    Example:
+        >>> split_labels("0=background, 5=left lung, 3=liver")
+        Classes(names=['background', 'left_lung', 'liver'], why='as asked for', values=[0, 5, 3])
+        >>> split_labels("0=background,1=liver").values is None
+        True
+    """
+    parts = [re.fullmatch(r"\s*(\d+)\s*=(.+)", part) for part in text.split(",")]
+    names = [safe_name(part[2]) for part in parts if part]
+    values = [int(part[1]) for part in parts if part]
+    fits = len(parts) == len(values) >= 2 and all(names) and max(values) <= _LARGEST
+    if not fits or len(set(names)) < len(names) or len(set(values)) < len(values):
+        remedy = "give two or more different VALUE=NAME with commas between them, the background's first"
+        raise InputError("--labels", f"is {text!r}", remedy)
+    return Classes(names, "as asked for", None if values == list(range(len(values))) else values)
 
 
 def split_names(text: str) -> list[str]:
@@ -46,27 +98,26 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", name).strip("_")
 
 
-def names_from_values(labels: Iterable[Path]) -> tuple[list[str], str]:
+def classes_from_values(labels: Iterable[Path]) -> Classes:
     """Name the classes after the values that label files hold: background, label_1, label_2, ...
 
-    Files that cannot be read are passed over; the check of all cases reports them.
+    Values with gaps become classes with a table of their values. Files that cannot be read are passed over; the check
+    of all cases reports them.
 
     Args:
         labels: the label files.
 
-    Returns:
-        the names, index = label value, and what was found.
-
     Raises:
-        InputError: the values are not classes: some are missing in between, only 0 is there, or none can be read.
+        InputError: the values are not classes: negative or far too many ones, 0 alone or not at all, 255 beside others,
+            or none can be read.
 
     Example:
         >>> import tempfile
         >>> from PIL import Image
         >>> path = Path(tempfile.mkdtemp()) / "a.png"
         >>> Image.fromarray(np.array([[0, 255]], np.uint8)).save(path)
-        >>> names_from_values([path])
-        (['background', 'label_1'], 'the label files hold 0 and 255')
+        >>> classes_from_values([path])
+        Classes(names=['background', 'label_1'], why='the label files hold 0 and 255', values=None)
     """
     found: dict[int, Path] = {}
     mask_files, refused = True, None
@@ -86,11 +137,18 @@ def names_from_values(labels: Iterable[Path]) -> tuple[list[str], str]:
         raise InputError(next(iter(found.values())).parent, "holds label files that are 0 everywhere", _REMEDY)
     text = f"{shorten([str(value) for value in values[:-1]], 8)} and {values[-1]}"
     if mask_files:
-        return ["background", "label_1"], f"the label files hold {text}"
-    if values != list(range(len(values))) or len(values) > _MOST:
-        odd = next((value for index, value in enumerate(values) if value != index), values[-1])
-        raise InputError(found[odd], f"holds the label value {odd}, and all label files hold {text}", _REMEDY)
-    return ["background", *(f"label_{value}" for value in values[1:])], f"the label files hold {text}"
+        return Classes(["background", "label_1"], f"the label files hold {text}")
+    wrong = next((value for value in values if value < 0 or value > _LARGEST or value == _IGNORED), None)
+    if wrong is None and len(values) > _MOST:
+        wrong = values[-1]
+    if wrong is None and values[0] != 0:
+        wrong = values[0]
+    if wrong is not None:
+        raise InputError(found[wrong], f"holds the label value {wrong}, and all label files hold {text}", _REMEDY)
+    names = ["background", *(f"label_{value}" for value in values[1:])]
+    if values == list(range(len(values))):
+        return Classes(names, f"the label files hold {text}")
+    return Classes(names, f"the label files hold {text}: masks will have the same values", values)
 
 
 def _values(label: np.ndarray) -> Sequence[int]:

@@ -18,7 +18,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
 from monai_supmix.listing import check_folder, counted, find_data_folder, list_files, read_json, shorten
 from monai_supmix.own_data.choice import Choice
-from monai_supmix.own_data.classes import names_from_values, safe_name
+from monai_supmix.own_data.classes import Classes, classes_from_values, safe_name, split_labels
 from monai_supmix.own_data.patients import beginnings, guess_patients, suggest_pattern
 
 _REMEDY = "give imagesTr and labelsTr (nnU-Net's layout), or images and labels with files of the same names"
@@ -54,6 +54,7 @@ def find_cases(
     class_names: Sequence[str] | None = None,
     group_pattern: str | None = None,
     test_list: str | None = None,
+    labels: str | None = None,
 ) -> Found:
     """Make a datalist of a folder in nnU-Net's layout, or of one with ``images/`` and ``labels/``.
 
@@ -62,6 +63,7 @@ def find_cases(
         class_names: names of the classes, over those of dataset.json.
         group_pattern: regular expression that finds the patient in a case name, over any guess.
         test_list: text file with the names of the test cases, over the layout's own test side; ``"none"`` for no test.
+        labels: the label values that are classes, with their names: ``"0=background,5=liver"``.
 
     Raises:
         InputError: the layout is not known, something in it contradicts itself, or there are too few labels.
@@ -74,7 +76,8 @@ def find_cases(
     if _is_nnunet(root) and holds_pairs(root):
         raise InputError(root, "holds both imagesTr and images", "keep one of the layouts")
     record = read_json(root / "dataset.json") if (root / "dataset.json").exists() else {}
-    names, why = _classes(root, record, class_names)
+    classes = _classes(root, record, class_names, labels)
+    names = classes.names
     make = _from_nnunet if _is_nnunet(root) else _from_pairs
 
     given_test = _given_test(root, test_list)
@@ -83,6 +86,8 @@ def find_cases(
     if group_pattern is None and "patients" not in record:
         guess, notes = _guess(make(root, record, names, None, test_list, []), fixed=given_test is not None)
     datalist = make(root, record, names, guess[0] if guess else group_pattern, test_list, notes)
+    if classes.values is not None:
+        datalist = _with_values(datalist, classes.values)
 
     known = True
     warnings: list[str] = []
@@ -96,7 +101,7 @@ def find_cases(
         known, patients = False, "each image its own"
         told, warnings = _unknown_patients(datalist)
     choices = [
-        Choice("classes", ", ".join(f"{value} {name}" for value, name in enumerate(names)), why),
+        Choice("classes", classes.table(), classes.why),
         Choice("patients", patients, told),
         _split(datalist, given_test),
     ]
@@ -111,18 +116,23 @@ def _is_nnunet(folder: Path) -> bool:
     return (folder / "imagesTr").is_dir()
 
 
-def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None) -> tuple[list[str], str]:
-    """Class names by the first that knows them: the user, dataset.json, the label files."""
+def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None, labels: str | None) -> Classes:
+    """Classes by the first that knows them: the user, dataset.json, the label files."""
     listed = None
     if record and ("labels" in record or _is_nnunet(root)):
         listed = [safe_name(name) for name in read_class_names(record, root / "dataset.json")]
+    if labels is not None:
+        for option, other in (("--class_names", given), (f"the labels of {root / 'dataset.json'}", listed)):
+            if other is not None:
+                raise InputError("--labels", f"says what {option} say as well", "leave one of them out")
+        return split_labels(labels)
     if given is not None:
         if listed is not None and len(listed) != len(given):
             problem = f"names {len(given)} classes, and {root / 'dataset.json'} has {len(listed)}"
             raise InputError("--class_names", problem, "give as many, or leave it out")
-        return list(given), "as asked for"
+        return Classes(list(given), "as asked for")
     if listed is not None:
-        return listed, "dataset.json names them"
+        return Classes(listed, "dataset.json names them")
     folders = ("labelsTr", "labelsTs") if _is_nnunet(root) else ("labels",)
     files = [path for name in folders for path in list_files(root / name, SUFFIXES).values()]
     if not files:
@@ -133,8 +143,16 @@ def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None) ->
         elif left_out := [line for name in folders for line in left_out_of(root / name, SUFFIXES)]:
             problem, remedy = f"holds no label file that is read: {left_out[0]}", "convert them, for example to .png"
         raise InputError(root / folders[0], problem, remedy)
-    names, why = names_from_values(files)
-    return names, f"{why}; --class_names gives them other names"
+    found = classes_from_values(files)
+    option = "--class_names" if found.values is None else "--labels"
+    return found._replace(why=f"{found.why}; {option} gives them other names")
+
+
+def _with_values(datalist: Datalist, values: Sequence[int]) -> Datalist:
+    """Every item says which values the classes have in label files, an unlabelled one as well: a draw may swap them."""
+    text = " ".join(map(str, values))
+    sides: dict[str, Any] = {side: [{**item, "values": text} for item in getattr(datalist, side)] for side in SIDES}
+    return replace(datalist, **sides)
 
 
 def _count_below(folder: Path) -> int:

@@ -22,6 +22,7 @@ from monai_supmix.own_data.grid import grid_3d, memory_needed, propose_crop, pro
 from monai_supmix.own_data.intensity import check_wanted, rule_for_pictures, rule_for_volumes
 from monai_supmix.own_data.layout import find_cases
 from monai_supmix.own_data.mirroring import propose_mirroring
+from monai_supmix.own_data.room import propose_room
 
 _TEMPLATES = {3: "chase_supmix", 1: "covid19_ct_supmix"}
 _ITERATIONS = 1200  # what the CT bundle trains, minutes on two cores
@@ -117,6 +118,7 @@ def propose(
     group_pattern: str | None = None,
     test_list: str | None = None,
     intensity: str | None = None,
+    labels: str | None = None,
 ) -> Proposal:
     """Look at a folder, check every file, and propose settings for a bundle.
 
@@ -129,6 +131,7 @@ def propose(
         test_list: text file with the names of the test cases; ``"none"`` for no test.
         intensity: ``"hu"`` or ``"picture"`` to say what the values of volumes are; ``"field_of_view"`` for fundus
             pictures.
+        labels: the label values that are classes, with their names: ``"0=background,5=liver"``.
 
     Returns:
         the settings, each with its reason, for `write_bundle`.
@@ -144,7 +147,7 @@ def propose(
         monai_supmix.errors.InputError: missing: ...
     """
     check_wanted(intensity)
-    found = find_cases(data, class_names, group_pattern, test_list)
+    found = find_cases(data, class_names, group_pattern, test_list, labels)
     datalist = found.datalist
     facts = Facts(datalist)
     items = [*datalist.test, *datalist.labeled, *datalist.unlabeled]
@@ -168,6 +171,7 @@ def propose(
         rule = rule_for_volumes(facts.lowest, closer.values, datalist.class_names, found.channel, intensity)
     working, grid = propose_grid(views, closer.labels, len(datalist.class_names))
     crop_size, crop = propose_crop(views, working, settings["crop_size"][0])
+    room = propose_room(settings["network_def"], len(datalist.class_names))
     mirror, mirroring = propose_mirroring(datalist.class_names, [plane for plane, _ in closer.labels], axis)
     pool, pool_choice = _pool(datalist)
     batches = settings["labeled_batch_size"], settings["unlabeled_batch_size"]
@@ -204,6 +208,7 @@ def propose(
             rule.choice,
             grid,
             crop,
+            *([] if room is None else [room]),
             mirroring,
             length,
         ],

@@ -13,6 +13,7 @@ from monai_supmix.listing import read_json
 from monai_supmix.own_data.editing import put, without
 from monai_supmix.own_data.mirroring import without_mirroring
 from monai_supmix.own_data.proposal import Proposal
+from monai_supmix.own_data.room import roomy
 
 DATALIST_NAME = "datalist.json"
 # What `monai_supmix.data.listed_datalist` takes; other settings of the template's own datalist are dropped.
@@ -34,6 +35,10 @@ def fill_template(proposal: Proposal) -> dict[str, dict[str, Any]]:
     files["evaluate.json"] = _evaluate(files["evaluate.json"], proposal)
     files["inference.json"] = _inference(files["inference.json"], proposal)
     files["metadata.json"] = _metadata(files["metadata.json"], proposal)
+    classes = len(proposal.datalist.class_names)
+    for config in files.values():
+        if isinstance(network := config.get("network_def"), dict):
+            config["network_def"] = roomy(network, classes)
     if not proposal.mirror:
         files = {name: without_mirroring(config) for name, config in files.items()}
     for name in [name for name, config in files.items() if config.get("spatial_dims") == 3]:  # presets for 3D networks

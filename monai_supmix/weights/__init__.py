@@ -2,7 +2,7 @@
 
 from monai_supmix.weights.foreign import configured_note, configured_record
 from monai_supmix.weights.matching import load_into, load_matching, match_names, unwrap
-from monai_supmix.weights.places import default_weights, install_weights, require_classes
+from monai_supmix.weights.places import default_weights, install_weights, record_run, require_classes
 from monai_supmix.weights.reading import WeightsFile, load_weights, read_weights
 from monai_supmix.weights.record import current_versions, record_problem
 from monai_supmix.weights.writing import save_weights
@@ -20,6 +20,7 @@ __all__ = [
     "match_names",
     "read_weights",
     "record_problem",
+    "record_run",
     "require_classes",
     "save_weights",
     "unwrap",

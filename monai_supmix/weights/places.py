@@ -9,26 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.files import make_directory, reading_error
+from monai_supmix.files import atomic_write, make_directory, reading_error
+from monai_supmix.listing import read_json
 from monai_supmix.weights.reading import load_weights
 from monai_supmix.weights.writing import write_both
 
+_LAST_RUN = "last_run.json"  # in the bundle's folder, but in no archive of it
+
 
 def default_weights(
-    output_dir: str | os.PathLike[str],
+    run_dir: str | os.PathLike[str] | None,
     bundle_root: str | os.PathLike[str],
     ckpt_path: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Find the weights that evaluation and inference use.
 
     Args:
-        output_dir: folder of a training run, perhaps.
+        run_dir: folder of a training run, perhaps.
         bundle_root: folder of the bundle.
         ckpt_path: weights that the user asks for; None or empty for the default.
 
     Returns:
-        ``ckpt_path`` if given, else ``output_dir/model.pt`` if it exists, else
-        ``bundle_root/models/model.pt``.
+        ``ckpt_path`` if given, else the first of these that exists: ``run_dir/model.pt``,
+        ``bundle_root/models/model.pt``, and those that the last training with this bundle left (see `record_run`).
 
     Raises:
         InputError: when there is no such file.
@@ -48,15 +51,51 @@ def default_weights(
         if not Path(ckpt_path).is_file():
             raise InputError(ckpt_path, "no weights file has this path", "give ckpt_path the path of a model.pt")
         return Path(ckpt_path)
-    candidates = [Path(output_dir) / "model.pt", Path(bundle_root) / "models" / "model.pt"]
+    folders = [*([] if run_dir is None else [Path(run_dir)]), Path(bundle_root) / "models", last_run(bundle_root)]
+    candidates = [folder / "model.pt" for folder in folders if folder is not None]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise InputError(
-        candidates[0],
-        f"does not exist, and neither does {candidates[1]}",
-        "train first, or give ckpt_path the path of a model.pt",
-    )
+    others = "".join(f", and neither does {candidate}" for candidate in dict.fromkeys(candidates[1:]))
+    remedy = "train first, or give ckpt_path the path of a model.pt"
+    raise InputError(candidates[0], f"does not exist{others}", remedy)
+
+
+def record_run(bundle_root: str | os.PathLike[str], run_dir: str | os.PathLike[str]) -> Path | None:
+    """Note in a bundle without weights of its own where a training has left some, for `default_weights`.
+
+    Args:
+        bundle_root: folder of the bundle; nothing is noted where it is no bundle, or cannot be written.
+        run_dir: folder of the training run.
+
+    Returns:
+        the file of the note, if it was written.
+
+    Example:
+        >>> import tempfile
+        >>> bundle, run = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> (bundle / "configs").mkdir()
+        >>> (bundle / "configs" / "metadata.json").touch()
+        >>> record_run(bundle, run).name, last_run(bundle) == run.resolve()
+        ('last_run.json', True)
+    """
+    root = Path(bundle_root)
+    if (root / "models" / "model.pt").exists() or not (root / "configs" / "metadata.json").is_file():
+        return None
+    path = root / _LAST_RUN
+    try:
+        with atomic_write(path, text=True) as file:
+            file.write(json.dumps({"run_dir": str(Path(run_dir).resolve())}, ensure_ascii=False) + "\n")
+    except InputError:  # a bundle that is only read
+        return None
+    return path
+
+
+def last_run(bundle_root: str | os.PathLike[str]) -> Path | None:
+    """The folder of the last training with a bundle, as `record_run` has noted it."""
+    path = Path(bundle_root) / _LAST_RUN
+    noted = read_json(path).get("run_dir") if path.is_file() else None
+    return Path(noted) if isinstance(noted, str) else None
 
 
 def install_weights(source: str | os.PathLike[str], bundle_root: str | os.PathLike[str]) -> tuple[Path, Path]:

@@ -8,6 +8,7 @@
 * ``trained_on``: facts about the training data, such as the range of their spacing;
 * ``versions``: of this package and of those below it;
 * ``content_sha256``: of the tensors and the rest of the record, added on saving, verified on loading;
+* ``label_values``: only where label files have other values than 0, 1, 2, ...: that of each class;
 * ``from_configuration``: only for weights of other programs, see `monai_supmix.weights.foreign`.
 """
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_supmix.files import sha256
 from monai_supmix.own_data.template import DATALIST_NAME
 from tests.own_data.folders import write_pair
 
@@ -36,9 +37,27 @@ def test_it_tells_what_it_proposes_and_the_front_takes_the_bundle(front, pairs):
     assert front("run", "mine", "train", "--method", "supervised", "--output_dir", "out", *quick).status == 0
     tiny = quick[2:]
     assert front("run", "mine", "evaluate", "--output_dir", "out", *tiny).status == 0
-    masks = front("predict", "mine", pairs / "images" / "e.png", "--output_dir", "out", *tiny)
+    masks = front("predict", "mine", pairs / "images" / "e.png", "--output_dir", "masks", *tiny)
     assert masks.status == 0, masks.err
-    assert set(np.unique(Image.open("out/e_seg.png"))) <= {0, 1}
+    assert set(np.unique(Image.open("masks/e_seg.png"))) <= {0, 1}
+    assert sorted(path.name for path in Path("masks").iterdir()) == ["e_seg.json", "e_seg.png"]
+
+
+def test_masks_do_not_say_which_weights_are_used(front, pairs, tmp_path):
+    """Those of the last training are, wherever masks go; another run's are named by an option of their own."""
+    front("new", pairs, "--output_dir", "mine")
+    tiny = ["--network_def#features", "[4, 4, 4, 4, 4, 4]", "--device", "cpu"]
+    for run, seed in (("first", 1), ("second", 2)):
+        quick = ["--max_iterations", 1, "--seed", seed, *tiny]
+        assert front("run", "mine", "train", "--method", "supervised", "--output_dir", run, *quick).status == 0
+    used = {}
+    for masks, more in {"masks": (), "first": (), "named": ("--run_dir", "first")}.items():
+        ended = front("predict", "mine", pairs / "images" / "e.png", "--output_dir", masks, *more, *tiny)
+        assert ended.status == 0, ended.err
+        used[masks] = json.loads((Path(masks) / "e_seg.json").read_text(encoding="utf-8"))["weights_sha256"]
+        assert ("the weights in first are not used: --run_dir first" in ended.out + ended.err) == (masks == "first")
+    assert used["masks"] == used["first"] == sha256("second/model.pt")
+    assert used["named"] == sha256("first/model.pt")
 
 
 def test_a_bundle_without_a_test_trains_on_all_labels(front, pairs):
@@ -49,6 +68,23 @@ def test_a_bundle_without_a_test_trains_on_all_labels(front, pairs):
     assert front("check", "mine").status == 0
     refused = front("run", "mine", "evaluate", "--output_dir", "out")
     assert refused.status == 2
+
+
+def test_masks_have_the_values_of_the_label_files(front, pairs):
+    for name, value in (("a", 5), ("b", 5), ("c", 300)):
+        label = (value * np.eye(40)).astype(np.uint16)
+        Image.fromarray(label).save(pairs / "labels" / f"{name}.png")
+    assert front("new", pairs, "--output_dir", "mine", "--labels", "0=none,300=cyst,1=line,5=cut").status == 0
+    tiny = ["--network_def#features", "[4, 4, 4, 4, 4, 4]", "--device", "cpu"]
+    train = ("run", "mine", "train", "--method", "supervised", "--output_dir", "out", "--max_iterations", 1, *tiny)
+    assert front(*train).status == 0
+    assert front("run", "mine", "evaluate", "--output_dir", "out", *tiny).status == 0
+    maps = ("--probabilities", "true")
+    assert front("predict", "mine", pairs / "images" / "e.png", "--output_dir", "masks", *maps, *tiny).status == 0
+    mask = np.asarray(Image.open("masks/e_seg.png"))
+    cyst = np.asarray(Image.open("masks/e_seg_prob_cyst.png"))
+    assert mask.dtype.itemsize >= 2 and set(np.unique(mask)) <= {0, 1, 5, 300}
+    assert (mask[cyst > 128] == 300).all()
 
 
 def bare(data):
@@ -70,7 +106,8 @@ def other_size(data):
 
 
 def far_value(data):
-    Image.fromarray(7 * np.eye(40, dtype=np.uint8)).save(data / "labels" / "b.png")
+    Image.fromarray(255 * np.eye(40, dtype=np.uint8)).save(data / "labels" / "b.png")
+    Image.fromarray(2 * np.eye(40, dtype=np.uint8)).save(data / "labels" / "c.png")
 
 
 def unknown_value(data):
@@ -85,7 +122,7 @@ def unknown_value(data):
         (orphan, "1 label files have no image: z"),
         (one_label, "has no test set, and 1 group (patients) with labels"),
         (other_size, "b.png: has the shape 41 x 41, its image"),
-        (far_value, "b.png: holds the label value 7, and all label files hold 0, 1 and 7"),
+        (far_value, "b.png: holds the label value 255, and all label files hold 0, 1, 2 and 255"),
         (unknown_value, "b.png: holds label values that are not classes: 2: use 0 to 1"),
     ],
 )

@@ -6,7 +6,9 @@ import re
 import numpy as np
 import pytest
 
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.cases import load_case
 from monai_supmix.own_data.layout import find_cases
 from monai_supmix.own_data.patients import guess_patients
 from tests.own_data.folders import write_pair
@@ -78,8 +80,11 @@ def test_classes_from_label_values(values, names, tmp_path):
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ([[1], [3]], r"b.png: holds the label value 3, and all label files hold 0, 1 and 3: number the classes"),
-        ([[1, 255], [2]], "holds the label value 255"),
+        (
+            [[1, 255], [2]],
+            r"a.png: holds the label value 255, and all label files hold 0, 1, 2 and 255: name the values",
+        ),
+        ([[*range(1, 40)], [*range(40, 90)]], "b.png: holds the label value 89"),
         ([[0], [0]], "holds label files that are 0 everywhere"),
     ],
 )
@@ -87,6 +92,40 @@ def test_values_that_are_no_classes(values, says, tmp_path):
     root = write_pairs(tmp_path / "data", dict(zip("ab", values, strict=True)))
     with pytest.raises(InputError, match=says):
         find_cases(root)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "values"),
+    [
+        (None, ["background", "label_3", "label_7"], "0 3 7"),
+        ("0=none, 7=big cyst, 3=cyst", ["none", "big_cyst", "cyst"], "0 7 3"),
+        ("0=none,3=cyst,7=tumour,9=never", ["none", "cyst", "tumour", "never"], "0 3 7 9"),
+    ],
+)
+def test_values_with_gaps_become_classes_with_a_table(labels, names, values, tmp_path):
+    root = write_pairs(tmp_path / "data", {"a": [3], "b": [7, 3], "c": [7]}, bare=["d"])
+    found = find_cases(root, labels=labels)
+    assert found.datalist.class_names == names
+    assert found.datalist.label_values() == [int(value) for value in values.split()]
+    shown = found.choices[0].value.split(", ")
+    assert shown == [f"{value} {name}" for value, name in zip(values.split(), names, strict=True)]
+    (item,) = (item for item in (*found.datalist.labeled, *found.datalist.test) if item["case"] == "b")
+    label = load_case(item, len(names)).label
+    assert label.flat[0] == values.split().index("7") and label.flat[1] == values.split().index("3")
+    found.datalist.to_json(tmp_path / "list.json", root)
+    assert Datalist.from_json(tmp_path / "list.json", root) == found.datalist
+
+
+def test_labels_that_leave_a_value_out_or_contradict_are_refused(tmp_path):
+    root = write_pairs(tmp_path / "data", {"a": [3], "b": [7]})
+    item = find_cases(root, labels="0=none,7=cyst", test_list="none").datalist.labeled[0]
+    with pytest.raises(InputError, match=r"a.png: holds the label value 3, which is no class: use 0, 7"):
+        load_case(item, 2)
+    for wrong in ("0=none", "0=none,0=cyst", "0=none,1=none", "none,cyst", "0=none,-1=cyst"):
+        with pytest.raises(InputError, match="--labels: is"):
+            find_cases(root, labels=wrong)
+    with pytest.raises(InputError, match="--labels: says what --class_names say as well"):
+        find_cases(root, ["none", "cyst"], labels="0=none,7=cyst")
 
 
 def test_files_in_sub_folders_are_told(tmp_path):

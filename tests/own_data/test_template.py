@@ -80,6 +80,16 @@ def test_what_the_input_is_reaches_every_configuration(proposals):
     assert made["train.json"]["intensity_settings"] == rule
 
 
+def test_networks_have_room_for_many_classes_everywhere_alike(proposals):
+    names = ["background", *(f"label_{value}" for value in range(1, 42))]
+    datalist = replace(proposals["volumes"].datalist, class_names=names)
+    made = fill_template(replace(proposals["volumes"], datalist=datalist))
+    assert {tuple(made[f"{name}.json"]["network_def"]["features"]) for name in ("train", "evaluate", "inference")} == {
+        (16, 32, 32, 64, 64, 48)
+    }
+    assert made["presets/volume3d.json"]["network_def"]["network"]["channels"][0] == 24
+
+
 def test_nothing_that_is_true_of_the_templates_data_alone_stays(proposals):
     inference = fill_template(proposals["grey"])["inference.json"]
     assert inference["view"] == "upright", "pictures are trained on as they lie"

@@ -18,6 +18,7 @@ from monai_supmix.weights import (
     load_into,
     load_weights,
     record_problem,
+    record_run,
     save_weights,
 )
 from monai_supmix.weights.tensor_files import write_state_dict, write_tensors
@@ -238,6 +239,22 @@ def test_default_weights(tmp_path):
         default_weights(output, bundle, asked)
     asked.touch()
     assert default_weights(output, bundle, str(asked)) == asked
+
+
+def test_the_last_run_is_noted_in_a_bundle_without_weights_of_its_own(tmp_path):
+    output, bundle = tmp_path / "out", tmp_path / "bundle"
+    for folder in (output, bundle / "models", bundle / "configs"):
+        folder.mkdir(parents=True)
+    assert record_run(bundle, output) is None and not list(bundle.glob("*.json")), "this is no bundle"
+    (bundle / "configs" / "metadata.json").touch()
+    assert record_run(bundle, output) is not None
+    with pytest.raises(InputError, match=r"models/model\.pt: does not exist, and neither does .*out/model\.pt: train"):
+        default_weights(None, bundle)
+    (output / "model.pt").touch()
+    assert default_weights(None, bundle) == default_weights(tmp_path, bundle) == output / "model.pt"
+    (bundle / "models" / "model.pt").touch()
+    assert default_weights(None, bundle) == bundle / "models" / "model.pt"
+    assert record_run(bundle, tmp_path) is None
 
 
 @pytest.fixture
