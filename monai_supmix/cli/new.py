@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monai_supmix.cli.check import table
+from monai_supmix.cli.training_time import training_times
+from monai_supmix.listing import counted
 from monai_supmix.own_data import BrokenCasesError, Proposal, check_absent, propose, write_bundle
 from monai_supmix.own_data.classes import safe_name, split_names
 
@@ -44,9 +46,10 @@ def new(arguments: argparse.Namespace) -> int:
         raise
     print(*describe(proposal), sep="\n")
     files = write_bundle(proposal, folder)
-    print(
-        f"\nwritten: {folder} ({len(files)} files)", "next:", *_next_commands(arguments.output_dir, proposal), sep="\n"
-    )
+    print(f"\nwritten: {folder} ({counted(len(files), 'file')})")
+    if times := training_times(folder):
+        print("a training takes, on this machine:", *(part for line in times for part in _wrap("  ", line)), sep="\n")
+    print("next:", *_next_commands(arguments.output_dir, proposal), sep="\n")
     return 0
 
 
@@ -76,4 +79,5 @@ def _next_commands(bundle: str, proposal: Proposal) -> list[str]:
     shown = shlex.quote(str(Path(bundle)))
     lines = [f"run {shown} train --output_dir output"]
     lines += [f"run {shown} evaluate --output_dir output"] if proposal.datalist.test else []
-    return [f"  monai-supmix {line}" for line in [*lines, f"predict {shown} IMAGES --output_dir masks"]]
+    preset = f" --preset {proposal.preset}" if proposal.preset else ""
+    return [f"  monai-supmix {line}{preset}" for line in [*lines, f"predict {shown} IMAGES --output_dir masks"]]

@@ -21,6 +21,7 @@ _WINDOWS = {
 }
 _SCANNER = HUWindow(-1024.0, 3071.0)  # all that a scanner gives
 _TOO_WIDE = 2.5  # a usual window this many times wider than what is labelled shows it in few greys
+_AROUND = (-100.0, 100.0)  # soft tissue, which shows where something is
 _NARROW = 400.0  # no window of our own is narrower
 _LOW = -500.0  # only CT has values this low
 INTENSITIES = ("hu", "picture", "field_of_view")
@@ -102,7 +103,7 @@ def rule_for_volumes(
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     name, window = window_for(low, high)
     names = shorten([class_names[value] for value in sorted(values) if value > 0], 6)
-    kind = "what the labelled tissue has, with a margin" if name == "own" else "the narrowest usual window"
+    kind = "the labelled and the soft tissue, with a margin" if name == "own" else "the narrowest usual window"
     why = f"HU ({unit}); {kind}: nine tenths of {names} lie in {low:.0f} to {high:.0f}"
     choice = Choice("intensity", f"HU, {name} window {window.low:g} to {window.high:g}", why)
     return IntensityRule({"hu": window.to_dict()}, None, choice)
@@ -111,7 +112,8 @@ def rule_for_volumes(
 def window_for(low: float, high: float) -> tuple[str, HUWindow]:
     """The window that shows a range of Hounsfield units, and what radiology calls it.
 
-    It is the narrowest usual one that holds the range, unless that is far wider; then the range itself, a tenth wider.
+    It is the narrowest usual one that holds the range, unless that is far wider than the range and the soft tissue
+    around it; then these, with a margin.
 
     Args:
         low: lower end of the range.
@@ -124,11 +126,13 @@ def window_for(low: float, high: float) -> tuple[str, HUWindow]:
         >>> window_for(-700, 100), window_for(-1005, 672)
         (('lung', HUWindow(low=-1250.0, high=250.0)), ('own', HUWindow(low=-1024.0, high=760.0)))
     """
+    inner = low, high
+    low, high = min(low, _AROUND[0]), max(high, _AROUND[1])
     margin = max(0.05 * (high - low), (_NARROW - (high - low)) / 2)
     least = max(_SCANNER.low, 10.0 * math.floor((low - margin) / 10))
     most = min(_SCANNER.high, 10.0 * math.ceil((high + margin) / 10))
     for name, window in _WINDOWS.items():
-        if window.low <= low and high <= window.high:
+        if window.low <= inner[0] and inner[1] <= window.high:
             if window.high - window.low <= _TOO_WIDE * (most - least):
                 return name, window
             break

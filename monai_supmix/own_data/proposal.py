@@ -15,8 +15,9 @@ from monai_supmix.datalists.check import Problem, check_cases, first_problem
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.planes import Axis
-from monai_supmix.listing import read_json
+from monai_supmix.listing import counted, read_json, shorten
 from monai_supmix.own_data.choice import Choice
+from monai_supmix.own_data.dimensions import propose_dimensions
 from monai_supmix.own_data.facts import Facts, look_closer
 from monai_supmix.own_data.grid import grid_3d, memory_needed, propose_crop, propose_grid
 from monai_supmix.own_data.intensity import check_wanted, rule_for_pictures, rule_for_volumes
@@ -25,7 +26,7 @@ from monai_supmix.own_data.mirroring import propose_mirroring
 from monai_supmix.own_data.room import propose_room
 
 _TEMPLATES = {3: "chase_supmix", 1: "covid19_ct_supmix"}
-_ITERATIONS = 1200  # what the CT bundle trains, minutes on two cores
+_ITERATIONS = 1200  # what the CT bundle trains
 _MUCH_MEMORY = 4.0  # gigabytes
 
 
@@ -49,6 +50,7 @@ class Proposal:
         axis: direction of the planes of volumes.
         crop_size: of the training crops.
         max_epochs: passes over the unlabelled images.
+        preset: the preset to train with, if the bundle's own network is not the one to begin with.
         mirror: whether training and inference may mirror images left to right.
         unlabeled_pool: ``"all"`` where there are too few images without a label.
         choices: the same in words, with reasons.
@@ -84,6 +86,7 @@ class Proposal:
     axis: Axis
     crop_size: list[int]
     max_epochs: int
+    preset: str | None
     mirror: bool
     unlabeled_pool: str
     choices: list[Choice]
@@ -157,7 +160,7 @@ def propose(
     channels, pictures = _one_kind(facts, found.root)
     check_wanted(intensity, pictures, channels)
     if not facts.surveyor.counts["labeled"][1:].any():
-        problem = f"no labelled training image shows any of {', '.join(datalist.class_names[1:])}"
+        problem = f"no labelled training image shows any of {shorten(datalist.class_names[1:], 8)}"
         raise InputError(found.root, problem, "label some, or name other test cases with --test_list")
 
     template = find_bundle(_TEMPLATES[channels])
@@ -171,6 +174,8 @@ def propose(
         rule = rule_for_volumes(facts.lowest, closer.values, datalist.class_names, found.channel, intensity)
     working, grid = propose_grid(views, closer.labels, len(datalist.class_names))
     crop_size, crop = propose_crop(views, working, settings["crop_size"][0])
+    axial = facts.views("axial") if facts.all_have("axial") else None
+    preset, dimensions = (None, None) if pictures else propose_dimensions(axial)
     room = propose_room(settings["network_def"], len(datalist.class_names))
     mirror, mirroring = propose_mirroring(datalist.class_names, [plane for plane, _ in closer.labels], axis)
     pool, pool_choice = _pool(datalist)
@@ -193,10 +198,11 @@ def propose(
         intensity_settings=rule.settings,
         intensity=rule.intensity,
         working=working,
-        working_3d=grid_3d(facts.views("axial")) if facts.all_have("axial") else None,
+        working_3d=None if axial is None else grid_3d(axial),
         axis=axis,
         crop_size=crop_size,
         max_epochs=max_epochs,
+        preset=preset,
         mirror=mirror,
         unlabeled_pool=pool,
         choices=[
@@ -204,7 +210,7 @@ def propose(
             _background(facts, datalist),
             pool_choice,
             _template_choice(template.name, channels, facts.grey_in_colour),
-            *([] if pictures else [_axis_choice(axis)]),
+            *([] if dimensions is None else [_axis_choice(axis), dimensions]),
             rule.choice,
             grid,
             crop,
@@ -212,7 +218,7 @@ def propose(
             mirroring,
             length,
         ],
-        lines=[f"{found.root}: {found.layout}", *datalist.describe(), *survey.lines],
+        lines=[f"{found.root}: {found.layout}", *_without_classes(datalist), *survey.lines],
         warnings=[*found.warnings, *survey.warnings],
     )
 
@@ -221,17 +227,24 @@ def _one_kind(facts: Facts, root: Path) -> tuple[int, bool]:
     """Channels of all images, and whether they are pictures."""
     total = sum(facts.channels.values())
     if 0 < facts.pictures < total:
-        problem = f"holds {facts.pictures} pictures and {total - facts.pictures} volumes"
+        problem = f"holds {counted(facts.pictures, 'picture')} and {counted(total - facts.pictures, 'volume')}"
         raise InputError(root, problem, "keep one kind in one data set")
     if facts.grey_in_colour and facts.channels[1] + facts.grey_in_colour == total:
         return 1, True
     if len(facts.channels) > 1:
-        told = " and ".join(f"{count} images of {channels} channels" for channels, count in facts.channels.items())
-        raise InputError(root, f"holds {told.replace('1 channels', '1 channel')}", "save all in grey or all in colour")
+        told = " and ".join(
+            f"{counted(count, 'image')} of {counted(channels, 'channel')}" for channels, count in facts.channels.items()
+        )
+        raise InputError(root, f"holds {told}", "save all in grey or all in colour")
     (channels,) = facts.channels
     if channels not in _TEMPLATES:
         raise InputError(root, f"holds images of {channels} channels", "give grey or colour images")
     return channels, facts.pictures == total
+
+
+def _without_classes(datalist: Datalist) -> list[str]:
+    """What a datalist holds; its classes are among the choices."""
+    return [line for line in datalist.describe() if not line.startswith("classes: ")]
 
 
 def _background(facts: Facts, datalist: Datalist) -> Choice:
@@ -243,11 +256,11 @@ def _background(facts: Facts, datalist: Datalist) -> Choice:
 def _pool(datalist: Datalist) -> tuple[str, Choice]:
     unlabeled, labeled = len(datalist.unlabeled), len(datalist.labeled)
     if unlabeled >= labeled:
-        value, why = f"the {unlabeled} images without a label", "they are as many as the labelled ones, or more"
-        return "rest", Choice("unlabelled", value, why)
-    value = f"all {unlabeled + labeled} training images, the labelled ones once more without their labels"
-    why = f"{unlabeled or 'no'} images are without a label, fewer than the labelled ones"
-    return "all", Choice("unlabelled", value, why)
+        why = "they are as many as the labelled ones, or more"
+        return "rest", Choice("unlabelled", f"the {counted(unlabeled, 'image')} without a label", why)
+    value = f"all training images ({unlabeled + labeled}), the labelled ones once more without their labels"
+    why = f"only {counted(unlabeled, 'image')} without a label, fewer than the labelled ones"
+    return "all", Choice("unlabelled", value, why if unlabeled else "every image has a label")
 
 
 def _length(datalist: Datalist, pool: str, labeled_batch: int, unlabeled_batch: int) -> tuple[int, Choice]:
@@ -256,8 +269,8 @@ def _length(datalist: Datalist, pool: str, labeled_batch: int, unlabeled_batch: 
     per_epoch = math.ceil(size / unlabeled_batch)
     epochs = max(1, round(_ITERATIONS / per_epoch))
     batches = f"batches of {labeled_batch} labelled and {unlabeled_batch} unlabelled images"
-    value = f"{epochs} epochs of {per_epoch} iterations, {batches}"
-    return epochs, Choice("training", value, f"about {_ITERATIONS} iterations: minutes on a CPU")
+    value = f"{counted(epochs, 'epoch')} of {counted(per_epoch, 'iteration')}, {batches}"
+    return epochs, Choice("training", value, f"about {_ITERATIONS} iterations, as the shipped bundles")
 
 
 def _template_choice(name: str, channels: int, grey_in_colour: int) -> Choice:

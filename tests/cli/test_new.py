@@ -1,10 +1,12 @@
 """The command that writes a bundle for a user's own data."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from monai_supmix.files import sha256
@@ -20,6 +22,22 @@ def pairs(tmp_path):
         write_pair(tmp_path / "data", name, rng.integers(0, 255, (40, 40)), np.eye(40))
     write_pair(tmp_path / "data", "e", rng.integers(0, 255, (40, 40)))
     return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def _no_steps(request, monkeypatch):
+    """Steps are measured in one test only."""
+    if "measured" not in request.node.name:
+        monkeypatch.setattr("monai_supmix.cli.new.training_times", lambda bundle: [])
+
+
+def test_the_time_of_a_training_is_measured_with_each_preset(front, pairs):
+    ended = front("new", pairs, "--output_dir", "mine")
+    assert ended.status == 0, ended.err
+    assert re.search(r"  as proposed: about .* \(a step took .* s, after the burn-in .* s\)", ended.out)
+    assert "--preset paper: not measured, it is for a GPU" in ended.out or torch.cuda.is_available()
+    assert re.search(r"  --preset pretrained: (about|not measured)", ended.out)
+    assert sorted(path.name for path in Path().iterdir()) == ["mine"], "steps leave nothing"
 
 
 def test_it_tells_what_it_proposes_and_the_front_takes_the_bundle(front, pairs):
@@ -119,7 +137,7 @@ def unknown_value(data):
     ("damage", "says"),
     [
         (bare, "labels: holds no label file: label some"),
-        (orphan, "1 label files have no image: z"),
+        (orphan, "1 label file has no image of the same name: z: names must match but for the ending: add the image z"),
         (one_label, "has no test set, and 1 group (patients) with labels"),
         (other_size, "b.png: has the shape 41 x 41, its image"),
         (far_value, "b.png: holds the label value 255, and all label files hold 0, 1, 2 and 255"),

@@ -11,6 +11,7 @@ from PIL import Image
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.own_data import BrokenCasesError, propose
+from monai_supmix.own_data.dimensions import propose_dimensions
 from monai_supmix.own_data.facts import View, has_dark_surround
 from monai_supmix.own_data.grid import grid_of_side, kept_dice, memory_needed, propose_crop, propose_grid
 from monai_supmix.own_data.intensity import rule_for_volumes
@@ -82,7 +83,7 @@ def test_kinds_and_channels_are_not_mixed(tmp_path):
         volume = rng.integers(0, 2, (8, 8, 2)).astype(np.int16)
         nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / kind / "d.nii.gz")
     (tmp_path / "labels" / "c.png").unlink()
-    with pytest.raises(InputError, match="holds 2 pictures and 1 volumes: keep one kind"):
+    with pytest.raises(InputError, match="holds 2 pictures and 1 volume: keep one kind"):
         propose(tmp_path, "x")
 
 
@@ -110,7 +111,8 @@ def test_windows_hold_the_foreground():
         (-900, 60, -1250, 250),
         (-300, 900, -500, 1300),
         (-1120, 780, -1024, 780),  # in parts of the lung and in bone: as far as scanners go down
-        (1940, 2060, 1800, 2200),
+        (1940, 2060, -210, 2170),  # with the soft tissue around it
+        (396, 612, -500, 1300),
         (-140, 270, -140, 270),  # the lung's window would leave it few greys
     ):
         values = {0: np.array([-1000.0]), 1: np.linspace(first, last, 100)}
@@ -144,6 +146,21 @@ def test_most_pictures_decide_and_the_user_before_them(tmp_path):
         (tmp_path / "data" / "images" / f"eye{number}.png").unlink()
         (tmp_path / "data" / "labels" / f"eye{number}.png").unlink()
     assert propose(tmp_path / "data", "x").intensity_settings["picture"]["rule"] == "percentile_scale"
+
+
+@pytest.mark.parametrize(
+    ("views", "has_gpu", "preset", "says"),
+    [
+        ([View(80, (9, 9), (1.0, 1.0), 1.0)], True, "volume3d", "structures go on"),
+        ([View(80, (9, 9), (1.0, 1.0), 1.0)], False, None, "takes long without a GPU"),
+        ([View(80, (9, 9), (0.7, 0.7), 5.0)], True, None, "planes lie 5 mm apart, 7.1 times"),
+        ([View(9, (9, 9), (1.0, 1.0), 1.0)], True, None, "volumes have 9 planes"),
+        (None, True, None, "not all volumes have axial planes"),
+    ],
+)
+def test_2d_or_3d_is_proposed_with_a_reason(views, has_gpu, preset, says):
+    proposed, choice = propose_dimensions(views, has_gpu)
+    assert proposed == preset and says in choice.why and choice.value.startswith("3D" if preset else "2D")
 
 
 def test_fine_structures_ask_for_a_finer_grid():

@@ -1,0 +1,131 @@
+"""How long a training with a bundle would take on this machine, from a few steps of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_supmix.cli.workflow import Configured, configure
+from monai_supmix.config.error_lines import mistakes_as_themselves
+from monai_supmix.errors import InputError
+
+_HEAVY = ("paper",)  # presets of which a step takes minutes without a GPU
+_SAME = ("rare_classes",)  # presets that train the bundle's own network
+_CASES = 2  # of each side, that steps are measured with
+
+
+@dataclass(frozen=True)
+class TrainingTime:
+    """Seconds that the parts of a training take.
+
+    Args:
+        loading: reading all cases.
+        burn_in: iterations on labelled images only.
+        others: iterations after these.
+        slow: seconds of one of the first.
+        slower: seconds of one of the others.
+    """
+
+    loading: float
+    burn_in: int
+    others: int
+    slow: float
+    slower: float
+
+    @property
+    def seconds(self) -> float:
+        """The whole training."""
+        return self.loading + self.burn_in * self.slow + self.others * self.slower
+
+
+def training_times(bundle: str | Path) -> list[str]:
+    """Measure a few steps with the bundle's own settings and with each preset, and say how long a training takes.
+
+    Args:
+        bundle: folder of the bundle.
+
+    Returns:
+        a line for each; what cannot be measured here says why.
+    """
+    folder = Path(bundle) / "configs" / "presets"
+    presets = [path.stem for path in sorted(folder.glob("*.json")) if path.stem not in _SAME]
+    lines = []
+    for preset in [None, *presets]:
+        name = "as proposed" if preset is None else f"--preset {preset}"
+        if preset in _HEAVY and not torch.cuda.is_available():
+            lines.append(f"{name}: not measured, it is for a GPU")
+            continue
+        try:
+            measured = measure(configure(str(bundle), ["train"], {}, preset=preset))
+        except InputError as error:
+            lines.append(f"{name}: not measured ({error})")
+            continue
+        steps = [f"{seconds:.2g} s" for seconds in (measured.slow, measured.slower) if seconds]
+        lines.append(f"{name}: {in_words(measured.seconds)} (a step took {', after the burn-in '.join(steps)})")
+    return lines
+
+
+def measure(configured: Configured) -> TrainingTime:
+    """Train a few iterations on a few cases, without leaving anything, and take their times.
+
+    Args:
+        configured: a training with nothing overridden.
+
+    Raises:
+        InputError: the configuration cannot be trained here, for example without an optional package.
+    """
+    parser = configured.parser()
+    with mistakes_as_themselves():
+        datalist = parser.get_parsed_content("found")
+        few = replace(
+            datalist, labeled=datalist.labeled[:_CASES], unlabeled=datalist.unlabeled[:_CASES], validation=[], test=[]
+        )
+        total = int(parser.get("max_epochs")) * -(-len(datalist.unlabeled) // int(parser.get("unlabeled_batch_size")))
+        burn_in = int(float(parser.get("burn_in")) * total)
+        parser.update({"datalist": few, "pretrained": None, "num_workers": 0})
+        parser.update({"max_iterations": 4 if burn_in else 2, "burn_in": 0.5 if burn_in else 0.0})
+        began = time.monotonic()
+        for key in ("train#dataset", "unlabeled_dataset"):
+            parser.get_parsed_content(key)
+        read = len(few.labeled) + len(few.unlabeled)
+        loading = (time.monotonic() - began) / read * (len(datalist.labeled) + len(datalist.unlabeled))
+        trainer = parser.get_parsed_content("train#trainer")
+        ends = _ends(trainer)
+    first = 2 * bool(burn_in)  # the first iteration of each kind is slower than the others: only the second counts
+    slow = ends[1] - ends[0] if burn_in else 0.0
+    return TrainingTime(loading, burn_in, total - burn_in, slow, ends[first + 1] - ends[first])
+
+
+def _ends(trainer: Any) -> list[float]:
+    """Train, and take the time at the end of each iteration."""
+    from ignite.engine import Events  # noqa: PLC0415
+
+    ends: list[float] = []
+
+    def note(engine: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        ends.append(time.monotonic())
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, note)
+    trainer.run()
+    return ends
+
+
+def in_words(seconds: float) -> str:
+    """A length of time, roughly.
+
+    Example:
+        >>> in_words(20), in_words(500), in_words(9000), in_words(400_000)
+        ('about 20 seconds', 'about 8 minutes', 'about 2.5 hours', 'about 4.6 days')
+    """
+    units: Sequence[tuple[str, float, str]] = (("seconds", 1, ".0f"), ("minutes", 60, ".0f"), ("hours", 3600, ".1f"))
+    for (name, size, form), most in zip(units, (90, 5400, 129_600), strict=True):
+        if seconds < most:
+            return f"about {seconds / size:{form}} {name}"
+    return f"about {seconds / 86_400:.1f} days"
