@@ -20,6 +20,7 @@ from monai_supmix.files import make_directory
 from monai_supmix.handlers.follow import figure_curves
 from monai_supmix.handlers.mlflow_run import MLflowRun
 from monai_supmix.imageio.planes import Axis
+from monai_supmix.listing import counted
 from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
 from monai_supmix.report import (
     HISTORY_NAME,
@@ -151,22 +152,25 @@ class EvaluationRun:
 
 
 def describe(summary: Mapping[str, Any]) -> list[str]:
-    r"""The figures of a summary as a small table.
+    r"""The figures of a summary as a small table, the mean of the foreground last.
 
     Example:
-        >>> classes = {"background": {"iou": 0.9, "dice": 0.95}, "effusion": None}
-        >>> summary = {"classes": classes, "mean_iou": 0.9, "mean_dice": 0.95, "num_images": 2}
+        >>> classes = {"background": {"iou": 0.9, "dice": 0.95}, "effusion": {"iou": 0.5, "dice": 0.66}, "mass": None}
+        >>> summary = {"classes": classes, "mean_foreground_iou": 0.5, "mean_foreground_dice": 0.66, "num_images": 1}
         >>> print(*describe(summary), sep="\n")
-        2 images             IoU    Dice
-        background        0.9000  0.9500
-        effusion          absent
-        mean              0.9000  0.9500
+        1 image                    IoU    Dice
+        background              0.9000  0.9500
+        effusion                0.5000  0.6600
+        mass                    absent
+        mean of the foreground  0.5000  0.6600
     """
-    rows = [*summary["classes"].items(), ("mean", {"iou": summary["mean_iou"], "dice": summary["mean_dice"]})]
-    lines = [f"{summary['num_images']} images".ljust(16) + "     IoU    Dice"]
-    for name, figures in rows:
-        cells = f"{figures['iou']:8.4f}{figures['dice']:8.4f}" if figures else "  absent"
-        lines.append(name.ljust(16) + cells)
+    mean = {"iou": summary["mean_foreground_iou"], "dice": summary["mean_foreground_dice"]}
+    rows = {counted(summary["num_images"], "image"): "     IoU    Dice"}
+    for name, figures in [*summary["classes"].items(), ("mean of the foreground", mean)]:
+        known = figures is not None and figures["iou"] is not None
+        rows[name] = f"{figures['iou']:8.4f}{figures['dice']:8.4f}" if known else "  absent"
+    width = max(map(len, rows))
+    lines = [name.ljust(width) + cells for name, cells in rows.items()]
     if summary.get("mean_case_dice") is not None:
         told = f"{summary['mean_case_dice']:.4f} +- {summary['mean_case_dice_sd']:.4f}"
         lines.append(f"foreground Dice of single cases: {told}")

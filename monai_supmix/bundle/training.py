@@ -227,6 +227,7 @@ class TrainingRun:
             self.history.rows,
             self.history.validation_rows,
             self.history.pseudo_label_rows,
+            burn_in=self.trainer.burn_in if self.trainer.uses_unlabeled else 0,
         )
 
     def _note_settings(self) -> None:

@@ -49,6 +49,7 @@ class Configured:
 
         configs = self.bundle / "configs"
         logging_file = configs / "logging.conf"
+        logging.getLogger("monai.bundle.workflows").addFilter(_is_ours)  # both files are named below
         workflow = ConfigWorkflow(
             config_file=[str(file) for file in self.files],
             meta_file=str(configs / "metadata.json"),
@@ -96,6 +97,11 @@ def own_weights(configured: Configured) -> None:
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether to print a message: an engine's note about an exception is none, the exception follows."""
     return not (record.name.startswith("ignite.engine") and record.levelno == logging.ERROR)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a warning of MONAI is about this call: presets and methods lie below the other files, as they should."""
+    return not record.getMessage().startswith("Not all config files are in")
 
 
 def configure(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from monai_supmix.datalists.datalist import Item
@@ -37,13 +38,20 @@ def pair_files(root: Path) -> list[Item]:
     if not images:
         raise InputError(root / "images", "holds no images", f"give files ending in {', '.join(SUFFIXES)}")
     if orphans := [stem for stem in labels if stem not in images]:
-        problem = f"{len(orphans)} label files have no image: {shorten(orphans)}"
-        raise InputError(root / "labels", problem, "add the images or remove the labels")
+        number = "1 label file has" if len(orphans) == 1 else f"{len(orphans)} label files have"
+        remedy = f"names must match but for the ending: {_would_match(orphans[0], images)}, or remove the labels"
+        raise InputError(root / "labels", f"{number} no image of the same name: {shorten(orphans)}", remedy)
     items: list[Item] = [{"image": str(path), "case": stem, "group": stem} for stem, path in images.items()]
     for item in items:
         if item["case"] in labels:
             item["label"] = str(labels[item["case"]])
     return items
+
+
+def _would_match(label: str, images: Mapping[str, Path]) -> str:
+    """What to rename: the label after the image that its name is most like, or the image that is missing."""
+    like = difflib.get_close_matches(label, images, n=1, cutoff=0.5)
+    return f"rename {label} to {like[0]}" if like else f"add the image {label}"
 
 
 def left_out_of_pairs(root: Path) -> list[str]:

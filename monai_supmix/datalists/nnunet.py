@@ -164,6 +164,7 @@ def _pair(root: Path, side: str, endings: Sequence[str]) -> list[Item]:
         if case in labels:
             items[case]["label"] = str(labels.pop(case))
     if labels:
-        problem = f"{len(labels)} label files have no image in images{side}: {shorten(list(labels))}"
-        raise InputError(root / f"labels{side}", problem, _LAYOUT)
+        number = "1 label file has" if len(labels) == 1 else f"{len(labels)} label files have"
+        problem = f"{number} no image in images{side}: {shorten(list(labels))}"
+        raise InputError(root / f"labels{side}", problem, f"names must match but for _0000: {_LAYOUT}")
     return list(items.values())

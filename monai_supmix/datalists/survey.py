@@ -12,9 +12,10 @@ from monai_supmix.datalists.datalist import SIDES, Datalist, Item
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
-from monai_supmix.listing import shorten
+from monai_supmix.listing import counted, shorten
 
 _RARE = 0.002  # share of the labelled pixels
+_MANY = 12  # more classes are not listed one by one
 
 
 DRAW_BY_CLASS = "draw labelled planes by class (monai_supmix.data.PlanesByClass)"
@@ -117,9 +118,13 @@ class Surveyor:
         if self._shapes:
             survey.lines += _describe_images(self._shapes, self._spacings, self._ranges)
         survey.lines += _describe_classes(datalist.class_names, self.counts)
-        survey.warnings += [f"{note}: {len(cases)} images ({shorten(cases, 3)})" for note, cases in self._notes.items()]
-        copies = (cases for cases in self._contents.values() if len(cases) > 1)
-        survey.warnings += [f"{shorten(cases)} have the same contents" for cases in copies]
+        survey.warnings += [
+            f"{note}: {counted(len(cases), 'image')} ({shorten(cases, 3)})" for note, cases in self._notes.items()
+        ]
+        copies = [shorten(cases) for cases in self._contents.values() if len(cases) > 1]
+        if copies:
+            more = f"; and so have {counted(len(copies) - 3, 'further set')} of images" if len(copies) > 3 else ""
+            survey.warnings.append(f"{'; '.join(copies[:3])} have the same contents{more}")
         survey.warnings += _class_warnings(datalist, self.counts, self._showing["labeled"], self.rare_class_advice)
         return survey
 
@@ -136,10 +141,10 @@ def _describe_images(
 ) -> list[str]:
     """Number, size, spacing and values of the images."""
     if spacings:
-        kind, sizes = "volumes or slices", list(shapes)
+        kind, sizes = ("volume or slice", "volumes or slices"), list(shapes)
     else:
-        kind, sizes = "pictures", [(width, height) for _, height, width in shapes]
-    lines = [f"images: {len(shapes)} {kind}", f"size: {_span(sizes, 'd')}"]
+        kind, sizes = ("picture", "pictures"), [(width, height) for _, height, width in shapes]
+    lines = [f"images: {counted(len(shapes), *kind)}", f"size: {_span(sizes, 'd')}"]
     if spacings:
         lines.append(f"spacing in mm: {_span(spacings, '.3g')}")
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
@@ -157,8 +162,16 @@ def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> li
     lines = []
     for side, count in counts.items():
         if count.sum():
-            shares = (f"{name} {100 * part / count.sum():.3g} %" for name, part in zip(names, count, strict=True))
-            lines.append(f"pixels of {side}: {', '.join(shares)}")
+            percent = 100 * count / count.sum()
+            told = [f"{name} {part:.3g} %" for name, part in zip(names, percent, strict=True)]
+            if len(names) > _MANY:
+                others = percent[1:][percent[1:] > 0]
+                classes = counted(len(others), "other class", "other classes")
+                told = [
+                    told[0],
+                    *([f"{classes} of {others.min():.2g} to {others.max():.3g} % each"] if len(others) else []),
+                ]
+            lines.append(f"pixels of {side}: {', '.join(told)}")
     return lines
 
 

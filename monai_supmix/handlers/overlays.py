@@ -11,14 +11,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from monai_supmix.files import atomic_write
+from monai_supmix.handlers.palette import FOUND, class_palette
 
-# Okabe and Ito's palette. Errors: blue, yellow and vermilion also differ in lightness.
-CLASS_COLOURS = np.array(
-    [(0, 0, 0), (86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0)],
-    np.uint8,
-)
+CLASS_COLOURS = class_palette()
+# Blue, yellow and vermilion also differ in lightness; no class has the colour of what was found.
 ERROR_COLOURS = {
-    "found": (86, 180, 233),
+    "found": FOUND,
     "missed": (240, 228, 66),
     "spurious": (213, 94, 0),
     "wrong class": (204, 121, 167),
@@ -59,7 +57,7 @@ def overlay_labels(image: np.ndarray, labels: np.ndarray, opacity: float = 0.7) 
 
     Args:
         image: as for `to_rgb`; shown in grey, so that colours mean only classes.
-        labels: classes, ``(H, W)`` integers; values beyond the palette reuse it in turn.
+        labels: classes, ``(H, W)`` integers; values beyond 64 reuse the colours in turn.
         opacity: share of the colour, in [0, 1].
 
     Returns:
@@ -82,8 +80,8 @@ def class_colours(labels: np.ndarray) -> np.ndarray:
         uint8 of shape ``(*labels.shape, 3)``.
 
     Example:
-        >>> class_colours(np.array([1, 7])).tolist()
-        [[86, 180, 233], [86, 180, 233]]
+        >>> class_colours(np.array([1, 2, 0])).tolist()
+        [[86, 180, 233], [230, 159, 0], [0, 0, 0]]
     """
     palette = len(CLASS_COLOURS) - 1
     return CLASS_COLOURS[np.where(labels > 0, (labels.astype(np.int64) - 1) % palette + 1, 0)]
@@ -115,7 +113,7 @@ def overlay_errors(
     Example:
         >>> truth, prediction = np.array([[0, 1, 1, 0]]), np.array([[0, 1, 0, 1]])
         >>> overlay_errors(np.zeros((1, 4)), truth, prediction, opacity=1.0).tolist()
-        [[[0, 0, 0], [86, 180, 233], [240, 228, 66], [213, 94, 0]]]
+        [[[0, 0, 0], [0, 114, 178], [240, 228, 66], [213, 94, 0]]]
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.shape != prediction.shape:

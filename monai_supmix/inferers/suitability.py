@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
 
 RULE_NAMES = ("hu", "picture")
+_REMEDIES = {
+    "spacing": "look at the mask with care, or train on such images too",
+    "size": "look at the mask with care, or give images of such sizes",
+    "field_of_view": "look at the mask with care, or crop to what the training images show",
+}
 _TOLERANCE = 1.25  # sizes within this factor of the trained range are as good as inside it
 
 
@@ -78,7 +83,7 @@ def suitability_warnings(
         >>> for warning in suitability_warnings(image, {"trained_on": {"spacing": [0.5, 1.0]}}, "hu"):
         ...     print(warning)
         values run from 0 to 7, none below 0: this does not look like HU (air is -1000)
-        pixels of 3 mm, the network was trained on 0.5 to 1
+        pixels of 3 mm, the network was trained on 0.5 to 1: look at the mask with care, or train on such images too
     """
     return _value_warnings(image, intensity) + _size_warnings(image, record.get("trained_on") or {}, axis)
 
@@ -110,5 +115,5 @@ def _size_warnings(image: CaseImage, trained_on: Mapping[str, Any], axis: Axis) 
         known = trained_on.get(key)
         if known and (min(values) < known[0] / _TOLERANCE or max(values) > known[1] * _TOLERANCE):
             here = what.format(" x ".join(dict.fromkeys(f"{value:.3g}" for value in values)))
-            warnings.append(f"{here}, the network was trained on {known[0]:.3g} to {known[1]:.3g}")
+            warnings.append(f"{here}, the network was trained on {known[0]:.3g} to {known[1]:.3g}: {_REMEDIES[key]}")
     return warnings

@@ -19,7 +19,8 @@ def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **e
     """Summarize the cases of one data set.
 
     IoU and Dice are ratios of counts summed over all cases. A class that is absent from truth and prediction
-    of the whole set is None and left out of the means. ``case_dice`` of a class is the field's other form: the mean
+    of the whole set is None and left out of the means; ``mean_foreground_iou`` and ``mean_foreground_dice`` are without
+    the background, which most images are full of. ``case_dice`` of a class is the field's other form: the mean
     of the Dice of each case, with its standard deviation ``case_dice_sd`` (population), over the cases that show the
     class in truth or prediction. ``mean_case_dice`` and ``mean_case_dice_sd`` are those of the cases' own means over
     the classes other than background. Where the spacing of every case is known, a class
@@ -64,6 +65,8 @@ def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **e
         "classes": classes,
         "mean_iou": _or_none(mean_present(ious)),
         "mean_dice": _or_none(mean_present(dices)),
+        "mean_foreground_iou": _or_none(mean_present(ious[1:])),
+        "mean_foreground_dice": _or_none(mean_present(dices[1:])),
         "mean_case_dice": case_mean,
         "mean_case_dice_sd": case_sd,
         "num_images": len(cases),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monai_supmix.report.curves import Points, line_chart
+from monai_supmix.report.curves import Mark, Points, line_chart
+from monai_supmix.report.page import class_hex
+
+_NAMED = 6  # colours of classes in report.css
 
 
 def chart(
@@ -15,6 +18,8 @@ def chart(
     as_percent: bool = False,
     caption: str = "",
     colours: Mapping[str, str] | None = None,
+    axis: str = "",
+    mark: Mark | None = None,
 ) -> str:
     """Draw columns over the iterations.
 
@@ -24,7 +29,9 @@ def chart(
         columns: the columns, and what they are called in the legend where that is not their name in words.
         as_percent: values are fractions, shown in %.
         caption: a remark below the heading.
-        colours: see :func:`monai_supmix.report.curves.line_chart`.
+        colours: see :func:`monai_supmix.report.curves.line_chart`, as for the arguments below.
+        axis: what the values are.
+        mark: an iteration to mark.
 
     Returns:
         HTML; empty when no column has a value.
@@ -38,17 +45,35 @@ def chart(
     series: dict[str, Points] = {
         name: [(row["iteration"], row[column]) for row in rows if column in row] for column, name in told.items()
     }
-    return line_chart(title, {name: points for name, points in series.items() if points}, as_percent, caption, colours)
+    known = {name: points for name, points in series.items() if points}
+    return line_chart(title, known, as_percent, caption, colours, axis, mark)
 
 
 def class_colours_of(class_names: Sequence[str]) -> dict[str, str]:
     """The colours that classes have in all charts and, lighter or darker, in overlays.
 
+    The first six are named in report.css, those after them are given by their value.
+
     Example:
         >>> class_colours_of(["background", "vessel"])
         {'background': 'k0', 'vessel': 'k1'}
+        >>> class_colours_of([str(value) for value in range(8)])["7"].startswith("#")
+        True
     """
-    return {name: f"k{(index - 1) % 6 + 1 if index else 0}" for index, name in enumerate(class_names)}
+    return {name: f"k{index}" if index <= _NAMED else class_hex(index) for index, name in enumerate(class_names)}
+
+
+def burn_in_mark(record: Mapping[str, Any]) -> Mark | None:
+    """Where the burn-in of a training ended, for its charts.
+
+    Args:
+        record: from :func:`monai_supmix.report.training_record`.
+
+    Example:
+        >>> burn_in_mark({"burn_in": 840}), burn_in_mark({})
+        (Mark(iteration=840, text='end of burn-in'), None)
+    """
+    return Mark(record["burn_in"], "end of burn-in") if record.get("burn_in") else None
 
 
 def _words(column: str) -> str:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from monai_supmix.report.markup import escape, number
 
 Points = Sequence[tuple[float, float | None]]
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 380, 200, 46, 10, 8, 24
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 380, 226, 60, 10, 8, 50
+
+
+class Mark(NamedTuple):
+    """An iteration to mark in a chart.
+
+    Args:
+        iteration: where.
+        text: what happened then.
+    """
+
+    iteration: int
+    text: str
+
+
 _MAX_POINTS = 240
 
 
@@ -19,6 +34,8 @@ def line_chart(
     as_percent: bool = False,
     caption: str = "",
     colours: Mapping[str, str] | None = None,
+    axis: str = "",
+    mark: Mark | None = None,
 ) -> str:
     """Draw curves over the iterations.
 
@@ -28,8 +45,10 @@ def line_chart(
             curves are averaged to some 240 points.
         as_percent: values are fractions, shown in %.
         caption: a remark below the heading.
-        colours: for some curves the name of their colour in report.css, such as that of a class; the others take one
-            after the other of a palette of seven.
+        colours: for some curves the name of their colour in report.css, such as that of a class, or its value, such as
+            ``"#ff8000"``; the others take one after the other of a palette of seven.
+        axis: what the values are, written along their axis.
+        mark: an iteration to mark by a line, where the curves reach it.
 
     Returns:
         HTML with an inline drawing; the heading's legend has the newest value of each curve. Empty when no
@@ -59,7 +78,7 @@ def line_chart(
             round(_HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM), 1),
         )
 
-    kinds = {name: (colours or {}).get(name, f"c{index % 7}") for index, name in enumerate(series)}
+    kinds = {name: _kind((colours or {}).get(name, f"c{index % 7}")) for index, name in enumerate(series)}
     drawing = []
     for tick in ticks:
         _, y = place(first, tick)
@@ -67,18 +86,28 @@ def line_chart(
         drawing.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{_tick(tick, as_percent)}</text>')
     for tick in x_ticks:
         x, _ = place(tick, ticks[0])
-        drawing.append(f'<text x="{x}" y="{_HEIGHT - 6}" text-anchor="middle">{tick:g}</text>')
+        drawing.append(f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{tick:g}</text>')
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
+    drawing.append(f'<text class="axis" x="{middle[0]}" y="{_HEIGHT - 14}" text-anchor="middle">iteration</text>')
+    if axis:
+        turned = f'transform="translate(12 {middle[1]}) rotate(-90)"'
+        drawing.append(f'<text class="axis" {turned} text-anchor="middle">{escape(axis)}</text>')
+    if mark is not None and first <= mark.iteration <= last:
+        x, _ = place(mark.iteration, ticks[0])
+        drawing.append(f'<path class="mark" d="M{x} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
+        side, gap = ("end", -4) if x > middle[0] else ("start", 4)
+        drawing.append(f'<text x="{x + gap:g}" y="{_TOP + 9}" text-anchor="{side}">{escape(mark.text)}</text>')
     for name, kind in kinds.items():
         for run in _runs(_thinned(series[name])):
             spots = [place(x, y) for x, y in run]
             if len(spots) == 1:
                 x, y = spots[0]
-                drawing.append(f'<circle class="{kind}" cx="{x}" cy="{y}" r="3"/>')
+                drawing.append(f'<circle {kind} cx="{x}" cy="{y}" r="3"/>')
             else:
                 drawn = " ".join(f"{x},{y}" for x, y in spots)
-                drawing.append(f'<polyline class="{kind}" points="{drawn}"/>')
+                drawing.append(f'<polyline {kind} points="{drawn}"/>')
     legend = "".join(
-        f'<li><i class="{kind}"></i>{escape(name)} <b>{_value(known[name][-1][1], as_percent)}</b></li>'
+        f"<li><i {kind}></i>{escape(name)} <b>{_value(known[name][-1][1], as_percent)}</b></li>"
         for name, kind in kinds.items()
         if name in known
     )
@@ -132,6 +161,11 @@ def _runs(points: Points) -> list[list[tuple[float, float]]]:
         else:
             runs[-1].append((x, y))
     return [run for run in runs if run]
+
+
+def _kind(colour: str) -> str:
+    """The attributes of a curve's colour: named in report.css, or mixed with the ink, to be seen on any page."""
+    return f'class="kx" style="--k:{colour}"' if colour.startswith("#") else f'class="{colour}"'
 
 
 def _tick(value: float, as_percent: bool) -> str:

@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from monai_supmix.files import atomic_write
+from monai_supmix.listing import counted
 from monai_supmix.metrics import CaseMeasures
 from monai_supmix.metrics.overlap import dice, iou, mean_present
 from monai_supmix.report.gallery import CaseGallery, ShownCase, within_budget
 from monai_supmix.report.markup import Cell, escape, facts, notes_box, number, section, settings_list, table
 from monai_supmix.report.page import class_key, error_key, page
 from monai_supmix.report.pictures import PlanePictures
-from monai_supmix.report.training import command_box, images_line, training_sections, versions_line
+from monai_supmix.report.training import classes_line, command_box, images_line, training_sections, versions_line
 
 _PICTURES_BUDGET = 3_000_000  # bytes; as base64 a third more, and the whole page stays below 5 MB
 _MAX_ROWS = 1000
+_WIDE = 8  # columns that fit on a screen
+_TOLD = 6  # classes that a heading lists
 _OUTCOMES = ("measured", "missed", "spurious", "absent")
 
 
@@ -71,7 +74,7 @@ def write_evaluation_report(
         _evaluated(summary, command, training),
         *(training_sections(training) if training is not None else []),
     ]
-    text = page("Evaluation report", f"Classes: {', '.join(names)}", sections)
+    text = page("Evaluation report", classes_line(names), sections)
     with atomic_write(Path(path), text=True) as file:
         file.write(text)
 
@@ -88,12 +91,14 @@ def _results(summary: Mapping[str, Any]) -> str:
     rows: list[list[Cell]] = [
         [name, *((figures or {}).get(key) for key in keys)] for name, figures in summary["classes"].items()
     ]
-    mean: list[Cell] = ["mean", summary["mean_iou"], summary["mean_dice"], *(None for _ in extra)]
+    foreground = summary["mean_foreground_iou"], summary["mean_foreground_dice"]
+    mean: list[Cell] = ["mean of the foreground", *foreground, *(None for _ in extra)]
     tiles = {
-        "mean IoU": summary["mean_iou"],
-        "mean Dice": summary["mean_dice"],
+        "mean IoU of the foreground": foreground[0],
+        "mean Dice of the foreground": foreground[1],
         "foreground Dice of single cases": summary.get("mean_case_dice"),
-        "test images": summary["num_images"],
+        "mean IoU with background": summary["mean_iou"],
+        "test image" if summary["num_images"] == 1 else "test images": summary["num_images"],
     }
     shown = "".join(
         f"<div><b>{'&ndash;' if value is None else number(value)}</b><span>{name}</span></div>"
@@ -135,10 +140,13 @@ def _cases(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], notes:
                 volumes = measures.volumes_ml[index] if measures.volumes_ml is not None else None
                 row += list(volumes or (None, None))
         rows.append(row)
-    told = f"All {len(rows)} cases; click a head to sort. Counts of pixels are in cases.csv."
+    told = counted(len(rows), "case") if len(rows) == 1 else f"All {len(rows)} cases"
+    told += "; click a head to sort. Counts of pixels are in cases.csv."
     if len(rows) > _MAX_ROWS:
         rows = sorted(rows, key=lambda row: 2.0 if row[1] is None else float(row[1]))[:_MAX_ROWS]
         told = f"The worst {_MAX_ROWS} of {len(cases)} cases; all of them are in cases.csv."
+    if len(columns) > _WIDE:
+        told += f" The table has {len(columns)} columns and scrolls sideways."
     text = f'<p class="dim">{told}</p>'
     return section("cases", "Cases", notes_box(notes), text, table(columns, rows, bars=bars))
 
@@ -180,7 +188,7 @@ def _pictures(gallery: CaseGallery) -> str:
         '<p class="dim">By mean IoU over the classes other than background. Volumes show slices with '
         "something to see, in the radiological view. Click a picture to enlarge it.</p>"
     )
-    keys = f'<p class="label">Truth and prediction</p>{class_key(names)}<p class="label">Errors</p>{error_key(names)}'
+    keys = f'<p class="label">Errors</p>{error_key(names)}'
     strength = (
         '<label class="strength">Strength of the colours <input type="range" min="0" max="100" value="80"></label>'
     )
@@ -189,12 +197,7 @@ def _pictures(gallery: CaseGallery) -> str:
 
 
 def _case(title: str, case: ShownCase, class_names: Sequence[str]) -> str:
-    figures = ", ".join(
-        f"{name} {value:.3f}"
-        for name, value in zip(class_names[1:], case.ious[1:].tolist(), strict=True)
-        if not np.isnan(value)
-    )
-    head = f"<h3>{title}: {escape(case.case)} <small>IoU: {escape(figures)}</small></h3>"
+    head = f"<h3>{title}: {escape(case.case)} <small>IoU: {escape(_figures(case, class_names))}</small></h3>"
     slider = ""
     if len(case.planes) > 1:
         slider = (
@@ -202,12 +205,24 @@ def _case(title: str, case: ShownCase, class_names: Sequence[str]) -> str:
             'step="1" autocomplete="off"><output></output></label>'
         )
     planes = "".join(
-        _plane(plane, case.num_planes, hidden=index != case.start) for index, plane in enumerate(case.planes)
+        _plane(plane, case.num_planes, class_names, hidden=index != case.start)
+        for index, plane in enumerate(case.planes)
     )
     return f'<article class="case">{head}{slider}{planes}</article>'
 
 
-def _plane(plane: PlanePictures, num_planes: int, hidden: bool) -> str:
+def _figures(case: ShownCase, class_names: Sequence[str]) -> str:
+    """IoU of the classes that the case shows: of all, or of the worst and in the mean where there are many."""
+    figures = zip(class_names[1:], case.ious[1:].tolist(), strict=True)
+    known = [(name, value) for name, value in figures if not np.isnan(value)]
+    if len(known) <= _TOLD:
+        return ", ".join(f"{name} {number(value)}" for name, value in known)
+    worst = sorted(known, key=lambda pair: pair[1])[: _TOLD - 1]
+    told = ", ".join(f"{name} {number(value)}" for name, value in worst)
+    return f"mean of {len(known)} classes {number(case.score)}; the worst are {told}"
+
+
+def _plane(plane: PlanePictures, num_planes: int, class_names: Sequence[str], hidden: bool) -> str:
     height, width = plane.size
     shape = f'style="aspect-ratio:{width}/{height}"'
     over = {"Truth": plane.truth, "Prediction": plane.prediction, "Errors": plane.errors}
@@ -220,7 +235,7 @@ def _plane(plane: PlanePictures, num_planes: int, hidden: bool) -> str:
     state = " hidden" if hidden else ""
     return (
         f'<div class="{kind}"{state} data-place="{plane.index + 1} of {num_planes}" style="{base}">'
-        f"{''.join(tiles)}</div>"
+        f"{''.join(tiles)}{class_key(class_names, plane.classes)}</div>"
     )
 
 

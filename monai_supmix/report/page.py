@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 
-from monai_supmix.handlers.overlays import CLASS_COLOURS, ERROR_COLOURS
+import numpy as np
+
+from monai_supmix.handlers.overlays import ERROR_COLOURS, class_colours
 from monai_supmix.report.markup import escape
 
 RESEARCH_USE = "For research use only. Not a medical device; not for diagnosis or decisions on treatment."
@@ -48,22 +50,33 @@ def page(title: str, subtitle: str, sections: Sequence[str]) -> str:
     )
 
 
-def class_key(class_names: Sequence[str]) -> str:
-    """Names of the classes beside their colours in overlays, as HTML; background has none."""
-    colours = [CLASS_COLOURS[(i - 1) % (len(CLASS_COLOURS) - 1) + 1] for i in range(1, len(class_names))]
-    return _key(dict(zip(class_names[1:], (c.tolist() for c in colours), strict=True)))
+def class_hex(value: int) -> str:
+    """The colour of a class in overlays as a page writes it.
+
+    Example:
+        >>> class_hex(1)
+        '#56b4e9'
+    """
+    return "#" + bytes(class_colours(np.array(value)).tolist()).hex()
+
+
+def class_key(class_names: Sequence[str], shown: Iterable[int]) -> str:
+    """Names of classes beside their colours in overlays, as HTML; background has none.
+
+    Args:
+        class_names: names of all classes, background first.
+        shown: which of them are in view.
+    """
+    return _key({class_names[value]: class_hex(value) for value in sorted(shown) if value > 0})
 
 
 def error_key(class_names: Sequence[str]) -> str:
     """What the colours of errors mean, as HTML."""
     told = {"missed": "missed (false negative)", "spurious": "spurious (false positive)"}
     shown = {n: c for n, c in ERROR_COLOURS.items() if n != "wrong class" or len(class_names) > 2}
-    return _key({told.get(name, name): colour for name, colour in shown.items()})
+    return _key({told.get(name, name): "#" + bytes(colour).hex() for name, colour in shown.items()})
 
 
-def _key(colours: dict[str, Sequence[int]]) -> str:
-    entries = (
-        f'<li><i style="background:rgb({",".join(map(str, colour))})"></i>{escape(name)}</li>'
-        for name, colour in colours.items()
-    )
+def _key(colours: dict[str, str]) -> str:
+    entries = (f'<li><i style="background:{colour}"></i>{escape(name)}</li>' for name, colour in colours.items())
     return f'<ul class="keys">{"".join(entries)}</ul>'

@@ -23,6 +23,7 @@ class PlanePictures:
         truth: true classes in colour on nothing, PNG.
         prediction: predicted classes alike.
         errors: how they agree, in :data:`monai_supmix.handlers.overlays.ERROR_COLOURS`, PNG.
+        classes: those in truth or prediction, without background.
     """
 
     index: int
@@ -31,6 +32,7 @@ class PlanePictures:
     truth: bytes
     prediction: bytes
     errors: bytes
+    classes: tuple[int, ...] = ()
 
     @property
     def num_bytes(self) -> int:
@@ -77,6 +79,7 @@ def draw_plane(
         _on_nothing(overlay_labels(black, truth, opacity=1.0)),
         _on_nothing(overlay_labels(black, prediction, opacity=1.0)),
         _on_nothing(overlay_errors(black, truth, prediction, opacity=1.0)),
+        tuple(int(value) for value in np.union1d(truth, prediction) if value > 0),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from monai_supmix.report.charts import chart, class_colours_of
+from monai_supmix.report.charts import burn_in_mark, chart, class_colours_of
 from monai_supmix.report.markup import section, table
 
 _ABOUT = """<p>The first two charts are of the augmented images in training. The others, and the table, compare with the
@@ -23,9 +23,16 @@ def pseudo_labels_section(record: Mapping[str, Any]) -> str:
     """
     names, rows = record["class_names"], record["rows"]
     looks = record.get("pseudo_label_rows") or []
-    colours = class_colours_of(names)
+    colours, mark = class_colours_of(names), burn_in_mark(record)
     charts = [
-        chart("Confident pixels", rows, {"confidence_coverage": "in training"}, as_percent=True),
+        chart(
+            "Confident pixels",
+            rows,
+            {"confidence_coverage": "in training"},
+            as_percent=True,
+            axis="share of pixels",
+            mark=mark,
+        ),
         chart(
             "Classes of the pseudo-labels",
             rows,
@@ -33,6 +40,8 @@ def pseudo_labels_section(record: Mapping[str, Any]) -> str:
             caption=f"share of all pixels; the rest is {names[0]}",
             as_percent=True,
             colours=colours,
+            axis="share of pixels",
+            mark=mark,
         ),
         chart(
             "Right pseudo-labels",
@@ -40,6 +49,8 @@ def pseudo_labels_section(record: Mapping[str, Any]) -> str:
             {"precision": "precision", "coverage": "confident pixels"},
             as_percent=True,
             caption="precision: share of the confident pixels whose pseudo-label is right",
+            axis="share of pixels",
+            mark=mark,
         ),
         chart(
             "Precision of each class",
@@ -47,6 +58,8 @@ def pseudo_labels_section(record: Mapping[str, Any]) -> str:
             {f"precision_{name}": name for name in names},
             as_percent=True,
             colours=colours,
+            axis="precision",
+            mark=mark,
         ),
         chart(
             "Recall of each class",
@@ -55,6 +68,8 @@ def pseudo_labels_section(record: Mapping[str, Any]) -> str:
             caption="share of the true pixels that are confident and right",
             as_percent=True,
             colours=colours,
+            axis="recall",
+            mark=mark,
         ),
     ]
     if not any(charts):

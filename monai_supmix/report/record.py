@@ -37,6 +37,7 @@ def training_record(
     validation_rows: Sequence[Mapping[str, Any]] = (),
     pseudo_label_rows: Sequence[Mapping[str, Any]] = (),
     command: Sequence[str] | None = None,
+    burn_in: int = 0,
 ) -> dict[str, Any]:
     """Put together what was run and how it went.
 
@@ -51,6 +52,7 @@ def training_record(
         validation_rows: of the same.
         pseudo_label_rows: of the same.
         command: the words of the command line; ``None`` is that of this process.
+        burn_in: iterations at the beginning that trained on labelled images only.
 
     Returns:
         plain values without NaN, for `write_history` and the report.
@@ -68,6 +70,7 @@ def training_record(
             "preset": preset_name(words),
             "seed": settings.get("seed"),
             "total_iterations": total_iterations,
+            "burn_in": burn_in,
             "class_names": list(class_names),
             "versions": {"python": sys.version.split()[0], **versions},
             "command": _typed(words),

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.files import atomic_write
-from monai_supmix.report.charts import chart, class_colours_of
+from monai_supmix.listing import counted
+from monai_supmix.report.charts import burn_in_mark, chart, class_colours_of
 from monai_supmix.report.markup import details, escape, facts, notes_box, section, settings_list, table
 from monai_supmix.report.page import page
 from monai_supmix.report.pseudo_labels import pseudo_labels_section
+
+_FEW = 8  # classes that a line names
+_DISCRIMINATOR = (
+    "discriminator at 0.69 (ln 2): at chance, it cannot tell labelled from unlabelled maps; "
+    "near 0: it tells all apart, and SUFD teaches nothing"
+)
 
 
 def write_training_report(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
@@ -35,7 +42,7 @@ def write_training_report(path: str | os.PathLike[str], record: Mapping[str, Any
         True
     """
     title = f"Training report: {record['method']}"
-    text = page(title, f"Classes: {', '.join(record['class_names'])}", training_sections(record))
+    text = page(title, classes_line(record["class_names"]), training_sections(record))
     with atomic_write(Path(path), text=True) as file:
         file.write(text)
 
@@ -69,6 +76,18 @@ def training_sections(record: Mapping[str, Any]) -> list[str]:
     return [run, _data(record["data"]), _curves(record), pseudo_labels_section(record)]
 
 
+def classes_line(class_names: Sequence[str]) -> str:
+    """Names of a few classes, or the number of many, below the title of a report.
+
+    Example:
+        >>> classes_line(["background", "vessel"]), classes_line([str(value) for value in range(42)])
+        ('Classes: background, vessel', '41 classes beside 0')
+    """
+    if len(class_names) > _FEW:
+        return f"{len(class_names) - 1} classes beside {class_names[0]}"
+    return f"Classes: {', '.join(class_names)}"
+
+
 def _sides_line(sides: Mapping[str, Mapping[str, Any]]) -> str | None:
     """How many images there are on each side, in one line."""
     shown = [f"{name}: {images_line(side['images'], side['groups'])}" for name, side in sides.items() if side["images"]]
@@ -82,7 +101,7 @@ def images_line(images: int, groups: int) -> str:
         >>> images_line(8, 4), images_line(1, 1)
         ('8 images in 4 groups (patients)', '1 image in 1 group (patient)')
     """
-    return f"{images} image{'s' * (images != 1)} in {groups} group{'s' * (groups != 1)} (patient{'s' * (groups != 1)})"
+    return f"{counted(images, 'image')} in {counted(groups, 'group')} (patient{'s' * (groups != 1)})"
 
 
 def versions_line(versions: Mapping[str, str]) -> str:
@@ -120,24 +139,30 @@ def _curves(record: Mapping[str, Any]) -> str:
     adversarial = [n for n in columns if n in ("loss_generator", "loss_discriminator")]
     first = [n for n in columns if n in ("loss", "loss_supervised")]
     others = [n for n in columns if n.startswith("loss_") and n not in {*first, *consistency, *adversarial}]
+    mark = burn_in_mark(record)
     charts = [
-        chart("Loss", rows, first),
-        chart("Consistency terms", rows, consistency),
+        chart("Loss", rows, first, axis="loss", mark=mark),
+        chart("Consistency terms", rows, consistency, axis="loss", mark=mark),
+        chart("Discriminator terms (SUFD)", rows, adversarial, caption=_DISCRIMINATOR, axis="loss", mark=mark),
+        chart("Further terms", rows, others, axis="loss", mark=mark),
         chart(
-            "Discriminator terms (SUFD)",
+            "Discriminator accuracy",
             rows,
-            adversarial,
-            caption="healthy: discriminator at about 0.2 to 0.7",
+            ["discriminator_accuracy"],
+            as_percent=True,
+            caption="50 %: at chance",
+            axis="share of maps told apart",
+            mark=mark,
         ),
-        chart("Further terms", rows, others),
-        chart("Discriminator accuracy", rows, ["discriminator_accuracy"], as_percent=True),
         chart(
             "Validation IoU",
             record["validation_rows"],
             {"mean_iou": "mean", **{f"iou_{name}": name for name in names}},
             colours={"mean": "ink", **class_colours_of(names)},
+            axis="IoU",
+            mark=mark,
         ),
-        chart("Learning rate", rows, ["learning_rate"]),
+        chart("Learning rate", rows, ["learning_rate"], axis="learning rate", mark=mark),
     ]
     about = "<p>Over the iterations; each point is a mean over the log interval. Bold: the newest value.</p>"
     return section("curves", "How it went", about, f'<div class="charts">{"".join(charts)}</div>')

@@ -169,7 +169,7 @@ def test_mistakes_in_lists_and_folders(pictures):
     with pytest.raises(InputError, match="several lists"):
         covid_datalist(pictures)
     (pictures / "labels/q.png").write_bytes(b"")
-    with pytest.raises(InputError, match="1 label files have no image: q"):
+    with pytest.raises(InputError, match="1 label file has no image of the same name: q: names must match"):
         covid_datalist(pictures)
 
 
@@ -298,7 +298,7 @@ def test_mistakes_in_the_nnunet_layout(tmp_path):
         covid_datalist(root)
     root = make_nnunet(tmp_path / "b")
     (root / "imagesTr/case_1_0000.nii.gz").unlink()
-    with pytest.raises(InputError, match=r"1 label files have no image in imagesTr: case_1"):
+    with pytest.raises(InputError, match=r"1 label file has no image in imagesTr: case_1"):
         covid_datalist(root)
     root = make_nnunet(tmp_path / "c")
     (root / "dataset.json").unlink()

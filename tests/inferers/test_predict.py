@@ -81,7 +81,9 @@ def test_the_record_beside_the_mask(data, tmp_path):
 def test_warnings_are_recorded_and_returned(data, tmp_path, caplog):
     nib.save(nib.Nifti1Image(scan(), np.diag([3.0, 3, 3, 1])), data / "coarse.nii")
     summary = run(data, tmp_path / "out")
-    expected = ["pixels of 3 mm, the network was trained on 0.5 to 1"]
+    expected = [
+        "pixels of 3 mm, the network was trained on 0.5 to 1: look at the mask with care, or train on such images too"
+    ]
     assert summary.warnings == {"coarse.nii": expected}
     assert json.loads((tmp_path / "out/coarse_seg.json").read_text(encoding="utf-8"))["warnings"] == expected
     assert "coarse.nii: pixels of 3 mm" in caplog.text

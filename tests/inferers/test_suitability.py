@@ -76,9 +76,12 @@ def test_sizes():
     image = CaseImage.from_array(CT.array, affine)
     record = {"trained_on": {"spacing": [0.5, 1], "field_of_view": [200, 400], "size": [256, 512]}}
     assert suitability_warnings(image, record, "hu") == [
-        "planes of 4 x 3 pixels, the network was trained on 256 to 512",
-        "pixels of 2 x 3 mm, the network was trained on 0.5 to 1",
-        "planes of 8 x 9 mm, the network was trained on 200 to 400",
+        "planes of 4 x 3 pixels, the network was trained on 256 to 512: "
+        "look at the mask with care, or give images of such sizes",
+        "pixels of 2 x 3 mm, the network was trained on 0.5 to 1: "
+        "look at the mask with care, or train on such images too",
+        "planes of 8 x 9 mm, the network was trained on 200 to 400: "
+        "look at the mask with care, or crop to what the training images show",
     ]
     coronal = suitability_warnings(image, {"trained_on": {"spacing": [3, 5]}}, "hu", "coronal")
     assert coronal == []

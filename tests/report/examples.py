@@ -82,6 +82,7 @@ def history(**changes):
         "class_names": NAMES,
         "versions": {"monai_supmix": "0.1", "torch": "2.8"},
         "total_iterations": 600,
+        "burn_in": 420,
         "rows": rows(),
         "validation_rows": [
             {"iteration": 10 * n, "mean_iou": 0.6 - 1 / n, "iou_background": 0.9} for n in range(2, 60, 6)

@@ -138,7 +138,7 @@ def test_tables_sort_by_number_and_by_name_with_dashes_last(report):
         distance.click()
         names = [row.text for row in results.find_elements(By.CSS_SELECTOR, "tbody td:first-child")]
         assert names[-1] == "background"  # it has no distance
-        assert results.find_element(By.CSS_SELECTOR, "tfoot td").text == "mean"
+        assert results.find_element(By.CSS_SELECTOR, "tfoot td").text == "mean of the foreground"
 
 
 def test_sliders_show_one_slice_after_the_other(report):

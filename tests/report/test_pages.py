@@ -84,6 +84,28 @@ def test_a_class_has_one_colour_in_all_charts(tmp_path):
     }
 
 
+def test_the_end_of_the_burn_in_is_marked_where_curves_reach_it_and_axes_are_named(tmp_path):
+    page = training_page(tmp_path)
+    marks = page.all("path", **{"class": "mark"})
+    assert len(marks) == page.text.count("end of burn-in") >= 9
+    assert page.text.count("iteration loss") >= 3
+    assert "at chance" in page.text and "healthy" not in page.text
+    assert "end of burn-in" not in training_page(tmp_path, burn_in=0).text
+
+
+def test_many_classes_have_colours_of_their_own_and_legends_only_those_in_view(tmp_path):
+    names = ["background", *(f"organ {value}" for value in range(1, 42))]
+    cases = {f"ct {n}": picture_case(n, (60, 60), classes=40) for n in range(1, 4)}
+    page = evaluation_page(tmp_path, cases, names=names)
+    text = (tmp_path / "report.html").read_text("utf-8")
+    keys = re.findall(r'<ul class="keys">(.*?)</ul>', text)[1:]  # after that of the errors
+    assert len(keys) == 3
+    assert all(re.findall(r"</i>(.*?)</li>", key) == ["organ 1", "organ 39"] for key in keys)
+    assert len(set(re.findall(r"background:(#\w+)", keys[0]))) == 2
+    assert "41 classes beside background" in page.text
+    assert "scrolls sideways" in page.text
+
+
 @pytest.mark.parametrize("rows", [[], [{"iteration": 1, "epoch": 1, "loss": 0.5}]])
 def test_short_trainings_have_reports_too(tmp_path, rows):
     page = training_page(
@@ -121,7 +143,8 @@ def test_an_evaluation_report_has_figures_cases_and_pictures(tmp_path):
     summary, measures, _ = evaluation(cases)
     for name in NAMES:
         assert f"{name} {summary['classes'][name]['iou']:.4f}" in page.text
-    assert f"{summary['mean_iou']:.4f} mean IoU" in page.text
+    assert f"{summary['mean_foreground_iou']:.4f} mean IoU of the foreground" in page.text
+    assert f"{summary['mean_iou']:.4f} mean IoU with background" in page.text
     assert "7 test images" in page.text
     assert "HD95 [mm]" in page.text
     assert f"{measures['ct 3'].volumes_ml[1][0]:.4f}"[:4] in page.text

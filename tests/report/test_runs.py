@@ -97,7 +97,7 @@ def test_an_evaluation_adds_itself_to_the_training(tmp_path, pictures, caplog):
     summary = evaluate(folder, pictures)
     page = check_self_contained((folder / "report.html").read_text("utf-8"))
     assert "What was trained" in page.text
-    assert f"{summary['mean_iou']:.4f} mean IoU" in page.text
+    assert f"{summary['mean_foreground_iou']:.4f} mean IoU of the foreground" in page.text
     assert "made up" in page.text
     assert "Anna" not in page.text
     assert str(tmp_path) not in (folder / "report.html").read_text("utf-8")
