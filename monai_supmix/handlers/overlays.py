@@ -113,7 +113,7 @@ def overlay_errors(
     Example:
         >>> truth, prediction = np.array([[0, 1, 1, 0]]), np.array([[0, 1, 0, 1]])
         >>> overlay_errors(np.zeros((1, 4)), truth, prediction, opacity=1.0).tolist()
-        [[[0, 0, 0], [0, 114, 178], [240, 228, 66], [213, 94, 0]]]
+        [[[0, 0, 0], [150, 165, 255], [240, 228, 66], [213, 94, 0]]]
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.shape != prediction.shape:

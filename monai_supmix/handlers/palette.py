@@ -7,7 +7,7 @@ import numpy as np
 BLACK = (0, 0, 0)
 # Okabe and Ito's palette, which colour-blind people can distinguish.
 _FIRST = [(86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0)]
-FOUND = (0, 114, 178)  # the palette's last one, which no class has
+FOUND = (150, 165, 255)  # no class has it; as light as the first, between those of what is missed and spurious
 _WHITE = (255, 255, 255)
 _MOST = 64
 _LEVELS = (40, 83, 126, 169, 212, 255)
