@@ -22,7 +22,7 @@ from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.channels import fit_channels
-from monai_supmix.imageio.masks import mask_suffix, write_mask
+from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_mask
 from monai_supmix.inferers.slice_volume import input_channels
 from monai_supmix.networks import Ensemble
 from monai_supmix.randomness import derive_seed
@@ -183,13 +183,14 @@ def _write_masks(
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) == made_by:
         logger.info("the pseudo-labels in %s are there already", masks)
         return
+    values = datalist.label_values()
     for item in datalist.unlabeled:
         image, _ = load_case({key: value for key, value in item.items() if key != "label"}, len(datalist.class_names))
         image = fit_channels(image, input_channels(network))
         mask = inferer(image, network, intensity(image))
         path = masks / f"{item['case']}_seg{mask_suffix(image)}"
         make_directory(path.parent)
-        write_mask(mask, image, path)
+        write_mask(in_label_values(mask, {} if values is None else {"label_values": values}), image, path)
     with atomic_write(record, text=True) as file:  # last: it says that all masks are there
         json.dump(made_by, file)
     logger.info("%d pseudo-labels: %s", len(datalist.unlabeled), masks)
