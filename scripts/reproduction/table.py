@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference
 from reproduction import paper
 from reproduction.evidence import Finished
 from reproduction.experiment import Experiment, Method
-from reproduction.statistics import CONFIDENCE, Comparison, Difference, compare
+from reproduction.statistics import Comparison, compare
 
 _NONE = "-"  # no figure
 TITLES = {
@@ -139,20 +140,6 @@ class _Results:
             yield from ("## Ablation", "", *_head(["labelled", "class", "", *_ABLATION_TITLES]), *rows)
 
 
-def mean_sd(values: Sequence[float]) -> str:
-    """Mean and sample standard deviation.
-
-    Example:
-        >>> mean_sd([60.0, 61.0, 62.0]), mean_sd([60.0]), mean_sd([])
-        ('61.00 ± 1.00', '60.00', '-')
-    """
-    if not values:
-        return _NONE
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
-
-
 def _about(experiment: Experiment, finished: Sequence[Finished]) -> str:
     """On what protocol."""
     first = finished[0]
@@ -215,21 +202,6 @@ def _comparisons(comparisons: Sequence[Comparison], patients: str) -> Iterator[s
         cells = [show_difference(one.differences[name]) for name in names]
         seeds_told = ", ".join(map(str, one.seeds))
         yield _row([str(one.num_labeled), title(one.method), title(one.baseline), seeds_told, *cells])
-
-
-def show_difference(found: Difference) -> str:
-    """A difference in percentage points.
-
-    Example:
-        >>> show_difference(Difference(0.0123, 0.004, 0.02)), show_difference(Difference(-0.001, -0.01, 0.02))
-        ('**+1.23 [+0.40, +2.00]**', '-0.10 [-1.00, +2.00]')
-        >>> show_difference(Difference(float("nan"), float("nan"), float("nan")))
-        '-'
-    """
-    if np.isnan(found.mean):
-        return _NONE
-    text = f"{100 * found.mean:+.2f} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
-    return f"**{text}**" if found.low > 0 or found.high < 0 else text
 
 
 def commands(experiment: Experiment, finished: Sequence[Finished]) -> list[str]:
