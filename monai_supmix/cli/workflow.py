@@ -69,6 +69,11 @@ class Configured:
         parser.update(for_monai(self.overrides))
         return parser
 
+    def uses_unlabeled(self) -> bool:
+        """Whether the training that this configures looks at unlabelled images."""
+        parser = self.parser()
+        return any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator"))
+
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether to print a message: an engine's note about an exception is none, the exception follows."""

@@ -12,7 +12,9 @@ from monai_supmix.datalists.draw import order_groups
 from monai_supmix.errors import InputError
 
 
-def split_groups(items: Sequence[dict[str, Any]], num_folds: int, seed: int = 0) -> list[set[str]]:
+def split_groups(
+    items: Sequence[dict[str, Any]], num_folds: int, seed: int = 0, subject: object = "folds"
+) -> list[set[str]]:
     """Divide groups (patients) into folds of about as many items each.
 
     Large groups are dealt out first, groups of one size in the order of the draw, each to the fold that has the fewest
@@ -22,6 +24,7 @@ def split_groups(items: Sequence[dict[str, Any]], num_folds: int, seed: int = 0)
         items: labelled items.
         num_folds: how many folds; each gets one group at least.
         seed: of the order of groups of one size.
+        subject: what errors are about.
 
     Returns:
         the groups of each fold.
@@ -44,7 +47,7 @@ def split_groups(items: Sequence[dict[str, Any]], num_folds: int, seed: int = 0)
         patients = f"{len(sizes)} group{'s' * (len(sizes) != 1)} (patients)"
         problem = f"is {num_folds}, and the labelled cases come from {patients}"
         known = f"give {'2' if len(sizes) == 2 else f'2 to {len(sizes)}'}"
-        raise InputError("folds", problem, known if len(sizes) > 1 else "label images of two patients or more")
+        raise InputError(subject, problem, known if len(sizes) > 1 else "label images of two patients or more")
     folds: list[set[str]] = [set() for _ in range(num_folds)]
     filled = [(0, 0)] * num_folds  # items and groups, so that no fold stays empty beside a large group
     for group in sorted(order_groups(sizes, seed), key=lambda group: -sizes[group]):
@@ -54,7 +57,7 @@ def split_groups(items: Sequence[dict[str, Any]], num_folds: int, seed: int = 0)
     return folds
 
 
-def fold_datalists(datalist: Datalist, num_folds: int, seed: int = 0) -> list[Datalist]:
+def fold_datalists(datalist: Datalist, num_folds: int, seed: int = 0, subject: object = "folds") -> list[Datalist]:
     """Make a datalist for each fold: its labelled cases are the test, those of all other folds are trained on.
 
     The unlabelled pool is the same but for images of the fold's own patients. The list's own test is in none of
@@ -64,6 +67,7 @@ def fold_datalists(datalist: Datalist, num_folds: int, seed: int = 0) -> list[Da
         datalist: the list; its labelled cases are divided.
         num_folds: how many folds.
         seed: of the division.
+        subject: what errors are about.
 
     Returns:
         the lists in the order of the folds; together their tests are the labelled cases, each once.
@@ -80,7 +84,7 @@ def fold_datalists(datalist: Datalist, num_folds: int, seed: int = 0) -> list[Da
         (3, ['z'])
     """
     lists = []
-    for number, held in enumerate(split_groups(datalist.labeled, num_folds, seed), 1):
+    for number, held in enumerate(split_groups(datalist.labeled, num_folds, seed, subject), 1):
         pool = [item for item in datalist.unlabeled if item["group"] not in held]
         labeled = [item for item in datalist.labeled if item["group"] not in held]
         note = f"fold {number} of {num_folds}: the test are labelled cases that this fold's training does not see"

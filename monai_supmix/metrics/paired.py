@@ -125,14 +125,14 @@ def class_differences(
     return found
 
 
-def mean_sd(values: Sequence[float]) -> str:
+def mean_sd(values: Sequence[float] | np.ndarray) -> str:
     """Mean and sample standard deviation.
 
     Example:
         >>> mean_sd([60.0, 61.0, 62.0]), mean_sd([60.0]), mean_sd([])
         ('61.00 ± 1.00', '60.00', '-')
     """
-    if not values:
+    if not len(values):
         return "-"
     if len(values) == 1:
         return f"{values[0]:.2f}"

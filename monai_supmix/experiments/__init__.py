@@ -1,0 +1,1 @@
+"""Many trainings of one bundle: folds, and comparisons of methods."""
