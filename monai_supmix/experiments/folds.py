@@ -9,12 +9,15 @@ import numpy as np
 
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.evaluation import describe
+from monai_supmix.cli.workflow import Configured
+from monai_supmix.config.comparison import comparable
 from monai_supmix.datalists.datalist import require_unlabeled
 from monai_supmix.datalists.folds import fold_datalists
 from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged
 from monai_supmix.experiments.plan import Plan, require_one_process
 from monai_supmix.experiments.trial import Trial, contents, data_of, read_datalist
+from monai_supmix.handlers.checkpoints import compare_config, newest_intact, read_checkpoint
 from monai_supmix.listing import read_json, shorten
 from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
 from monai_supmix.weights.record import current_versions
@@ -47,6 +50,8 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
     for one in lists if final.uses_unlabeled() else ():
         require_unlabeled(one)
     output = Path(final.parser().get_parsed_content("output_dir"))
+    if only is None:
+        _check_final(final, output)
     folder, files = output / f"{num_folds}_folds", contents(datalist)
     trials = [
         plan.trial(place, place / "datalist.json", data_of(one, files), method)
@@ -70,6 +75,20 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
         print(f"final training on all {len(datalist.labeled)} labelled cases", flush=True)
         final.run()
     return int(bool(problems))
+
+
+def _check_final(final: Configured, output: Path) -> None:
+    """Refuse a folder with another training now, not when all folds are trained."""
+    configuration = final.parser().get()
+    path = newest_intact(output / "checkpoints").path if configuration.get("resume") == "auto" else None
+    if path is None:
+        return
+    now = comparable(configuration)
+    saved = {key: value for key, value in read_checkpoint(path)["config"].items() if key in now}
+    if differing := compare_config(saved, now):
+        key, (was, is_now) = next(iter(differing.items()))
+        problem = f"belongs to a training with other settings ({key} was {was!r}, is {is_now!r})"
+        raise InputError(path, problem, "give another output_dir")
 
 
 def _write_figures(folder: Path, trials: Sequence[Trial], judged: Judged) -> None:

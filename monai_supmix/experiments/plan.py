@@ -52,7 +52,8 @@ class Plan:
             InputError: see `monai_supmix.cli.workflow.configure`.
         """
         others = options_of_evaluation(self.bundle, self.pairs, self.merged)
-        pairs = {"resume": "auto", **{key: text for key, text in self.pairs.items() if key not in others}}
+        pairs: dict[str, str | None] = {"resume": "auto"} if "resume" in self.merged else {}
+        pairs |= {key: text for key, text in self.pairs.items() if key not in others}
         return configure(self.bundle, self.configs, {**pairs, **(more or {})}, method, self.preset, self.tracking)
 
     def trial(
