@@ -166,11 +166,6 @@ class TrainingRun:
         self.tracking = Tracking(self.history, method, self.record["class_names"], log_dir, handlers)
         self.checkpoint = TrainingCheckpoint(self.state, self.output_dir / "checkpoints", save_interval)
 
-    @property
-    def seconds(self) -> float:
-        """How long the iterations took, over all starts of this run; lost work of a killed one does not count."""
-        return self.progress.seconds
-
     def run(self) -> None:
         """Train to the end, from wherever the folder's newest intact checkpoint stands.
 
@@ -231,7 +226,7 @@ class TrainingRun:
             self.history.rows,
             self.history.validation_rows,
             self.history.pseudo_label_rows,
-        )
+        ) | {"seconds": round(self.progress.seconds, 3)}
 
     def _note_settings(self) -> None:
         """Find out what this run is: known only now, for MONAI's parser knows an object once it is made."""
@@ -276,7 +271,10 @@ class TrainingRun:
 
 
 class _Progress:
-    """A trainer's place in its run, and the time it took; the run's length belongs to the configuration."""
+    """A trainer's place in its run, and the time that its iterations took; its length belongs to the configuration.
+
+    The time is that of all starts of the run; what a killed one did after its last checkpoint does not count.
+    """
 
     def __init__(self, trainer: SemiSupervisedTrainer) -> None:
         self.trainer = trainer

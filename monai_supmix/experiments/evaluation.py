@@ -11,6 +11,8 @@ from monai_supmix.cli.workflow import Configured, configure, merge
 from monai_supmix.config.find import config_files, find_bundle
 from monai_supmix.listing import read_json
 
+_STEPS = ("imports", "initialize", "run", "finalize")  # a method's are those of its training
+
 
 def evaluation_of(
     bundle: str, pairs: Mapping[str, str | None], preset: str | None = None, further: Sequence[Path] = ()
@@ -38,7 +40,7 @@ def evaluation_of(
     takes_preset = any(_top(key) in known for key in changed)
     configured = configure(bundle, ["evaluate"], own, preset=preset if takes_preset else None)
     entries = {key: value for file in further for key, value in _entries(file).items()}
-    entries = {key: value for key, value in entries.items() if _is_for_evaluation(key, known)}
+    entries = {key: value for key, value in entries.items() if key not in _STEPS and _is_for_evaluation(key, known)}
     return replace(configured, overrides=entries | configured.overrides)
 
 

@@ -12,11 +12,10 @@ from monai_supmix.bundle.evaluation import describe
 from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.comparison import comparable
 from monai_supmix.datalists.datalist import require_unlabeled
-from monai_supmix.datalists.folds import fold_datalists
 from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged
 from monai_supmix.experiments.plan import Plan, require_one_process
-from monai_supmix.experiments.trial import Trial, contents, data_of, read_datalist
+from monai_supmix.experiments.trial import Trial, contents, data_of, folds_of, read_datalist
 from monai_supmix.handlers.checkpoints import compare_config, newest_intact, read_checkpoint
 from monai_supmix.listing import read_json, shorten
 from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
@@ -46,7 +45,7 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
     require_one_process("--folds")
     final = plan.training(method)
     datalist, problems = read_datalist(final)
-    lists = fold_datalists(datalist, num_folds, subject="--folds")
+    lists = folds_of(datalist, num_folds, final)
     for one in lists if final.uses_unlabeled() else ():
         require_unlabeled(one)
     output = Path(final.parser().get_parsed_content("output_dir"))
@@ -85,6 +84,8 @@ def _check_final(final: Configured, output: Path) -> None:
         return
     now = comparable(configuration)
     saved = {key: value for key, value in read_checkpoint(path)["config"].items() if key in now}
+    if saved.get("run") != now.get("run"):
+        return  # a method of several trainings, which give the last one settings of its own
     if differing := compare_config(saved, now):
         key, (was, is_now) = next(iter(differing.items()))
         problem = f"belongs to a training with other settings ({key} was {was!r}, is {is_now!r})"

@@ -10,7 +10,7 @@ import numpy as np
 from monai_supmix.metrics.overlap import iou
 from monai_supmix.metrics.paired import FOREGROUND, Difference, class_differences
 
-EQUAL_STEPS, EQUAL_TIME = "equal steps", "equal time"
+EQUAL_STEPS, OWN_STEPS, EQUAL_TIME = "equal steps", "its own steps", "equal time"
 _ABOUT_AS_LONG = 0.1  # of a training's time: what two measurements of the same training can differ by
 
 
@@ -47,7 +47,7 @@ class Pair:
     Args:
         method: the method's row.
         baseline: the baseline's row.
-        at: `EQUAL_STEPS` or `EQUAL_TIME`.
+        at: `EQUAL_STEPS`, or `OWN_STEPS` for a method that the configuration trains longer or shorter; or `EQUAL_TIME`.
         seeds: those that both were trained with.
         differences: method minus baseline, by class.
     """
@@ -57,6 +57,11 @@ class Pair:
     at: str
     seeds: tuple[int, ...]
     differences: Mapping[str, Difference]
+
+    @property
+    def timed(self) -> bool:
+        """Whether the baseline was given the method's time."""
+        return self.at == EQUAL_TIME
 
     @property
     def overall(self) -> Difference:
@@ -132,7 +137,8 @@ def pair_up(
         if row.method == baseline:
             continue
         timed = own.get(long_steps.get(row.method, -1))
-        for at, other in ((EQUAL_STEPS, usual), (EQUAL_TIME, timed)):
+        as_long = usual is not None and usual.steps == row.steps
+        for at, other in ((EQUAL_STEPS if as_long else OWN_STEPS, usual), (EQUAL_TIME, timed)):
             seeds = tuple(seed for seed in row.seeds if other is not None and seed in other.seeds)
             if other is not None and seeds:
                 ours, theirs = (one.counts[[one.seeds.index(seed) for seed in seeds]] for one in (row, other))

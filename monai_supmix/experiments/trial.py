@@ -17,12 +17,14 @@ from monai_supmix.config.error_lines import mistakes_as_themselves
 from monai_supmix.datalists.check import Problem
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.fingerprint import fingerprint
+from monai_supmix.datalists.folds import fold_datalists
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.listing import read_json
+from monai_supmix.report import HISTORY_NAME
 
 _DONE = "trial.json"
-_LENGTH = ("max_epochs", "max_iterations")
+_COUNTING = ("max_epochs", "max_iterations", "pseudo_labels")  # though a run may be resumed with others
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Trial:
     def hash(self) -> str:
         """All that its figures depend on: settings, length and data, in 12 hexadecimal digits."""
         train, evaluate = (configured.parser().get() for configured in (self.training, self.evaluation))
-        length = {key: train.get(key) for key in _LENGTH}
-        counting = [comparable(train), length, comparable(evaluate), self.data]
+        more = {key: train.get(key) for key in _COUNTING}
+        counting = [comparable(train), more, comparable(evaluate), self.data]
         return hashlib.sha256(json.dumps(counting, sort_keys=True).encode()).hexdigest()[:12]
 
     def at(self, folder: Path) -> Trial:
@@ -80,12 +82,13 @@ class Trial:
         workflow = self.training.workflow()
         workflow.initialize()
         workflow.run()
-        run = workflow.parser.get_parsed_content("training")
-        record = {"hash": self.hash, "seconds": round(run.seconds, 3), "iterations": run.total_iterations}
         workflow.finalize()
-        del workflow, run
+        del workflow
         gc.collect()  # the network and the images of this training, before those of the next
         self.evaluation.run()
+        parts = [read_json(path) for path in self.folder.rglob(HISTORY_NAME)]  # a method can have several trainings
+        totals = {"seconds": "seconds", "iterations": "total_iterations"}
+        record = {"hash": self.hash} | {key: sum(part[name] for part in parts) for key, name in totals.items()}
         with atomic_write(self.folder / _DONE, text=True) as file:
             file.write(json.dumps(record) + "\n")
         return record
@@ -107,9 +110,34 @@ def read_datalist(training: Configured) -> tuple[Datalist, list[Problem]]:
     if any(key not in parser for key in ("training", "datalist", "dataset_dir", "output_dir")):
         raise InputError(training.files[0].name, "is not the configuration of a training", "give train")
     with mistakes_as_themselves():
-        datalist = parser.get_parsed_content("datalist")
-        problems = parser.get_parsed_content("checked")[1] if "checked" in parser else []
+        if "checked" not in parser:
+            return parser.get_parsed_content("datalist"), []
+        datalist, problems = parser.get_parsed_content("checked")
     return datalist, list(problems)
+
+
+def folds_of(datalist: Datalist, num_folds: int, training: Configured) -> list[Datalist]:
+    """Divide the labelled cases of a training into folds; see `monai_supmix.datalists.folds.fold_datalists`.
+
+    Args:
+        datalist: the cases.
+        num_folds: how many folds.
+        training: its configuration.
+
+    Raises:
+        InputError: there are fewer groups than folds, or the training learns from what other networks made of the
+            cases, who may have seen those that are judged.
+    """
+    parser = training.parser()
+    if parser.get("pseudo_labels"):
+        problem = "are of networks that may have seen the cases which a fold judges"
+        raise InputError(
+            "--pseudo_labels", problem, "leave them out, or let --method self_training make them in each fold"
+        )
+    if start := parser.get("ckpt_path"):
+        note = f"trainings began with the weights {start}, which must not have seen the cases that are judged"
+        datalist = replace(datalist, notes=[*datalist.notes, note])
+    return fold_datalists(datalist, num_folds, subject="--folds")
 
 
 def data_of(datalist: Datalist, files: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monai_supmix.experiments.results import EQUAL_STEPS, EQUAL_TIME, Pair
+from monai_supmix.experiments.results import Pair
 from monai_supmix.metrics.paired import Difference
 
 MIN_SEEDS, MIN_GROUPS, MIN_STEPS = 3, 5, 200
@@ -46,31 +46,29 @@ def verdict(pairs: Sequence[Pair], baseline: str, short_of: Sequence[str]) -> st
     """
     if short_of:
         return f"Too little to tell the methods apart: {', '.join(short_of)}. Until then use {baseline}."
-    by_method: dict[str, dict[str, Pair]] = {}
+    by_method: dict[str, dict[bool, Pair]] = {}
     for pair in pairs:
-        by_method.setdefault(pair.method.method, {})[pair.at] = pair
-    compared = [found for found in by_method.values() if len(found) == 2]
+        by_method.setdefault(pair.method.method, {})[pair.timed] = pair
+    compared = [(found[False], found[True]) for found in by_method.values() if len(found) == 2]
     if not compared:
         return "Nothing is compared yet."
-    better = [found for found in compared if all(pair.overall.low > 0 for pair in found.values())]
+    better = [both for both in compared if all(pair.overall.low > 0 for pair in both)]
     if better:
-        found = max(better, key=lambda each: each[EQUAL_TIME].overall.mean)
-        method = found[EQUAL_STEPS].method
+        usual, timed = max(better, key=lambda both: both[1].overall.mean)
         return (
-            f"Use {method.method}: its IoU is higher than that of {baseline} by {_points(found[EQUAL_STEPS].overall)} "
-            f"at equal steps ({method.steps}), and by {_points(found[EQUAL_TIME].overall)} at equal time."
+            f"Use {usual.method.method}: its IoU is higher than that of {baseline} by {_points(usual.overall)} at "
+            f"{usual.at} ({usual.method.steps}), and by {_points(timed.overall)} at equal time."
         )
-    at_steps = [found for found in compared if found[EQUAL_STEPS].overall.low > 0]
+    at_steps = [both for both in compared if both[0].overall.low > 0]
     if at_steps:
-        found = max(at_steps, key=lambda each: each[EQUAL_STEPS].overall.mean)
-        timed = found[EQUAL_TIME]
+        usual, timed = max(at_steps, key=lambda both: both[0].overall.mean)
         return (
-            f"Use {baseline} with {timed.baseline.steps} steps: {timed.method.method} gains "
-            f"{_points(found[EQUAL_STEPS].overall)} at equal steps, and is not shown to be better than a training of "
-            f"{baseline} that takes as long ({_points(timed.overall)})."
+            f"Use {baseline} with {timed.baseline.steps} steps: {usual.method.method} gains {_points(usual.overall)} "
+            f"at {usual.at}, and is not shown to be better than a training of {baseline} that takes as long "
+            f"({_points(timed.overall)})."
         )
-    told = "; ".join(f"{found[EQUAL_TIME].method.method} {_points(found[EQUAL_TIME].overall)}" for found in compared)
-    worse = all(found[EQUAL_TIME].overall.high < 0 for found in compared)
+    told = "; ".join(f"{timed.method.method} {_points(timed.overall)}" for _, timed in compared)
+    worse = all(timed.overall.high < 0 for _, timed in compared)
     shown = "the others are worse" if worse else "no other method is shown to be better"
     return f"Use {baseline}: {shown} (difference of IoU at equal time: {told})."
 

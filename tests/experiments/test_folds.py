@@ -78,6 +78,20 @@ def test_single_folds_leave_the_figures_to_the_last_of_them(chest, front, preten
     assert not final
 
 
+def test_weights_to_begin_with_are_named_beside_the_figures(chest, front, pretence, final, tmp_path):
+    more = ("--dataset_dir", chest, "--output_dir", tmp_path, "--ckpt_path", "start.pt")
+    told = "trainings began with the weights start.pt, which must not have seen the cases that are judged"
+    assert told in front(*RUN, "--folds", 2, *more)[1]
+    assert told in json.loads((tmp_path / "2_folds" / "metrics.json").read_text(encoding="utf-8"))["notes"]
+
+
+def test_a_class_of_one_fold_has_a_note(chest, front, pretence, final, tmp_path):
+    pretence.only_in = "chest_001"
+    told = front(*RUN, "--folds", 3, "--dataset_dir", chest, "--output_dir", tmp_path)[1]
+    assert "all labels of pleural_effusion are in fold 2, whose network has never seen the class" in told
+    assert told.count("has never seen the class") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -87,6 +101,7 @@ def test_single_folds_leave_the_figures_to_the_last_of_them(chest, front, preten
         (("--folds", 3, "--fold", 0), "--fold: is 0"),
         (("--fold", 1), "--fold: is one of several"),
         (("--folds", "three"), "command line: argument --folds: invalid int value: 'three'"),
+        (("--folds", 3, "--pseudo_labels", "masks"), "--pseudo_labels: are of networks that may have seen the cases"),
         (("--folds", 3, "--burn_inn", 0.5), "--burn_inn: is not a key of train.json: did you mean burn_in?"),
         (("--folds", 3, "--method", "supmx"), "supmx: is not a method: did you mean supmix?"),
     ],

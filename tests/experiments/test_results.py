@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_supmix.experiments.results import EQUAL_STEPS, EQUAL_TIME, Pair, Row, equal_time_steps, pair_up, settled
+from monai_supmix.experiments.results import (
+    EQUAL_STEPS,
+    EQUAL_TIME,
+    OWN_STEPS,
+    Pair,
+    Row,
+    equal_time_steps,
+    pair_up,
+    settled,
+)
 from monai_supmix.experiments.verdict import shortcomings, verdict
 from monai_supmix.metrics import Difference
 
@@ -49,6 +58,8 @@ def test_methods_meet_the_baseline_seed_by_seed():
     assert usual.overall.mean == pytest.approx(0.15)  # 0.8 - 0.6 and 0.6 - 0.5
     assert timed.overall.mean == pytest.approx(0.0)
     assert [one.at for one in pair_up(rows, "supervised", {}, ["a", "b"], ["background", "vessel"])] == [EQUAL_STEPS]
+    rows[1] = row("supmix", 20, (1, 0), (8, 6))
+    assert [one.at for one in pair_up(rows, "supervised", {}, ["a", "b"], ["background", "vessel"])] == [OWN_STEPS]
 
 
 def pairs(**intervals):
