@@ -74,6 +74,12 @@ def compare(
     Raises:
         InputError: an unknown method, too few methods or cases, or a mistake in data or configuration.
         Preempted: a signal stopped a training; the same command goes on.
+
+    Example:
+        >>> compare(Plan("chase_supmix", {"dataset_dir": "DATA"}), ["supervised"], [0, 1, 2], Path("output"))
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: --methods: are supervised: give two or more different ones, such as ...
     """
     comparer = Comparer(plan, methods, seeds, output, num_folds, keep)
     print(markdown(comparer.run()), end="")

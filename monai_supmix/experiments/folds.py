@@ -39,6 +39,12 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
 
     Raises:
         InputError: too many folds, or a mistake in data or configuration.
+
+    Example:
+        >>> run_folds(Plan("chase_supmix", {"dataset_dir": "DATA"}), num_folds=5, only=6)
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: --fold: is 6: give 1 to 5
     """
     if only is not None and not 1 <= only <= num_folds:
         raise InputError("--fold", f"is {only}", f"give 1 to {num_folds}")
@@ -78,11 +84,15 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
 
 def _check_final(final: Configured, output: Path) -> None:
     """Refuse a folder with another training now, not when all folds are trained."""
-    configuration = final.parser().get()
+    parser = final.parser()
+    parser.parse()  # writes references as a run has them
+    configuration = parser.get()
     path = newest_intact(output / "checkpoints").path if configuration.get("resume") == "auto" else None
     if path is None:
         return
-    now = comparable(configuration)
+    now = comparable(configuration) | {"total_iterations": configuration.get("max_iterations")}
+    if now["total_iterations"] is None:
+        del now["total_iterations"]  # known when the images are loaded
     saved = {key: value for key, value in read_checkpoint(path)["config"].items() if key in now}
     if saved.get("run") != now.get("run"):
         return  # a method of several trainings, which give the last one settings of its own

@@ -28,6 +28,12 @@ class Plan:
         configs: names or paths of the training's configuration files.
         preset: name or path of a preset.
         tracking: MONAI's experiment tracking of the trainings.
+
+    Example:
+        >>> plan = Plan("chase_supmix", {"dataset_dir": "DATA", "output_dir": "OUT", "tta": "true"})
+        >>> training = plan.training("supervised")
+        >>> training.files[1].name, "tta" in training.overrides  # that is for the evaluation
+        ('supervised.json', False)
     """
 
     bundle: str

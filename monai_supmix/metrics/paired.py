@@ -16,7 +16,12 @@ FOREGROUND = "foreground"
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference of IoU with its interval, fractions; NaN where the truth does not have the class."""
+    """A mean difference of IoU with its interval, fractions; NaN where the truth does not have the class.
+
+    Example:
+        >>> show_difference(Difference(mean=0.0123, low=0.004, high=0.02))
+        '**+1.23 [+0.40, +2.00]**'
+    """
 
     mean: float
     low: float

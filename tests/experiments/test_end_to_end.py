@@ -38,7 +38,8 @@ def mine(front, tmp_path):
 
 def test_folds_of_a_bundle_of_ones_own(mine, front, tmp_path):
     out = tmp_path / "out"
-    command = ("run", mine, "train", "--method", "supervised", "--max_iterations", 2, *QUICK, "--output_dir", out)
+    short = ("--max_iterations", 2, *QUICK, "--output_dir")
+    command = ("run", mine, "train", "--method", "supervised", *short, out)
     assert "the labelled cases come from 3 groups (patients): give 2 to 3" in front(*command, "--folds", 4)[2]
     status, _, errors = front(*command, "--folds", 3)
     assert status == 0, errors
@@ -54,10 +55,13 @@ def test_folds_of_a_bundle_of_ones_own(mine, front, tmp_path):
     assert front(*command[:-1], tmp_path / "plain")[0] == 0
     plain, final = (torch.load(path / "model.pt", weights_only=False) for path in (tmp_path / "plain", out))
     assert all(torch.equal(plain[name], final[name]) for name in plain)
-    again = front(*command, "--folds", 3)[1]
+    status, again, errors = front(*command, "--folds", 3)
+    assert status == 0, errors
     assert again.count(": finished") == 3
     _, _, errors = front(*command, "--folds", 2, "--burn_in", 0.5)
     assert "belongs to a training with other settings (burn_in was 0.7, is 0.5): give another output_dir" in errors
+    longer = [3 if word == 2 else word for word in command]
+    assert "total_iterations was 2, is 3" in front(*longer, "--folds", 2)[2]
     assert not (out / "2_folds").exists()
 
 
