@@ -88,7 +88,8 @@ class Trial:
         self.evaluation.run()
         parts = [read_json(path) for path in self.folder.rglob(HISTORY_NAME)]  # a method can have several trainings
         totals = {"seconds": "seconds", "iterations": "total_iterations"}
-        record = {"hash": self.hash} | {key: sum(part[name] for part in parts) for key, name in totals.items()}
+        sums = {key: round(sum(part[name] for part in parts), 3) for key, name in totals.items()}
+        record = {"hash": self.hash, **sums}
         with atomic_write(self.folder / _DONE, text=True) as file:
             file.write(json.dumps(record) + "\n")
         return record
