@@ -1,4 +1,4 @@
-"""The command line: ``python -m monai_supmix run|check|predict|new|export|install|audit``.
+"""The command line: ``python -m monai_supmix run|compare|check|predict|new|export|install|audit``.
 
 A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
 Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from monai_supmix.config.error_lines import error_line
@@ -19,6 +20,7 @@ from monai_supmix.errors import InputError, nearest
 from monai_supmix.version import __version__
 
 _MISTAKE, _INTERRUPTED = 2, 130
+_COMMANDS = "run|compare|check|predict|new|export|install|audit"
 _NEW_OPTIONS = {
     "output_dir": "folder of the new bundle; must not exist",
     "name": "name of the bundle; that of its folder if left out",
@@ -43,7 +45,7 @@ def _build() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar="run|check|predict|new|export|install|audit")
+    commands = parser.add_subparsers(dest="command", metavar=_COMMANDS)
     bundle = "folder of a bundle, or the name of one that comes with the package (chase_supmix)"
 
     def add(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -53,11 +55,31 @@ def _build() -> argparse.ArgumentParser:
         command.add_argument("--method", help="one of the bundle's configs/methods, for example unimatch")
         command.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
 
-    run = add("run", "Run a configuration of a bundle.", _OVERRIDES)
+    example = "example: monai-supmix run MY_BUNDLE train --folds 5 --output_dir O"
+    run = add("run", "Run a configuration of a bundle.", f"{_OVERRIDES}; {example}")
     run.add_argument("bundle", help=bundle)
     run.add_argument("config", nargs="+", help="train, evaluate, inference, or files; later ones override earlier ones")
     add_choice(run)
+    run.add_argument(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="of a training: first judge every labelled case by a network that has not seen its patient, in N folds",
+    )
+    run.add_argument("--fold", type=int, metavar="K", help="only this one of --folds, 1 to N; no final training")
     run.add_argument("--tracking", help="mlflow, or a file of MONAI's tracking settings: also keep the run in MLflow")
+
+    example = "example: monai-supmix compare MY_BUNDLE --methods supervised supmix_sufd --seeds 0 1 2 --output_dir O"
+    compare = add("compare", "Compare methods on your own data and say which to use.", f"{_OVERRIDES}; {example}")
+    compare.add_argument("bundle", help=bundle)
+    compare.add_argument("--methods", nargs="+", required=True, help="of configs/methods; supervised is the baseline")
+    compare.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the trainings; default: 0 1 2")
+    compare.add_argument(
+        "--folds", type=int, metavar="N", help="judge the labelled cases out of fold, in N folds; default: the test"
+    )
+    compare.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
+    compare.add_argument("--keep", action="store_true", help="keep weights and checkpoints of finished trainings")
+    compare.add_argument("--output_dir", "--output-dir", required=True, help="folder for trainings and figures")
 
     check = add("check", "Read all data that a configuration would use and list what is wrong.", _OVERRIDES)
     check.add_argument("bundle", nargs="?", help=bundle)
@@ -102,7 +124,8 @@ def _build() -> argparse.ArgumentParser:
 def _dispatch(argv: Sequence[str]) -> int:
     own = ["help", "h", "version", "method", "preset", "bundle"]
     own += {
-        "run": ["tracking"],
+        "run": ["tracking", "folds", "fold"],
+        "compare": ["methods", "seeds", "folds", "keep", "output_dir"],
         "predict": ["output_dir"],
         "new": [*_NEW_OPTIONS],
         "export": ["output_dir", "format", "case"],
@@ -115,10 +138,14 @@ def _dispatch(argv: Sequence[str]) -> int:
         raise InputError(f"--{name}", "is not an option here", nearest(name, known, "leave it out", "--{}"))
     match arguments.command:
         case "run":
-            from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # commands load only what they need
+            return _run(arguments, pairs)
+        case "compare":
+            from monai_supmix.experiments.comparison import compare  # noqa: PLC0415  # commands load only what they need
+            from monai_supmix.experiments.plan import Plan  # noqa: PLC0415
 
-            chosen = (arguments.method, arguments.preset, arguments.tracking)
-            configure(arguments.bundle, arguments.config, pairs, *chosen).run()
+            plan = Plan(arguments.bundle, pairs, preset=arguments.preset)
+            chosen = (arguments.methods, arguments.seeds, Path(arguments.output_dir), arguments.folds, arguments.keep)
+            return compare(plan, *chosen)
         case "check":
             return _check(arguments, pairs)
         case "predict":
@@ -151,8 +178,26 @@ def _dispatch(argv: Sequence[str]) -> int:
             return audit(find_bundle(arguments.bundle))
         case _:
             raise InputError(
-                "command line", "names no command", "use run, check, predict, new, export, install or audit, or --help"
+                "command line",
+                "names no command",
+                "use run, compare, check, predict, new, export, install or audit, or --help",
             )
+    return 0
+
+
+def _run(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
+    if arguments.folds is None and arguments.fold is not None:
+        raise InputError("--fold", "is one of several", "give their number, for example --folds 5")
+    if arguments.folds is not None:
+        from monai_supmix.experiments.folds import run_folds  # noqa: PLC0415  # commands load only what they need
+        from monai_supmix.experiments.plan import Plan  # noqa: PLC0415
+
+        plan = Plan(arguments.bundle, pairs, arguments.config, arguments.preset, arguments.tracking)
+        return run_folds(plan, arguments.folds, arguments.fold, arguments.method)
+    from monai_supmix.cli.workflow import configure  # noqa: PLC0415
+
+    chosen = (arguments.method, arguments.preset, arguments.tracking)
+    configure(arguments.bundle, arguments.config, pairs, *chosen).run()
     return 0
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import ignite.distributed as idist
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from torch import nn
 from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
@@ -149,6 +151,7 @@ class TrainingRun:
             trainer, self.record["class_names"], total_iterations, log_interval, datalist, loading, evaluator,
             val_interval, num_monitored,
         )  # fmt: skip
+        self.progress = _Progress(trainer)
         state = {
             "network": trainer.network,
             "teacher": None if trainer.average is None else trainer.average.network,
@@ -158,7 +161,7 @@ class TrainingRun:
             "discriminator_optimizer": trainer.discriminator_optimizer,
             "discriminator_lr_scheduler": discriminator_lr_scheduler,
             "history": self.history,
-            "trainer": _Progress(trainer),
+            "trainer": self.progress,
             "grad_scaler": trainer.grad_scaler,
         }
         self.state = {name: part for name, part in state.items() if part is not None}
@@ -228,7 +231,7 @@ class TrainingRun:
             self.history.validation_rows,
             self.history.pseudo_label_rows,
             burn_in=self.trainer.burn_in if self.trainer.uses_unlabeled else 0,
-        )
+        ) | {"seconds": round(self.progress.seconds, 3)}
 
     def _note_settings(self) -> None:
         """Find out what this run is: known only now, for MONAI's parser knows an object once it is made."""
@@ -274,15 +277,32 @@ class TrainingRun:
 
 
 class _Progress:
-    """A trainer's place in its run; its length belongs to the configuration, not to the checkpoint."""
+    """A trainer's place in its run, and the time that its iterations took; its length belongs to the configuration.
+
+    The time is that of all starts of the run; what a killed one did after its last checkpoint does not count.
+    """
 
     def __init__(self, trainer: SemiSupervisedTrainer) -> None:
         self.trainer = trainer
+        self._before, self._started = 0.0, math.nan
+        trainer.add_event_handler(Events.STARTED, self._start)
+        trainer.add_event_handler(Events.COMPLETED, self._stop)
 
-    def state_dict(self) -> dict[str, int]:
-        return {"iteration": self.trainer.state.iteration}
+    @property
+    def seconds(self) -> float:
+        return self._before + (0.0 if math.isnan(self._started) else time.perf_counter() - self._started)
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
+    def _start(self) -> None:
+        self._started = time.perf_counter()
+
+    def _stop(self) -> None:
+        self._before, self._started = self.seconds, math.nan
+
+    def state_dict(self) -> dict[str, float]:
+        return {"iteration": self.trainer.state.iteration, "seconds": self.seconds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._before = float(state.get("seconds", 0.0))  # earlier checkpoints have none
         self.trainer.load_state_dict(
             {
                 "iteration": state["iteration"],

@@ -31,7 +31,8 @@ def check(configured: Configured) -> int:
         InputError: something is broken; the table of all problems is printed.
     """
     parser = configured.parser()
-    problems = _check_datalist(parser) if "datalist" in parser else _check_inputs(parser)
+    needed = _TRAINING in parser and configured.uses_unlabeled()
+    problems = _check_datalist(parser, needed) if "datalist" in parser else _check_inputs(parser)
     if problems:
         for line in table(problems):
             print(line)
@@ -39,13 +40,13 @@ def check(configured: Configured) -> int:
     return 0
 
 
-def _check_datalist(parser: Any) -> list[Problem]:
+def _check_datalist(parser: Any, needs_unlabeled: bool) -> list[Problem]:
     datalist: Datalist = _part(parser, "found" if "found" in parser else "datalist")  # as found, before any check
     num_classes, channels = _part(parser, "num_classes"), _channels(parser)
     print(*datalist.describe(), sep="\n")
     problems = []
     if _TRAINING in parser:
-        if any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator")):
+        if needs_unlabeled:
             require_unlabeled(datalist)
         loading = _part(parser, "loading") if "loading" in parser else None
         problems += check_sides(datalist, num_classes, channels, getattr(loading, "fits", None))

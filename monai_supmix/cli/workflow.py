@@ -72,6 +72,11 @@ class Configured:
         parser.update(for_monai(self.overrides))
         return parser
 
+    def uses_unlabeled(self) -> bool:
+        """Whether the training that this configures looks at unlabelled images."""
+        parser = self.parser()
+        return any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator"))
+
 
 def own_weights(configured: Configured) -> None:
     """Take a prediction's weights from the bundle or its last training, unless a run is named: masks go elsewhere.

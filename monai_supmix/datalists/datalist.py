@@ -312,7 +312,7 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
     """Check one item of a datalist file and make its paths absolute."""
     if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("image", "case", "group")):
         raise InputError(subject, f"an item lacks one of the strings image, case, group: {item}", _REMEDY)
-    kinds = {"slice": int, "turns": int, "mirror": int}
+    kinds = {"slice": int, "turns": int, "mirror": int, "grey": int}
     for key, value in item.items():
         if not isinstance(value, kinds.get(key, str)):
             raise InputError(subject, f"{item['case']} has {key}={value!r}", _REMEDY)

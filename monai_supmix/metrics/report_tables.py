@@ -6,13 +6,16 @@ import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write
 from monai_supmix.metrics.dataset import CaseMeasures
 from monai_supmix.metrics.overlap import dice, iou, mean_present
+from monai_supmix.metrics.surface import SurfaceDistance
 
 
 def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **extra: Any) -> dict[str, Any]:
@@ -134,7 +137,10 @@ def _jsonable(value: Any) -> Any:
 
 
 def write_cases_csv(
-    path: str | os.PathLike[str], cases: Mapping[str, CaseMeasures], class_names: Sequence[str]
+    path: str | os.PathLike[str],
+    cases: Mapping[str, CaseMeasures],
+    class_names: Sequence[str],
+    about: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write one row for each case, atomically.
 
@@ -147,6 +153,7 @@ def write_cases_csv(
         path: the file; its folder must exist. UTF-8, comma-separated.
         cases: measures of each case by its name; rows have this order.
         class_names: names of the classes, background first.
+        about: further columns of each case, behind its name: values by column.
 
     Raises:
         InputError: when the system refuses to write.
@@ -161,7 +168,10 @@ def write_cases_csv(
         a,3,1,0,0.75,0.857...
     """
     with_geometry = any(case.distances is not None for case in cases.values())
-    rows = [{"case": name, **_row(measures, class_names, with_geometry)} for name, measures in cases.items()]
+    rows = [
+        {"case": name, **(about or {}).get(name, {}), **_row(measures, class_names, with_geometry)}
+        for name, measures in cases.items()
+    ]
     with atomic_write(path, text=True) as file:
         writer = csv.DictWriter(file, rows[0].keys() if rows else ["case"], lineterminator="\n")
         writer.writeheader()
@@ -182,3 +192,47 @@ def _row(case: CaseMeasures, class_names: Sequence[str], with_geometry: bool) ->
             row[f"{name}_asd_mm"] = distance and distance.asd_mm
             row[f"{name}_true_ml"], row[f"{name}_predicted_ml"] = volume or (None, None)
     return row
+
+
+def read_cases_csv(path: str | os.PathLike[str], class_names: Sequence[str]) -> dict[str, CaseMeasures]:
+    """Read what `write_cases_csv` wrote, as far as `summarize` needs it.
+
+    Args:
+        path: the file.
+        class_names: names of the classes, background first.
+
+    Returns:
+        measures of each case by its name, in the order of the rows.
+
+    Raises:
+        InputError: the file is missing, or is not such a table of these classes.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> path = Path(tempfile.mkdtemp()) / "cases.csv"
+        >>> write_cases_csv(path, {"a": CaseMeasures(np.array([[3, 1, 0]]))}, ["background"])
+        >>> read_cases_csv(path, ["background"])["a"].counts.tolist()
+        [[3, 1, 0]]
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            return {row["case"]: _measures(row, class_names) for row in csv.DictReader(file)}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        problem = f"is not a readable table of these classes ({type(error).__name__}: {error})"
+        raise InputError(path, problem, "evaluate again") from error
+
+
+def _measures(row: Mapping[str, str], class_names: Sequence[str]) -> CaseMeasures:
+    counts = np.array([[int(row[f"{name}_{what}"]) for what in ("tp", "fp", "fn")] for name in class_names], np.int64)
+    distances: list[SurfaceDistance | None] = []
+    volumes: list[tuple[float, float] | None] = []
+    for name in class_names:
+        outcome: Any = row.get(f"{name}_surface")
+        hd95, asd, true, predicted = (
+            float(text) if (text := row.get(f"{name}_{what}")) else None
+            for what in ("hd95_mm", "asd_mm", "true_ml", "predicted_ml")
+        )
+        distances.append(SurfaceDistance(outcome, hd95, asd) if outcome else None)
+        volumes.append(None if true is None or predicted is None else (true, predicted))
+    return CaseMeasures(counts, tuple(distances) if any(distances) else None, tuple(volumes) if any(volumes) else None)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monai_supmix.cli.workflow import Configured, configure, merge
-from monai_supmix.config.find import config_files, find_bundle
+from monai_supmix.cli.workflow import Configured, configure
+from monai_supmix.config.find import find_bundle
 from monai_supmix.errors import InputError
-from monai_supmix.listing import read_json
+from monai_supmix.experiments.evaluation import evaluation_of
 
 METHODS = ("supervised", "fixmatch", "unimatch", "classmix", "supmix", "sufd", "supmix_sufd")
 """The methods of the paper, in the order of its tables."""
@@ -155,30 +155,12 @@ class Experiment:
 
     def evaluation(self, data: str, output: str) -> Configured:
         """The configuration of a cell's evaluation; arguments and errors as for `training`."""
-        known = merge(config_files(find_bundle(self.bundle), ["evaluate"]))
-        pairs = {key: text for key, text in self.overrides.items() if _is_for_evaluation(key, known)}
-        pairs |= {"dataset_dir": data, "output_dir": output, "tta": str(self.tta)}
-        return configure(self.bundle, ["evaluate"], pairs, preset=self.preset if self._changes(known) else None)
-
-    def _changes(self, known: Mapping[str, Any]) -> bool:
-        """Whether the preset also applies to this configuration, and not only to training."""
-        if self.preset is None:
-            return False
-        changed = read_json(config_files(find_bundle(self.bundle), ["evaluate"], preset=self.preset)[-1])
-        return any(key.replace("::", "#").split("#")[0] in known for key in changed)
+        pairs = {**self.overrides, "dataset_dir": data, "output_dir": output, "tta": str(self.tta)}
+        return evaluation_of(self.bundle, pairs, self.preset)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; of the bundle only its name, for its folder is another elsewhere."""
         return dataclasses.asdict(self) | {"bundle": find_bundle(self.bundle).name, "overrides": dict(self.overrides)}
-
-
-def _is_for_evaluation(key: str, known: Mapping[str, Any]) -> bool:
-    """Whether an override of a training also applies to its evaluation.
-
-    Weights to start from are not those to evaluate; and where an entry is null, evaluation takes it from the weights.
-    """
-    top, *inner = key.replace("::", "#").split("#")
-    return top in known and top != "ckpt_path" and not (inner and known[top] is None)
 
 
 def make_cells(methods: Sequence[Method], num_labeled: Sequence[int], seeds: Sequence[int]) -> list[Cell]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from monai_supmix.experiments.page import table_head, table_row
+from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference
 from reproduction import paper
 from reproduction.evidence import Finished
 from reproduction.experiment import Experiment, Method
-from reproduction.statistics import CONFIDENCE, Comparison, Difference, compare
+from reproduction.statistics import Comparison, compare
 
 _NONE = "-"  # no figure
 TITLES = {
@@ -93,7 +95,7 @@ class _Results:
         theirs = paper.METHODS if any(count in labeled for count in self.counts) else ()
         heads = [title(method) for method in self.methods]
         heads += [f"*paper: {TITLES[name]}*" for name in theirs]
-        yield from _head(["labelled", "class", *heads])
+        yield from table_head(["labelled", "class", *heads])
         for count in self.counts:
             setting = labeled.get(count, "")
             for name in self.classes:
@@ -101,7 +103,7 @@ class _Results:
                 if theirs:
                     known = paper.IOU[self.bundle].get((setting, name), [_NONE] * len(theirs))
                     cells += [f"*{figure}*" for figure in known]
-                yield _row([f"{count} ({setting})" if setting else str(count), name, *cells])
+                yield table_row([f"{count} ({setting})" if setting else str(count), name, *cells])
         yield from ("", self._seeds(), "")
         times = []
         for method in self.methods:
@@ -133,24 +135,10 @@ class _Results:
             for (known, name), figures in paper.ABLATION.get(self.bundle, {}).items():
                 ours = [mean_sd(self.values(count, method, name)) for method in methods]
                 if known == setting and any(cell != _NONE for cell in ours):
-                    rows.append(_row([f"{count} ({setting})", name, "here", *ours]))
-                    rows.append(_row(["", "", "*paper*", *(f"*{figure}*" for figure in figures)]))
+                    rows.append(table_row([f"{count} ({setting})", name, "here", *ours]))
+                    rows.append(table_row(["", "", "*paper*", *(f"*{figure}*" for figure in figures)]))
         if rows:
-            yield from ("## Ablation", "", *_head(["labelled", "class", "", *_ABLATION_TITLES]), *rows)
-
-
-def mean_sd(values: Sequence[float]) -> str:
-    """Mean and sample standard deviation.
-
-    Example:
-        >>> mean_sd([60.0, 61.0, 62.0]), mean_sd([60.0]), mean_sd([])
-        ('61.00 ± 1.00', '60.00', '-')
-    """
-    if not values:
-        return _NONE
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
+            yield from ("## Ablation", "", *table_head(["labelled", "class", "", *_ABLATION_TITLES]), *rows)
 
 
 def _about(experiment: Experiment, finished: Sequence[Finished]) -> str:
@@ -210,26 +198,11 @@ def _comparisons(comparisons: Sequence[Comparison], patients: str) -> Iterator[s
     )
     yield ""
     names = list(comparisons[0].differences)
-    yield from _head(["labelled", "method", "minus", "seeds", *names])
+    yield from table_head(["labelled", "method", "minus", "seeds", *names])
     for one in comparisons:
         cells = [show_difference(one.differences[name]) for name in names]
         seeds_told = ", ".join(map(str, one.seeds))
-        yield _row([str(one.num_labeled), title(one.method), title(one.baseline), seeds_told, *cells])
-
-
-def show_difference(found: Difference) -> str:
-    """A difference in percentage points.
-
-    Example:
-        >>> show_difference(Difference(0.0123, 0.004, 0.02)), show_difference(Difference(-0.001, -0.01, 0.02))
-        ('**+1.23 [+0.40, +2.00]**', '-0.10 [-1.00, +2.00]')
-        >>> show_difference(Difference(float("nan"), float("nan"), float("nan")))
-        '-'
-    """
-    if np.isnan(found.mean):
-        return _NONE
-    text = f"{100 * found.mean:+.2f} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
-    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+        yield table_row([str(one.num_labeled), title(one.method), title(one.baseline), seeds_told, *cells])
 
 
 def commands(experiment: Experiment, finished: Sequence[Finished]) -> list[str]:
@@ -255,11 +228,3 @@ def commands(experiment: Experiment, finished: Sequence[Finished]) -> list[str]:
         shlex.join(["scripts/reproduce.py", *shared, "--methods", *methods, *cells, "--out", "OUT"])
         for cells, methods in runs.items()
     ]
-
-
-def _head(names: Sequence[str]) -> list[str]:
-    return [_row(names), "|" + "---|" * len(names)]
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -6,13 +6,12 @@ when its parent does: its standard input is a pipe that the parent holds open.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from monai_supmix.config.error_lines import error_line
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.listing import read_json
+from monai_supmix.metrics import read_cases_csv
 from monai_supmix.weights.record import current_versions
 from reproduction.commit import current_commit
 from reproduction.configuration import Configuration, current_configuration
@@ -80,17 +80,10 @@ def run_cell(experiment: Experiment, cell: Cell, configuration: Configuration, d
             "notes": list(datalist.notes),
         }
         names, groups = tuple(metrics["classes"]), {item["case"]: item["group"] for item in datalist.test}
-        cases, counts = _read_counts(output / "cases.csv", names)
+        measures = read_cases_csv(output / "cases.csv", names)
+        cases, counts = tuple(measures), np.stack([one.counts for one in measures.values()])
         of_cases = tuple(groups[case] for case in cases)
         store.hand_over(experiment, Finished(cell, configuration, record, names, cases, of_cases, counts))
-
-
-def _read_counts(path: Path, class_names: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """The names of an evaluation's cases, and TP, FP, FN of each and its classes, ``(num_cases, C, 3)``."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    counts = [[[int(row[f"{name}_{what}"]) for what in ("tp", "fp", "fn")] for name in class_names] for row in rows]
-    return tuple(row["case"] for row in rows), np.array(counts, np.int64)
 
 
 @contextmanager

@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_supmix.metrics import dice, iou, measure_case, summarize, write_cases_csv, write_metrics_json
+from monai_supmix.errors import InputError
+from monai_supmix.metrics import (
+    dice,
+    iou,
+    measure_case,
+    read_cases_csv,
+    summarize,
+    write_cases_csv,
+    write_metrics_json,
+)
 
 NAMES = ["background", "ground_glass", "consolidation", "pleural_effusion"]
 
@@ -127,3 +136,28 @@ def test_pictures_among_volumes_leave_their_cells_empty(tmp_path):
     with (tmp_path / "cases.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.DictReader(file))[3]["consolidation_surface"] == ""
     assert "hd95_mm" not in summarize(cases, NAMES)["classes"]["consolidation"]
+
+
+@pytest.mark.parametrize("kind", ["unknown spacing", "volumes", "pictures with a spacing", "pictures among volumes"])
+def test_a_table_of_cases_has_all_that_a_summary_needs(kind, tmp_path):
+    flat = make_cases((0.5, 0.5), shape=(6, 7))
+    cases = {
+        "unknown spacing": make_cases(),
+        "volumes": make_cases((1, 1, 2.5)),
+        "pictures with a spacing": flat,
+        "pictures among volumes": make_cases((1, 1, 1)) | {"picture": make_cases(shape=(5, 5))["fälle/0"]},
+    }[kind]
+    write_cases_csv(tmp_path / "cases.csv", cases, NAMES, about={name: {"fold": 2} for name in cases})
+    with (tmp_path / "cases.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["fold"] for row in csv.DictReader(file)] == ["2"] * len(cases)
+    again = read_cases_csv(tmp_path / "cases.csv", NAMES)
+    assert list(again) == list(cases)
+    assert summarize(again, NAMES) == summarize(cases, NAMES)
+
+
+def test_another_table_is_refused(tmp_path):
+    write_cases_csv(tmp_path / "cases.csv", make_cases(), NAMES)
+    with pytest.raises(InputError, match="is not a readable table of these classes"):
+        read_cases_csv(tmp_path / "cases.csv", [*NAMES, "fifth"])
+    with pytest.raises(InputError, match=r"none\.csv"):
+        read_cases_csv(tmp_path / "none.csv", NAMES)

@@ -8,6 +8,7 @@ import logging
 import nibabel as nib
 import numpy as np
 import pytest
+from ignite.engine import Events
 
 from monai_supmix.bundle import EvaluationRun, IntensityRules, TrainingRun, load_trained
 from monai_supmix.datalists.datalist import Datalist
@@ -88,6 +89,33 @@ def test_a_training_leaves_its_history_and_a_report(tmp_path, caplog):
     told = {line.split()[0] for line in closing[place + 1 :]}
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert told == files - {".lock"}
+
+
+def test_a_history_counts_the_seconds_of_all_starts_of_a_run(tmp_path, monkeypatch):
+    """With a clock on which an iteration takes a second and all else takes no time."""
+    clock = [0.0]
+    monkeypatch.setattr("monai_supmix.bundle.training.time.perf_counter", lambda: clock[0])
+
+    def start(iterations, stop_after=None):
+        toy = trainer("supervised", max_epochs=9, max_iterations=iterations)
+
+        def tick(engine):
+            clock[0] += 1.0
+            if engine.state.iteration == stop_after:
+                raise RuntimeError("killed")
+
+        toy.add_event_handler(Events.ITERATION_STARTED, tick)
+        record = {"class_names": NAMES, "intensity": RULES, "working": {}}
+        run = TrainingRun(
+            toy, tmp_path, "mine", record, iterations, save_interval=2, resume="auto", configuration={"seed": 5}
+        )
+        clock[0] += 50.0
+        run.run()
+
+    with pytest.raises(RuntimeError, match="killed"):
+        start(6, stop_after=4)  # the third iteration is lost, and the fourth
+    start(6)
+    assert json.loads((tmp_path / "history.json").read_text(encoding="utf-8"))["seconds"] == 6.0
 
 
 def test_an_evaluation_adds_itself_to_the_training(tmp_path, pictures, caplog):

@@ -1,0 +1,102 @@
+"""Cross-validation: folds of the labelled cases that no patient straddles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from monai_supmix.datalists.datalist import Datalist, check_datalist
+from monai_supmix.datalists.draw import order_groups
+from monai_supmix.errors import InputError
+
+
+def split_groups(
+    items: Sequence[dict[str, Any]], num_folds: int, seed: int = 0, subject: object = "folds"
+) -> list[set[str]]:
+    """Divide groups (patients) into folds of about as many items each.
+
+    Large groups are dealt out first, groups of one size in the order of the draw, each to the fold that has the fewest
+    items so far.
+
+    Args:
+        items: labelled items.
+        num_folds: how many folds; each gets one group at least.
+        seed: of the order of groups of one size.
+        subject: what errors are about.
+
+    Returns:
+        the groups of each fold.
+
+    Raises:
+        InputError: there are fewer groups than folds, or fewer than two folds.
+
+    Example:
+        >>> eyes = [{"case": patient + eye, "group": patient} for patient in "abcde" for eye in "LR"]
+        >>> folds = split_groups(eyes, 2)
+        >>> sorted(map(len, folds)), folds[0] & folds[1]
+        ([2, 3], set())
+        >>> split_groups(eyes, 6)
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: folds: is 6, and the labelled cases come from 5 groups (patients): give 2 to 5
+    """
+    sizes = Counter(item["group"] for item in items)
+    if not 2 <= num_folds <= len(sizes):
+        patients = f"{len(sizes)} group{'s' * (len(sizes) != 1)} (patients)"
+        problem = f"is {num_folds}, and the labelled cases come from {patients}"
+        known = f"give {'2' if len(sizes) == 2 else f'2 to {len(sizes)}'}"
+        raise InputError(subject, problem, known if len(sizes) > 1 else "label images of two patients or more")
+    folds: list[set[str]] = [set() for _ in range(num_folds)]
+    filled = [(0, 0)] * num_folds  # items and groups, so that no fold stays empty beside a large group
+    for group in sorted(order_groups(sizes, seed), key=lambda group: -sizes[group]):
+        least = min(range(num_folds), key=filled.__getitem__)
+        folds[least].add(group)
+        filled[least] = (filled[least][0] + sizes[group], filled[least][1] + 1)
+    return folds
+
+
+def fold_datalists(datalist: Datalist, num_folds: int, seed: int = 0, subject: object = "folds") -> list[Datalist]:
+    """Make a datalist for each fold: its labelled cases are the test, those of all other folds are trained on.
+
+    The unlabelled pool is the same but for images of the fold's own patients. The list's own test is in none of
+    them, its validation in all.
+
+    Args:
+        datalist: the list; its labelled cases are divided.
+        num_folds: how many folds.
+        seed: of the division.
+        subject: what errors are about.
+
+    Returns:
+        the lists in the order of the folds; together their tests are the labelled cases, each once.
+
+    Raises:
+        InputError: there are fewer groups (patients) than folds.
+
+    Example:
+        >>> eyes = [{"image": f"{c}.png", "label": f"{c}_mask.png", "case": c, "group": c} for c in "abcd"]
+        >>> pool = [{"image": "a2.png", "case": "a2", "group": "a"}, {"image": "z.png", "case": "z", "group": "z"}]
+        >>> lists = fold_datalists(Datalist(eyes, pool, [], [], ["background", "vessel"]), 4)
+        >>> fold = next(one for one in lists if one.test[0]["case"] == "a")
+        >>> len(fold.labeled), [item["case"] for item in fold.unlabeled]  # a2 is of the patient that is judged
+        (3, ['z'])
+    """
+    lists = []
+    for number, held in enumerate(split_groups(datalist.labeled, num_folds, seed, subject), 1):
+        pool = [item for item in datalist.unlabeled if item["group"] not in held]
+        labeled = [item for item in datalist.labeled if item["group"] not in held]
+        note = f"fold {number} of {num_folds}: the test are labelled cases that this fold's training does not see"
+        left_out = len(datalist.unlabeled) - len(pool)
+        more = [f"{left_out} unlabelled images of the test's patients are left out"] if left_out else []
+        fold = replace(
+            datalist,
+            labeled=labeled,
+            unlabeled=pool,
+            test=[item for item in datalist.labeled if item["group"] in held],
+            notes=[*datalist.notes, note, *more],
+        )
+        check_datalist(fold, f"fold {number}")
+        lists.append(fold)
+    return lists

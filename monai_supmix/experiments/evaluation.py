@@ -1,0 +1,78 @@
+"""The evaluation that belongs to a training: the same overrides, as far as an evaluation has such keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.cli.workflow import Configured, configure, merge
+from monai_supmix.config.find import config_files, find_bundle
+from monai_supmix.listing import read_json
+
+_STEPS = ("imports", "initialize", "run", "finalize")  # a method's are those of its training
+
+
+def evaluation_of(
+    bundle: str, pairs: Mapping[str, str | None], preset: str | None = None, further: Sequence[Path] = ()
+) -> Configured:
+    """Configure the evaluation of a training.
+
+    Args:
+        bundle: folder or name of the bundle.
+        pairs: overrides of the training as written on the command line, ``dataset_dir`` and ``output_dir`` among them.
+        preset: preset of the training; taken where it changes the evaluation as well.
+        further: other files of the training; their entries count where an evaluation has them too.
+
+    Raises:
+        InputError: an unknown bundle or preset, or a wrong value.
+
+    Example:
+        >>> pairs = {"dataset_dir": "DATA", "output_dir": "OUT", "crop_size": "[64,64]", "tta": "true"}
+        >>> sorted(evaluation_of("chase_supmix", pairs).overrides.keys() & pairs.keys())
+        ['dataset_dir', 'output_dir', 'tta']
+    """
+    folder = find_bundle(bundle)
+    known = merge(config_files(folder, ["evaluate"]))
+    own = {key: text for key, text in pairs.items() if _is_for_evaluation(key, known)}  # no weights to start from
+    changed = {} if preset is None else _entries(config_files(folder, ["evaluate"], preset=preset)[-1])
+    takes_preset = any(_top(key) in known for key in changed)
+    configured = configure(bundle, ["evaluate"], own, preset=preset if takes_preset else None)
+    entries = {key: value for file in further for key, value in _entries(file).items()}
+    entries = {key: value for key, value in entries.items() if key not in _STEPS and _is_for_evaluation(key, known)}
+    return replace(configured, overrides=entries | configured.overrides)
+
+
+def options_of_evaluation(bundle: str, pairs: Mapping[str, str | None], training: Mapping[str, Any]) -> set[str]:
+    """Names of the overrides that only an evaluation has, such as ``tta``.
+
+    Args:
+        bundle: folder or name of the bundle.
+        pairs: overrides as written on the command line.
+        training: the merged configuration of the training.
+    """
+    known = merge(config_files(find_bundle(bundle), ["evaluate"]))
+    return {key for key in pairs if _top(key) not in training and _top(key) in known}
+
+
+def _is_for_evaluation(key: str, known: Mapping[str, Any]) -> bool:
+    """Whether an override of a training also applies to its evaluation.
+
+    Weights to start from are not those to evaluate; and where an entry is null, evaluation takes it from the weights.
+    """
+    top, *inner = key.replace("::", "#").split("#")
+    return top in known and top != "ckpt_path" and not (inner and known[top] is None)
+
+
+def _top(key: str) -> str:
+    return key.replace("::", "#").split("#")[0].lstrip("+")
+
+
+def _entries(file: Path) -> dict[str, Any]:
+    """The entries of one configuration file, nested keys as they are written."""
+    if file.suffix == ".json":
+        return read_json(file)
+    from monai.bundle import ConfigParser  # noqa: PLC0415  # slow
+
+    return ConfigParser.load_config_file(str(file))

@@ -1,0 +1,163 @@
+"""Two methods judged on the same cases: the difference of their IoU, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monai_supmix.metrics.overlap import iou
+
+RESAMPLES, CONFIDENCE = 10_000, 0.95
+FOREGROUND = "foreground"
+"""Name of the mean over all classes other than background."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference of IoU with its interval, fractions; NaN where the truth does not have the class.
+
+    Example:
+        >>> show_difference(Difference(mean=0.0123, low=0.004, high=0.02))
+        '**+1.23 [+0.40, +2.00]**'
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired_bootstrap(
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    groups: Sequence[str],
+    classes: Sequence[int],
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Difference:
+    """The mean over seeds of the paired difference of two methods' IoU, with a two-level bootstrap interval.
+
+    Seeds and groups (patients) are both drawn with replacement, independently of each other, for every seed
+    was tested on the same patients. An IoU is that of counts summed over the drawn patients' cases, as in the
+    tables, never a mean of IoUs of cases. The interval is the percentile interval.
+
+    Args:
+        ours: TP, FP, FN of one method, ``(num_seeds, num_cases, C, 3)``.
+        theirs: of the other method, same seeds and cases.
+        groups: the patient of each case.
+        classes: the IoU is the mean over these classes, as far as the drawn patients' truth has them: what is
+            predicted of others must not decide over how many classes one method's mean is taken.
+        resamples: number of draws.
+        confidence: share of the draws inside the interval.
+        seed: of the draws.
+
+    Returns:
+        our IoU minus theirs, in fractions.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    Example:
+        >>> ours = np.array([[[[6, 2, 2]], [[8, 1, 1]]]])  # one seed, two patients, one class
+        >>> theirs = np.array([[[[5, 2, 3]], [[4, 3, 3]]]])
+        >>> found = paired_bootstrap(ours, theirs, ["a", "b"], classes=[0])
+        >>> np.round([found.mean, found.low, found.high], 3).tolist()  # 14/20 - 9/20, 0.6 - 0.5, 0.8 - 0.4
+        [0.25, 0.1, 0.4]
+    """
+    if ours.shape != theirs.shape or ours.shape[1] != len(groups):
+        raise ValueError(f"counts have shapes {ours.shape} and {theirs.shape}, of {len(groups)} cases")
+    index = np.unique(list(groups), return_inverse=True)[1]
+    membership = (index[:, None] == np.arange(index.max() + 1)).astype(np.float64)  # (N, G)
+    summed = [np.einsum("ng,snck->sgck", membership, counts[:, :, list(classes)]) for counts in (ours, theirs)]
+    num_seeds, num_groups = summed[0].shape[:2]
+    random = np.random.default_rng(seed)
+    drawn_groups = random.multinomial(num_groups, np.full(num_groups, 1 / num_groups), resamples)
+    drawn_seeds = random.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), resamples) / num_seeds
+
+    def difference(times: np.ndarray) -> np.ndarray:
+        """Per draw and seed, for the number of times that each group was drawn, ``(R, G)``."""
+        drawn = (np.einsum("rg,sgck->rsck", times, counts) for counts in summed)
+        values = [_mean_present(np.where(_is_in_truth(counts), iou(counts), np.nan)) for counts in drawn]
+        return values[0] - values[1]
+
+    mean = float(difference(np.ones((1, num_groups))).mean())
+    draws = (difference(drawn_groups) * drawn_seeds).sum(axis=1)
+    draws = draws[~np.isnan(draws)]  # a draw of patients none of whom has the class says nothing of it
+    if not draws.size:
+        return Difference(mean, float("nan"), float("nan"))
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Difference(mean, float(low), float(high))
+
+
+def _is_in_truth(counts: np.ndarray) -> np.ndarray:
+    """Whether the truth has a class at all: TP + FN > 0."""
+    return counts[..., 0] + counts[..., 2] > 0
+
+
+def _mean_present(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; NaN where nothing is left."""
+    present = ~np.isnan(values)
+    total = np.where(present, values, 0.0).sum(axis=-1)
+    count = present.sum(axis=-1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def class_differences(
+    ours: np.ndarray, theirs: np.ndarray, groups: Sequence[str], class_names: Sequence[str]
+) -> dict[str, Difference]:
+    """The difference of two methods in each class other than background.
+
+    Args:
+        ours: see `paired_bootstrap`.
+        theirs: see `paired_bootstrap`.
+        groups: the patient of each case.
+        class_names: names of the classes, background first.
+
+    Returns:
+        by class, and where there are several also ``foreground`` for the mean over them.
+
+    Example:
+        >>> ours = np.array([[[[9, 0, 0], [6, 2, 2]], [[9, 0, 0], [8, 1, 1]]]])
+        >>> class_differences(ours, ours, ["a", "b"], ["background", "vessel"])
+        {'vessel': Difference(mean=0.0, low=0.0, high=0.0)}
+    """
+    foreground = range(1, len(class_names))
+    found = {class_names[c]: paired_bootstrap(ours, theirs, groups, [c]) for c in foreground}
+    if len(foreground) > 1:
+        found[FOREGROUND] = paired_bootstrap(ours, theirs, groups, list(foreground))
+    return found
+
+
+def mean_sd(values: Sequence[float] | np.ndarray) -> str:
+    """Mean and sample standard deviation.
+
+    Example:
+        >>> mean_sd([60.0, 61.0, 62.0]), mean_sd([60.0]), mean_sd([])
+        ('61.00 ± 1.00', '60.00', '-')
+    """
+    if not len(values):
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
+
+
+def show_difference(found: Difference, bold: bool = True) -> str:
+    """A difference in percentage points with its interval.
+
+    Args:
+        found: the difference.
+        bold: whether an interval without 0 is in bold, as Markdown has it.
+
+    Example:
+        >>> show_difference(Difference(0.0123, 0.004, 0.02)), show_difference(Difference(-0.001, -0.01, 0.02))
+        ('**+1.23 [+0.40, +2.00]**', '-0.10 [-1.00, +2.00]')
+        >>> show_difference(Difference(float("nan"), float("nan"), float("nan")))
+        '-'
+    """
+    if np.isnan(found.mean):
+        return "-"
+    text = f"{100 * found.mean:+.2f} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+    return f"**{text}**" if bold and (found.low > 0 or found.high < 0) else text
