@@ -2,7 +2,7 @@
 
 from monai_supmix.metrics.dataset import CaseMeasures, DatasetOverlap, measure_case
 from monai_supmix.metrics.overlap import dice, iou, mean_present, overlap_counts
-from monai_supmix.metrics.paired import Difference, class_differences, paired_bootstrap
+from monai_supmix.metrics.paired import Difference, class_differences, paired_bootstrap, paired_case_bootstrap
 from monai_supmix.metrics.report_tables import read_cases_csv, summarize, write_cases_csv, write_metrics_json
 from monai_supmix.metrics.surface import SurfaceDistance, surface_distances, volume_ml
 
@@ -18,6 +18,7 @@ __all__ = [
     "measure_case",
     "overlap_counts",
     "paired_bootstrap",
+    "paired_case_bootstrap",
     "read_cases_csv",
     "summarize",
     "surface_distances",

@@ -10,6 +10,8 @@ import numpy as np
 from monai_supmix.experiments.page import table_head, table_row
 from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference
 from reproduction import paper
+from reproduction.case_dice import BUNDLES as BY_VOLUME
+from reproduction.case_dice import case_dice_section
 from reproduction.evidence import Finished
 from reproduction.experiment import Experiment, Method
 from reproduction.statistics import Comparison, compare
@@ -63,6 +65,7 @@ def make_table(experiment: Experiment, finished: Sequence[Finished]) -> str:
         f"# IoU in %: {bundle}",
         _about(experiment, finished),
         "\n".join(results.main_table()),
+        "\n".join(case_dice_section(finished)) if bundle in BY_VOLUME else "",
         "\n".join(results.ablation()),
         "\n".join(_comparisons(list(compare(finished)), _patients(finished[0]))),
         "## How it was made\n\n```bash\n" + "\n".join(commands(experiment, finished)) + "\n```",

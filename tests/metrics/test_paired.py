@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from monai_supmix.metrics import class_differences, iou, paired_bootstrap
+from monai_supmix.metrics import class_differences, iou, paired_bootstrap, paired_case_bootstrap
 
 
 def every_draw(ours, theirs, groups, classes):
@@ -98,3 +98,21 @@ def test_each_class_has_its_difference_and_the_foreground_their_mean():
         "foreground": 0.25,
     }
     assert [*class_differences(ours[:, :, :2], theirs[:, :, :2], ["a"], ["background", "liver"])] == ["liver"]
+
+
+def test_figures_of_cases_are_averaged_over_all_draws_of_seeds_and_patients():
+    random = np.random.default_rng(2)
+    ours, theirs = random.random((2, 3, 6))
+    ours[0, 2] = np.nan  # a case that one seed has no figure of
+    groups = ["a", "b", "b", "c", "c", "c"]
+    members = {name: [i for i, group in enumerate(groups) if group == name] for name in "abc"}
+    draws = []
+    for drawn in itertools.product("abc", repeat=3):
+        cases = [case for name in drawn for case in members[name]]
+        of_seeds = np.nanmean((ours - theirs)[:, cases], axis=1)
+        draws += [np.mean(seeds) for seeds in itertools.product(of_seeds, repeat=3)]
+    found = paired_case_bootstrap(ours, theirs, groups, resamples=40_000)
+    assert found.mean == pytest.approx(np.nanmean(ours - theirs, axis=1).mean())
+    assert [found.low, found.high] == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.01)
+    with pytest.raises(ValueError, match="of 2 cases"):
+        paired_case_bootstrap(ours, theirs, ["a", "b"])

@@ -152,7 +152,7 @@ def test_sliders_show_one_slice_after_the_other(report):
         (visible,) = [s for s in case.find_elements(By.CSS_SELECTOR, ".slice") if s.is_displayed()]
         places.append(case.find_element(By.TAG_NAME, "output").text)
         assert places[-1] == visible.get_attribute("data-place")
-        pictures.append(visible.find_element(By.CSS_SELECTOR, ".tile:last-child img").get_attribute("src"))
+        pictures.append(visible.find_elements(By.CSS_SELECTOR, ".tile img")[-1].get_attribute("src"))
         slider.send_keys(Keys.ARROW_RIGHT)
     numbers = [int(place.split()[0]) for place in places]
     assert numbers == sorted(set(numbers))

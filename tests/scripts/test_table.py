@@ -113,3 +113,18 @@ def test_the_papers_means_are_those_of_its_classes():
         for place, figures in table.items():
             known = paper.IOU[bundle][place]
             assert [figures[0], figures[-1]] == [known[2].split(" ")[0], known[3].split(" ")[0]]
+
+
+def test_dice_by_volume_stands_beside_where_the_field_reports_it():
+    def of(value, **kwargs):
+        return finished(counts=counts(*[(value, 100 - value, 0)] * 2, *[(value - 20, 120 - value, 0)] * 2), **kwargs)
+
+    cells = [of(60, method="supervised", seed=seed) for seed in (0, 1)]
+    cells += [of(70, method="self_training", seed=seed) for seed in (0, 1)]
+    page = make_table(Experiment("acdc_supmix"), cells)
+    mean = 100 * (2 * 60 / 160 + 2 * 40 / 140) / 2
+    assert rows(page, "2", "supervised") == [["2", "supervised", f"{mean:.2f} ± 0.00", f"{mean:.2f} ± 0.00"]]
+    gain = 50 * (2 * 70 / 170 + 2 * 50 / 150) - mean
+    ((*_, told),) = rows(page, "2", "self_training", "supervised")
+    assert told.startswith(f"**+{gain:.2f} [")
+    assert "Dice by volume" not in make_table(CHASE, cells)

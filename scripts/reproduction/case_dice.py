@@ -1,0 +1,69 @@
+"""Dice volume by volume, the form in which some data sets are reported: tables beside those of IoU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from monai_supmix.metrics import dice, mean_present, paired_case_bootstrap
+from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference
+from reproduction.evidence import Finished
+from reproduction.statistics import compare
+
+BUNDLES = ("acdc_supmix",)
+"""Bundles of data sets that the field reports in this form."""
+
+
+def case_dice(one: Finished) -> np.ndarray:
+    """Dice of each case: the mean over its foreground classes, NaN where it shows none in truth or prediction.
+
+    Args:
+        one: a finished cell.
+
+    Returns:
+        fractions, ``(num_cases,)``.
+    """
+    return np.array([mean_present(row[1:]) for row in map(dice, one.counts)])
+
+
+def case_dice_section(finished: Sequence[Finished]) -> Iterator[str]:
+    """Lines of Markdown: figures by class, then each method's differences from the baselines.
+
+    Args:
+        finished: cells of one experiment, in the order of the tables.
+    """
+    rows: dict[tuple[int, str], dict[str, list[float]]] = {}
+    for one in finished:
+        figures = rows.setdefault((one.cell.num_labeled, str(one.cell.method)), {})
+        for name in one.class_names[1:]:
+            figures.setdefault(name, []).append(100 * one.metrics["classes"][name]["case_dice"])
+        figures.setdefault("mean", []).append(100 * one.metrics["mean_case_dice"])
+    yield from ("## Dice by volume, in %", "")
+    yield "Mean over the test volumes, then mean ± standard deviation over seeds."
+    yield ""
+    names = [*finished[0].class_names[1:], "mean"]
+    yield f"| labelled | method | {' | '.join(names)} |"
+    yield "|" + "---|" * (len(names) + 2)
+    for (count, method), figures in rows.items():
+        yield f"| {count} | {method} | {' | '.join(mean_sd(figures[name]) for name in names)} |"
+    differences = list(_differences(finished))
+    if differences:
+        yield ""
+        yield (
+            f"Method minus baseline in percentage points of the mean, with the {CONFIDENCE:.0%} percentile interval of "
+            "a bootstrap that draws seeds and patients with both of their volumes:"
+        )
+        yield from ("", "| labelled | method | minus | seeds | mean |", "|---|---|---|---|---|", *differences)
+
+
+def _differences(finished: Sequence[Finished]) -> Iterator[str]:
+    cells = {(one.cell.num_labeled, one.cell.method, one.cell.seed): one for one in finished}
+    for found in compare(finished):
+        ours, theirs = (
+            np.stack([case_dice(cells[found.num_labeled, method, seed]) for seed in found.seeds])
+            for method in (found.method, found.baseline)
+        )
+        difference = show_difference(paired_case_bootstrap(ours, theirs, finished[0].groups))
+        seeds = ", ".join(map(str, found.seeds))
+        yield f"| {found.num_labeled} | {found.method} | {found.baseline} | {seeds} | {difference} |"
