@@ -1,4 +1,4 @@
-"""The command line: ``python -m monai_supmix run|check|predict|new|export|install|audit``.
+"""The command line: ``python -m monai_supmix run|check|predict|collect|new|export|install|audit``.
 
 A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
 Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from monai_supmix.config.error_lines import error_line
@@ -30,6 +31,22 @@ _NEW_OPTIONS = {
 }
 _OVERRIDES = "any key of the configuration can follow as --key value, nested ones as --optimizer#lr 0.01"
 
+_PREDICT = f"""{_OVERRIDES}
+
+examples:
+  monai-supmix predict BUNDLE SCANS --output_dir O --on_error skip
+  torchrun --nproc_per_node=4 -m monai_supmix predict BUNDLE SCANS --output_dir O   # 4 processes share the cases
+  srun --ntasks=64 monai-supmix predict BUNDLE SCANS --output_dir O                 # so do the tasks of Slurm
+  monai-supmix predict BUNDLE SCANS --output_dir O --shard 3/16    # the third of 16 parts, as one job of an array
+
+Started again, it predicts what is missing. --verify recognises finished images by their content, not by size and time.
+"""
+_COLLECT = """Whoever ends last does this by itself; here it is done again, for example after a machine has died.
+
+example:
+  monai-supmix collect O
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -43,11 +60,14 @@ def _build() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar="run|check|predict|new|export|install|audit")
+    commands = parser.add_subparsers(dest="command", metavar="run|check|predict|collect|new|export|install|audit")
     bundle = "folder of a bundle, or the name of one that comes with the package (chase_supmix)"
 
     def add(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
+        shape = argparse.RawDescriptionHelpFormatter  # examples keep their lines
+        return commands.add_parser(
+            name, help=text, description=text, epilog=epilog, allow_abbrev=False, formatter_class=shape
+        )
 
     def add_choice(command: argparse.ArgumentParser) -> None:
         command.add_argument("--method", help="one of the bundle's configs/methods, for example unimatch")
@@ -65,11 +85,14 @@ def _build() -> argparse.ArgumentParser:
     check.add_argument("--bundle", dest="named_bundle", metavar="BUNDLE", help="the same as the first argument")
     add_choice(check)
 
-    predict = add("predict", "Predict images with a bundle's weights or those of a training run.", _OVERRIDES)
+    predict = add("predict", "Predict images with a bundle's weights or those of a training run.", _PREDICT)
     predict.add_argument("bundle", help=bundle)
     predict.add_argument("input", nargs="+", help="images, folders, DICOM folders, patterns or datalists")
     predict.add_argument("--output_dir", "--output-dir", required=True, help="folder for the masks")
     predict.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
+
+    collect = add("collect", "Write summary.json and cases.csv of what several processes have predicted.", _COLLECT)
+    collect.add_argument("output_dir", help="folder of the masks")
 
     new = add("new", "Look at a folder of your own data, propose settings, and write a bundle for it.")
     new.add_argument("data", help="folder with imagesTr and labelsTr (nnU-Net), or with images and labels")
@@ -109,10 +132,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     }.get(next(iter(argv), ""), [])
     pairs, rest = split_flags(argv, own)
     arguments = _build().parse_args(rest)
-    if arguments.command in (None, "new", "install", "audit") and pairs:
-        name = next(iter(pairs))
-        known = _NEW_OPTIONS if arguments.command == "new" else ()
-        raise InputError(f"--{name}", "is not an option here", nearest(name, known, "leave it out", "--{}"))
+    _refuse_overrides(arguments.command, pairs)
     match arguments.command:
         case "run":
             from monai_supmix.cli.workflow import configure  # noqa: PLC0415  # commands load only what they need
@@ -129,6 +149,13 @@ def _dispatch(argv: Sequence[str]) -> int:
             configured.overrides.update(dataset_dir=inputs, output_dir=arguments.output_dir)
             own_weights(configured)
             configured.run()
+        case "collect":
+            from monai_supmix.inferers import collect  # noqa: PLC0415
+
+            summary = collect(arguments.output_dir)
+            print(", ".join(f"{summary[key]} {key}" for key in ("cases", "done", "failed", "open")))
+            for name in ("summary.json", summary["table"]):
+                print(f"written: {Path(arguments.output_dir) / name}")
         case "new":
             from monai_supmix.cli.new import new  # noqa: PLC0415
 
@@ -151,9 +178,19 @@ def _dispatch(argv: Sequence[str]) -> int:
             return audit(find_bundle(arguments.bundle))
         case _:
             raise InputError(
-                "command line", "names no command", "use run, check, predict, new, export, install or audit, or --help"
+                "command line",
+                "names no command",
+                "use run, check, predict, collect, new, export, install or audit, or --help",
             )
     return 0
+
+
+def _refuse_overrides(command: str | None, pairs: Mapping[str, str | None]) -> None:
+    """Raise `InputError` where a command that runs no configuration is given one of its keys."""
+    if command in (None, "collect", "new", "install", "audit") and pairs:
+        name = next(iter(pairs))
+        known = _NEW_OPTIONS if command == "new" else ()
+        raise InputError(f"--{name}", "is not an option here", nearest(name, known, "leave it out", "--{}"))
 
 
 def _check(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:

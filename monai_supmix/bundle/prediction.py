@@ -23,7 +23,7 @@ from monai_supmix.processes import from_first, rank
 
 logger = logging.getLogger(__name__)
 
-_LISTED = 20  # masks, and failures, that are named one by one
+_LISTED = 10  # masks, and failures, that are named one by one
 
 
 class PredictionRun(Evaluator):

@@ -184,7 +184,7 @@ def _write(output_dir: Path, collected: Mapping[str, Any]) -> dict[str, Any]:
     summary = {
         "cases": len(rows),
         **{status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "open")},
-        "settings": collected["settings"],
+        "settings": {key: value for key, value in collected["settings"].items() if key != "dicom_codes"},
         "warnings": _kinds({row["case"]: row.get("warnings", []) for row in rows if row["status"] == "done"}),
         "failures": _kinds({row["case"]: [row["problem"]] for row in rows if row["status"] == "failed"}),
         "table": table.name,
