@@ -13,6 +13,7 @@ import torch.distributed as dist
 from monai_supmix.errors import InputError
 from monai_supmix.inferers import SliceVolumeInferer, collecting, one_case, predict_cases
 from monai_supmix.inferers.cohort import Cohort
+from monai_supmix.processes import gather, share
 from tests.inferers.tiny import RULE, tiny_network
 
 RECORD = {"class_names": ["background", "a", "b"], "intensity": {"hu": RULE}, "trained_on": {}}
@@ -85,3 +86,25 @@ def _die_at(step, survived):
         return value
 
     setattr(place, name, deadly)
+
+
+def start_task(number, count, job, result):
+    """Start what ``srun`` starts: a task that knows its number from Slurm alone."""
+    process = CONTEXT.Process(target=_task, args=(number, count, job, result))
+    process.start()
+    return process
+
+
+def _task(number, count, job, result):
+    faulthandler.dump_traceback_later(100, exit=True)
+    slurm = {
+        "JOB_ID": job, "PROCID": number, "LOCALID": number, "NTASKS": count, "STEP_NUM_TASKS": count,
+        "JOB_NODELIST": "localhost", "JOB_NUM_NODES": 1,
+    }  # fmt: skip
+    os.environ.update({f"SLURM_{key}": str(value) for key, value in slurm.items()})
+    from monai_supmix.bundle import join_processes, stop_processes  # noqa: PLC0415
+
+    join_processes()
+    told = {"share": share("abcde"), "all": gather(number)}
+    stop_processes()
+    Path(result).write_text(json.dumps(told), encoding="utf-8")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import shutil
 import signal
 from pathlib import Path
@@ -125,6 +126,23 @@ def test_others_finish_what_a_killed_one_had_begun(data, whole, tmp_path):
     assert tree(output) == tree(whole)
 
 
+@pytest.mark.slow
+def test_killed_at_random_again_and_again(data, whole, tmp_path):
+    draw, kills = random.Random(0), 0
+    while kills < 12:
+        started = [workers.start(data, tmp_path, shard=shard) for shard in draw.choice([(None, None), ("1/2", "2/2")])]
+        for process in started:
+            process.join(timeout=draw.uniform(0, 0.6))  # waits so long, or until it ends
+            process.kill()
+        kills += sum(status != 0 for status in workers.finish(*started))
+        if len(list(tmp_path.rglob("*_seg.nii.gz"))) > 6:  # there must be something left to do
+            for mask in tmp_path.rglob("*_seg.nii.gz"):
+                mask.unlink()
+    assert workers.finish(*(workers.start(data, tmp_path) for _ in range(2))) == [0, 0]
+    collect(tmp_path)
+    assert tree(tmp_path) == tree(whole)
+
+
 def test_other_settings_at_once_are_refused_and_later_too(data, tmp_path):
     with Cohort(tmp_path, {"weights_sha256": "other"}):
         with pytest.raises(InputError, match=r"is written to with other settings \(.*weights_sha256.*\) by process"):
@@ -228,6 +246,7 @@ def test_many_inputs_are_checked_when_they_are_read(data, tmp_path, monkeypatch,
     assert str(tmp_path) not in (tmp_path / "out/cases.csv").read_text(encoding="utf-8")
     shutil.copy(data / NAMES[-1], tmp_path / "data" / NAMES[-1])
     workers.predict(tmp_path / "data", tmp_path / "out")
+    collect(tmp_path / "out")
     assert rows(tmp_path / "out") == dict.fromkeys(NAMES, "done"), "the latest holds"
 
 
