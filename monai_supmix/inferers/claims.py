@@ -131,7 +131,7 @@ class Claims:
         while True:
             place = claim_file(result, number)
             try:
-                create(place, json.dumps(asdict(self.owner)))
+                create(place, self.owner)
             except FileExistsError:
                 if is_alive(place, self.now()):
                     return False
@@ -182,15 +182,31 @@ def claim_file(result: Path, number: int = 0) -> Path:
     return result.with_name(f".{name}.claim{number or ''}")
 
 
-def create(place: Path, text: str) -> None:
-    """Make a file that must not exist.
+def create(place: Path, owner: Owner) -> None:
+    """Make a file that must not exist, whole or not at all: a link to one that names its owner.
 
     Raises:
         FileExistsError: it does.
+        OSError: the system refuses.
     """
+    text = json.dumps(asdict(owner)).encode()
+    new = place.with_name(f".{place.name.lstrip('.')}.{secrets.token_hex(6)}.new")
+    _write_new(new, text)
+    try:
+        os.link(new, place)
+    except FileExistsError:
+        if new.stat().st_nlink != 2:  # 2: ours, a file server has told it late
+            raise
+    except OSError:  # a file system without links
+        _write_new(place, text)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _write_new(place: Path, text: bytes) -> None:
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        os.write(descriptor, text.encode())
+        os.write(descriptor, text)
     finally:
         os.close(descriptor)
 

@@ -75,7 +75,7 @@ class Cohort:
         make_directory(self.folder)
         with contextlib.ExitStack() as entering:
             entering.callback(self._leave)
-            begin(self.place)
+            begin(self.place, self.owner)
             entering.enter_context(_ending_on_sigterm())
             with self.claims.one_at_a_time(self.folder / _ARRIVAL):
                 self._refuse_others()
@@ -170,7 +170,7 @@ def members(folder: Path, now: float) -> list[dict[str, Any]]:
             record = json.loads(place.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # leaving, or not there yet
             continue
-        if is_alive(place, now):
+        if "settings" in record and is_alive(place, now):
             found.append({**record, "place": place})
     return found
 
@@ -187,7 +187,7 @@ def visiting(folder: Path) -> Iterator[Claims]:
     """
     owner = Owner.this_process()
     clock = folder / f"{owner.token}.clock"
-    begin(clock)
+    begin(clock, owner)
     try:
         claims = Claims(owner, lambda: touch(clock))
         with claims.one_at_a_time(folder / _ARRIVAL):
@@ -196,14 +196,14 @@ def visiting(folder: Path) -> Iterator[Claims]:
         clock.unlink(missing_ok=True)
 
 
-def begin(place: Path) -> None:
+def begin(place: Path, owner: Owner) -> None:
     """Make the file by which a process tells the time, and that it is alive.
 
     Raises:
         InputError: the folder cannot be written.
     """
     try:
-        create(place, "")
+        create(place, owner)
     except OSError as error:
         raise writing_error(place, error) from error
 

@@ -25,7 +25,7 @@ COLUMNS = ("case", "mask", "status", "warnings", "problem")
 SUMMARY, TABLE, OTHER_TABLE = "summary.json", "cases.csv", "predicted_cases.csv"
 _COLLECTED = "collected.json"
 # Hidden files of results that a killed process was writing: see `atomic_write`, probability maps, and claims.
-_LEFT = re.compile(r"\..*_seg[^/]*\.([0-9a-f]{12}\.tmp|\d+\.prob)|\..*\.claim\d*")
+_LEFT = re.compile(r"\..*_seg[^/]*\.([0-9a-f]{12}\.tmp|\d+\.prob)|\..*\.claim\d*(\.[0-9a-f]{12}\.new)?")
 
 
 class CaseRecords:
@@ -209,7 +209,9 @@ def _kinds(messages: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
 def _tidy(output_dir: Path, visitor: Claims) -> None:
     """Remove what killed processes have left: claims, half-written files, and their own."""
     folder = output_dir / FOLDER
-    for place in [*folder.glob("*.member"), *folder.glob("*.clock"), *folder.glob(".*.tmp")]:
+    for place in folder.glob(".*.member.*.tmp"):  # only who has arrived writes one, and none can arrive now
+        place.unlink(missing_ok=True)
+    for place in [*folder.glob("*.member"), *folder.glob("*.clock"), *folder.glob(".*.new")]:
         if not is_alive(place, visitor.now()):
             place.unlink(missing_ok=True)
     for name, _, files in os.walk(output_dir):
