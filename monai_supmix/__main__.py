@@ -1,4 +1,4 @@
-"""The command line: ``python -m monai_supmix run|compare|check|predict|new|export|install|audit``.
+"""The command line: ``python -m monai_supmix run|compare|check|predict|collect|new|export|install|audit``.
 
 A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
 Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +20,7 @@ from monai_supmix.errors import InputError, nearest
 from monai_supmix.version import __version__
 
 _MISTAKE, _INTERRUPTED = 2, 130
-_COMMANDS = "run|compare|check|predict|new|export|install|audit"
+_COMMANDS = "run|compare|check|predict|collect|new|export|install|audit"
 _NEW_OPTIONS = {
     "output_dir": "folder of the new bundle; must not exist",
     "name": "name of the bundle; that of its folder if left out",
@@ -32,29 +32,29 @@ _NEW_OPTIONS = {
 }
 _OVERRIDES = "any key of the configuration can follow as --key value, nested ones as --optimizer#lr 0.01"
 
+_PREDICT = f"""{_OVERRIDES}
+
+examples:
+  monai-supmix predict BUNDLE SCANS --output_dir O --on_error skip
+  torchrun --nproc_per_node=4 -m monai_supmix predict BUNDLE SCANS --output_dir O   # 4 processes share the cases
+  srun --ntasks=64 monai-supmix predict BUNDLE SCANS --output_dir O                 # so do the tasks of Slurm
+  monai-supmix predict BUNDLE SCANS --output_dir O --shard 3/16    # the third of 16 parts, as one job of an array
+
+Started again, it predicts what is missing. --verify recognises finished images by their content, not by size and time.
+"""
+_COLLECT = """Whoever ends last does this by itself; here it is done again, for example after a machine has died.
+
+example:
+  monai-supmix collect O
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError("command line", message, f"see {self.prog} --help")
 
 
-def _build() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m monai_supmix",
-        description="Train, evaluate and use the bundles of MONAI-SupMix.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar=_COMMANDS)
-    bundle = "folder of a bundle, or the name of one that comes with the package (chase_supmix)"
-
-    def add(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
-
-    def add_choice(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--method", help="one of the bundle's configs/methods, for example unimatch")
-        command.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
-
+def _add_trainings(add: Callable[..., argparse.ArgumentParser], add_choice: Callable, bundle: str) -> None:
     example = "example: monai-supmix run MY_BUNDLE train --folds 5 --output_dir O"
     run = add("run", "Run a configuration of a bundle.", f"{_OVERRIDES}; {example}")
     run.add_argument("bundle", help=bundle)
@@ -81,17 +81,43 @@ def _build() -> argparse.ArgumentParser:
     compare.add_argument("--keep", action="store_true", help="keep weights and checkpoints of finished trainings")
     compare.add_argument("--output_dir", "--output-dir", required=True, help="folder for trainings and figures")
 
+
+def _build() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m monai_supmix",
+        description="Train, evaluate and use the bundles of MONAI-SupMix.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar=_COMMANDS)
+    bundle = "folder of a bundle, or the name of one that comes with the package (chase_supmix)"
+
+    def add(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
+        shape = argparse.RawDescriptionHelpFormatter  # examples keep their lines
+        return commands.add_parser(
+            name, help=text, description=text, epilog=epilog, allow_abbrev=False, formatter_class=shape
+        )
+
+    def add_choice(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--method", help="one of the bundle's configs/methods, for example unimatch")
+        command.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
+
+    _add_trainings(add, add_choice, bundle)
+
     check = add("check", "Read all data that a configuration would use and list what is wrong.", _OVERRIDES)
     check.add_argument("bundle", nargs="?", help=bundle)
     check.add_argument("config", nargs="*", help="as for run; train if left out")
     check.add_argument("--bundle", dest="named_bundle", metavar="BUNDLE", help="the same as the first argument")
     add_choice(check)
 
-    predict = add("predict", "Predict images with a bundle's weights or those of a training run.", _OVERRIDES)
+    predict = add("predict", "Predict images with a bundle's weights or those of a training run.", _PREDICT)
     predict.add_argument("bundle", help=bundle)
     predict.add_argument("input", nargs="+", help="images, folders, DICOM folders, patterns or datalists")
     predict.add_argument("--output_dir", "--output-dir", required=True, help="folder for the masks")
     predict.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
+
+    collect = add("collect", "Write summary.json and cases.csv of what several processes have predicted.", _COLLECT)
+    collect.add_argument("output_dir", help="folder of the masks")
 
     new = add("new", "Look at a folder of your own data, propose settings, and write a bundle for it.")
     new.add_argument("data", help="folder with imagesTr and labelsTr (nnU-Net), or with images and labels")
@@ -132,10 +158,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     }.get(next(iter(argv), ""), [])
     pairs, rest = split_flags(argv, own)
     arguments = _build().parse_args(rest)
-    if arguments.command in (None, "new", "install", "audit") and pairs:
-        name = next(iter(pairs))
-        known = _NEW_OPTIONS if arguments.command == "new" else ()
-        raise InputError(f"--{name}", "is not an option here", nearest(name, known, "leave it out", "--{}"))
+    _refuse_overrides(arguments.command, pairs)
     match arguments.command:
         case "run":
             return _run(arguments, pairs)
@@ -156,6 +179,8 @@ def _dispatch(argv: Sequence[str]) -> int:
             configured.overrides.update(dataset_dir=inputs, output_dir=arguments.output_dir)
             own_weights(configured)
             configured.run()
+        case "collect":
+            _collect(arguments.output_dir)
         case "new":
             from monai_supmix.cli.new import new  # noqa: PLC0415
 
@@ -180,7 +205,7 @@ def _dispatch(argv: Sequence[str]) -> int:
             raise InputError(
                 "command line",
                 "names no command",
-                "use run, compare, check, predict, new, export, install or audit, or --help",
+                "use run, compare, check, predict, collect, new, export, install or audit, or --help",
             )
     return 0
 
@@ -199,6 +224,23 @@ def _run(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
     chosen = (arguments.method, arguments.preset, arguments.tracking)
     configure(arguments.bundle, arguments.config, pairs, *chosen).run()
     return 0
+
+
+def _collect(output_dir: str) -> None:
+    from monai_supmix.inferers import collect  # noqa: PLC0415
+
+    summary = collect(output_dir)
+    print(", ".join(f"{summary[key]} {key}" for key in ("cases", "done", "failed", "open")))
+    for name in ("summary.json", summary["table"]):
+        print(f"written: {Path(output_dir) / name}")
+
+
+def _refuse_overrides(command: str | None, pairs: Mapping[str, str | None]) -> None:
+    """Raise `InputError` where a command that runs no configuration is given one of its keys."""
+    if command in (None, "collect", "new", "install", "audit") and pairs:
+        name = next(iter(pairs))
+        known = _NEW_OPTIONS if command == "new" else ()
+        raise InputError(f"--{name}", "is not an option here", nearest(name, known, "leave it out", "--{}"))
 
 
 def _check(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:

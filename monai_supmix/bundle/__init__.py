@@ -1,7 +1,13 @@
 """What bundles are made of beside MONAI's parts: runs, their records, and their errors."""
 
 from monai_supmix.bundle.defaults import default_amp, default_device, default_num_workers, unlabeled_pool
-from monai_supmix.bundle.distributed import distribute, rank, shard, start_processes, stop_processes, world_size
+from monai_supmix.bundle.distributed import (
+    distribute,
+    join_processes,
+    shard,
+    start_processes,
+    stop_processes,
+)
 from monai_supmix.bundle.evaluation import EvaluationRun
 from monai_supmix.bundle.prediction import PredictionRun
 from monai_supmix.bundle.self_training import SelfTraining
@@ -11,6 +17,7 @@ from monai_supmix.bundle.training import TrainingRun
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.running import check_overrides
 from monai_supmix.datalists.pseudo_labels import with_pseudo_labels
+from monai_supmix.processes import rank, world_size
 
 __all__ = [
     "default_amp",
@@ -20,6 +27,7 @@ __all__ = [
     "check_overrides",
     "unlabeled_pool",
     "start_processes",
+    "join_processes",
     "stop_processes",
     "distribute",
     "rank",

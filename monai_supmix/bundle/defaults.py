@@ -12,14 +12,17 @@ from monai_supmix.precision import Amp
 
 
 def default_device() -> torch.device:
-    """The GPU of this process where there is one (torchrun's ``LOCAL_RANK``), else the CPU.
+    """The GPU of this process where there is one, else the CPU.
+
+    It is that of ``LOCAL_RANK`` (torchrun) or ``SLURM_LOCALID`` (srun); processes beyond the number of GPUs share them.
 
     Example:
         >>> default_device().type in ("cpu", "cuda")
         True
     """
     if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        slurm = os.environ.get("SLURM_LOCALID", "0") if "SLURM_STEP_NUM_TASKS" in os.environ else "0"
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", slurm)) % torch.cuda.device_count())
     return torch.device("cpu")
 
 

@@ -1,21 +1,25 @@
-"""Training on several processes, one for each GPU, started by torchrun."""
+"""Several processes, one for each GPU, started by torchrun (or srun, to predict and to evaluate)."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TypeVar
 
+import ignite.distributed as idist
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from monai_supmix.networks.layout import channels_last_if_2d
+from monai_supmix.processes import share, world_size
 
 _logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 _STARTED = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # what torchrun tells each of its processes
+_PATIENCE = timedelta(days=30)  # of a process that has finished its cases before the others
 
 
 def start_processes(device: torch.device | str, expected: bool = False) -> None:
@@ -39,6 +43,28 @@ def start_processes(device: torch.device | str, expected: bool = False) -> None:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
+def join_processes() -> None:
+    """Join the processes that torchrun or srun has started, to share cases; does nothing where there are none.
+
+    They exchange a few words and no tensors, through Gloo on any device, and wait for each other as long as it takes.
+    The first one tells what happens; of the others only warnings are told.
+
+    Example:
+        >>> join_processes()  # nobody has started others: nothing happens
+    """
+    if not dist.is_initialized():
+        if os.environ.keys() >= _STARTED:
+            if "SLURM_JOB_ID" in os.environ:  # Ignite believes Slurm, which knows nothing of torchrun's processes
+                os.environ["SLURM_LOCALID"] = os.environ.get("LOCAL_RANK", "0")
+            dist.init_process_group("gloo", timeout=_PATIENCE)
+        elif int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+            if torch.cuda.is_available():  # a task may see its own GPU only, which is then the first
+                os.environ["SLURM_LOCALID"] = str(int(os.environ["SLURM_LOCALID"]) % torch.cuda.device_count())
+            idist.initialize("gloo", timeout=_PATIENCE)
+    if idist.get_rank() > 0:  # asked in all processes: Ignite gets to know them together
+        logging.getLogger("monai_supmix").setLevel(logging.WARNING)
+
+
 def stop_processes() -> None:
     """Leave the group of processes, if there is one.
 
@@ -49,26 +75,6 @@ def stop_processes() -> None:
     """
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def rank() -> int:
-    """This process's number, 0 for a single one.
-
-    Example:
-        >>> rank(), world_size()
-        (0, 1)
-    """
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def world_size() -> int:
-    """The number of processes.
-
-    Example:
-        >>> world_size()
-        1
-    """
-    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def distribute(module: nn.Module | None, device: torch.device | str) -> nn.Module | None:
@@ -104,9 +110,10 @@ def distribute(module: nn.Module | None, device: torch.device | str) -> nn.Modul
 
 
 def shard(items: Sequence[Item]) -> list[Item]:
-    """This process's part of the cases to evaluate, of equal size everywhere.
+    """This process's part of the cases to evaluate.
 
-    Cases that fill up the last round are repeated; :class:`monai_supmix.metrics.DatasetOverlap` counts them once.
+    Each case is in one part; where there are fewer cases than processes, those left over repeat one, and
+    :class:`monai_supmix.metrics.DatasetOverlap` counts it once.
 
     Args:
         items: all cases, in the same order in every process.
@@ -118,5 +125,4 @@ def shard(items: Sequence[Item]) -> list[Item]:
         >>> shard(["a", "b", "c"])
         ['a', 'b', 'c']
     """
-    rounds = -(-len(items) // world_size())
-    return [items[(number * world_size() + rank()) % len(items)] for number in range(rounds)]
+    return share(items) or list(items[:1])

@@ -21,7 +21,8 @@ from monai_supmix.handlers.follow import figure_curves
 from monai_supmix.handlers.mlflow_run import MLflowRun
 from monai_supmix.imageio.planes import Axis
 from monai_supmix.listing import counted
-from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
+from monai_supmix.metrics import CaseMeasures, summarize, write_cases_csv, write_metrics_json
+from monai_supmix.processes import rank
 from monai_supmix.report import (
     HISTORY_NAME,
     CaseGallery,
@@ -40,10 +41,11 @@ class EvaluationRun:
 
     These are ``metrics.json``, ``cases.csv``, ``report.html`` (with the training's part, where its
     ``history.json`` lies beside the weights) and ``overlays/<case>.png`` of the two best and the two worst
-    cases.
+    cases. Among several processes, which share the cases, the first one writes.
 
     Args:
-        evaluator: evaluates the cases; its key metric is a :class:`monai_supmix.metrics.DatasetOverlap`.
+        evaluator: evaluates the cases, those of :func:`monai_supmix.bundle.shard`; its key metric is a
+            :class:`monai_supmix.metrics.DatasetOverlap`.
         trained: the weights under evaluation.
         datalist: the list whose test side is evaluated; its notes go into the file.
         output_dir: folder for the results.
@@ -106,7 +108,8 @@ class EvaluationRun:
         axis: Axis = getattr(evaluator.case_inferer, "axis", "axial")
         self.gallery = CaseGallery(datalist.class_names, evaluator.intensity, axis=axis)
         self.gallery.attach(evaluator)
-        ProgressBar(desc="cases", disable=None).attach(evaluator)  # None: where the output is a terminal
+        hidden = True if rank() > 0 else None  # None: where the output is a terminal
+        ProgressBar(desc="cases", disable=hidden).attach(evaluator)
         self.mlflow = MLflowRun(handlers)
         used = {"checkpoint": str(trained.path), "checkpoint_sha256": trained.sha256}
         self.mlflow.attach(evaluator, {**used, **self.settings, "versions": current_versions()})
@@ -119,6 +122,7 @@ class EvaluationRun:
         """
         make_directory(self.output_dir)
         self.evaluator.run()
+        self.gallery.unite()
         cases = self.evaluator.state.metric_details[self.evaluator.state.key_metric_name]
         summary = summarize(
             cases,
@@ -130,6 +134,11 @@ class EvaluationRun:
             notes=[*self.datalist.notes, *configured_note(self.trained.record)],
             versions=current_versions(),
         )
+        if rank() == 0:
+            self._write(summary, cases)
+        return summary
+
+    def _write(self, summary: Mapping[str, Any], cases: Mapping[str, CaseMeasures]) -> None:
         files = [self.output_dir / name for name in ("metrics.json", "cases.csv", "report.html")]
         write_metrics_json(files[0], summary)
         write_cases_csv(files[1], cases, self.datalist.class_names)
@@ -139,7 +148,6 @@ class EvaluationRun:
         tracked = finish_mlflow(self.mlflow, files[:3])
         for line in (*describe(summary), *closing_lines(self.output_dir, files), *tracked):
             logger.info(line)
-        return summary
 
     def _training(self) -> dict[str, Any] | None:
         """The record of the training that left these weights, if it is there."""

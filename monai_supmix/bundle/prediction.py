@@ -16,8 +16,14 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.inferers import Inferer, PredictionSummary, predict_cases
+from monai_supmix.inferers.collecting import SUMMARY, collect_if_last
+from monai_supmix.inferers.progress import alike_lines
+from monai_supmix.listing import shorten
+from monai_supmix.processes import from_first, rank
 
 logger = logging.getLogger(__name__)
+
+_LISTED = 10  # masks, and failures, that are named one by one
 
 
 class PredictionRun(Evaluator):
@@ -32,14 +38,19 @@ class PredictionRun(Evaluator):
         inferer: predicts one image.
         intensity: what the inputs' values are, ``"hu"`` or ``"picture"``; by type of file if ``None``.
         overwrite: replace existing masks.
-        on_error: ``"raise"`` checks all inputs before the first mask is written; ``"skip"`` goes on and ends
-            with exit status 1.
+        on_error: ``"raise"`` checks the inputs, unless there are hundreds, before the first mask is written; ``"skip"``
+            goes on and ends with exit status 1.
         probabilities: also write a map for each foreground class.
         view: how pictures lie, see :func:`monai_supmix.inferers.inputs.set_view`.
         dicom_seg: whether masks of DICOM series are also written as DICOM segmentations.
         dicom_codes: what their segments show, by name of the class.
         settings: plain values to record beside each mask.
         val_handlers: handlers of the engine.
+        verify: recognise the images of existing masks by their hash, not by size and time.
+        shard: ``"i/n"`` predicts the i-th of n parts of the cases.
+
+    Several processes share the cases, see :mod:`monai_supmix.inferers.cohort`. Of more than one case, whoever ends last
+    writes ``summary.json`` and ``cases.csv``, see :func:`monai_supmix.inferers.collect`.
 
     Example:
         >>> import tempfile
@@ -70,6 +81,8 @@ class PredictionRun(Evaluator):
         dicom_codes: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         val_handlers: Sequence | None = None,
+        verify: bool = False,
+        shard: str | None = None,
     ) -> None:
         device = next(trained.network.parameters()).device
         super().__init__(device, [inputs], epoch_length=1, decollate=False, val_handlers=val_handlers)
@@ -87,6 +100,9 @@ class PredictionRun(Evaluator):
             "dicom_seg": dicom_seg,
             "dicom_codes": dicom_codes,
             "settings": settings,
+            "verify": verify,
+            "shard": shard,
+            "keep_record": True,
         }
         self.summary = PredictionSummary()
 
@@ -109,18 +125,47 @@ class PredictionRun(Evaluator):
             SystemExit: with status 1, when cases were skipped.
         """
         super().run(global_epoch)
-        summary = self.summary
-        for note in summary.notes:
-            logger.info("note: %s", note)
-        logger.info("%d masks written, %d were there already.", len(summary.written), len(summary.skipped))
-        if summary.written:
-            files = [file for mask in summary.written for file in with_companions(mask)]
-            for line in closing_lines(self.arguments["output_dir"], [*files, *summary.dicom]):
+        output_dir = Path(self.arguments["output_dir"])
+        collected = from_first(lambda: collect_if_last(output_dir))  # the others wait: one that left would end them all
+        if rank() == 0:
+            for line in told(self.summary, output_dir, collected):
                 logger.info(line)
-        if summary.failed:
-            for name, problem in summary.failed:
-                logger.error("skipped %s: %s", name, problem)
+            for line in _told_failures(self.summary.failed):
+                logger.error(line)
+        if self.summary.failed:
             raise SystemExit(1)
+
+
+def told(summary: PredictionSummary, output_dir: Path, collected: Mapping[str, Any] | None) -> list[str]:
+    """What was written, in a few lines, however much it is.
+
+    Args:
+        summary: of this launch.
+        output_dir: the folder with the masks.
+        collected: what `monai_supmix.inferers.collect` gave, if it has been called.
+
+    Example:
+        >>> told(PredictionSummary(skipped=[Path("a_seg.png")], notes=["b.txt left out"]), Path("."), None)
+        ['note: b.txt left out', '0 masks written, 1 were there already.']
+    """
+    lines = [f"note: {note}" for note in summary.notes]
+    lines += alike_lines(summary.warnings)
+    lines.append(f"{len(summary.written)} masks written, {len(summary.skipped)} were there already.")
+    files = [file for mask in summary.written[:_LISTED] for file in with_companions(mask)]
+    files += summary.dicom[:_LISTED]
+    if collected:
+        counts = ", ".join(f"{collected[status]} {status}" for status in ("done", "failed", "open"))
+        lines.append(f"of {collected['cases']} cases in all: {counts}")
+        files += [output_dir / name for name in (SUMMARY, collected["table"])]
+    lines += closing_lines(output_dir, files) if files else []
+    more = len(summary.written) - _LISTED
+    return [*lines, f"  and {more} further masks with their records"] if more > 0 else lines
+
+
+def _told_failures(failed: Sequence[tuple[str, str]]) -> list[str]:
+    lines = [f"skipped {name}: {problem}" for name, problem in failed[:_LISTED]]
+    more = dict(failed[_LISTED:])
+    return [*lines, *([f"skipped {len(more)} further cases: {shorten(list(more))}"] if more else [])]
 
 
 def with_companions(mask: Path) -> list[Path]:

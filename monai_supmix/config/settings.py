@@ -88,6 +88,11 @@ SETTINGS: dict[str, Expected] = {
     "unlabeled_batch_size": _whole(1),
     "overwrite": _BOOL,
     "on_error": _one_of("raise", "skip"),
+    "verify": _BOOL,
+    "shard": Expected(
+        lambda v: v is None or (isinstance(v, str) and re.fullmatch(r"[1-9]\d*/[1-9]\d*", v) is not None),
+        "i/n with i from 1 to n, such as 2/8, or null",
+    ),
     "tta": _BOOL,
     "dicom_seg": _one_of(True, False, "auto"),
     "runtime": _one_of("torch", "openvino"),

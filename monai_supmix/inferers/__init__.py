@@ -1,5 +1,6 @@
 """Inference on whole images: plane by plane, or window by window in 3D, on the image's own grid, in little memory."""
 
+from monai_supmix.inferers.collecting import collect
 from monai_supmix.inferers.flips import class_probabilities
 from monai_supmix.inferers.predict import PredictionSummary, predict_cases
 from monai_supmix.inferers.protocol import Inferer
@@ -18,6 +19,7 @@ __all__ = [
     "class_probabilities",
     "predict_cases",
     "PredictionSummary",
+    "collect",
     "choose_intensity",
     "suitability_warnings",
 ]

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from monai_supmix.datalists.image_folder import ImageFolder
 from monai_supmix.datalists.left_out import told_left_out
 from monai_supmix.errors import InputError
-from monai_supmix.files import sha256
+from monai_supmix.files import reading_error, sha256
 from monai_supmix.imageio.dicom import list_dicom_files
 from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, SUFFIXES, suffix_of
 from monai_supmix.imageio.reading import read_image
@@ -76,6 +76,28 @@ class InputCase:
             return sha256(self.path)
         hashes = [sha256(file) for file in sorted(list_dicom_files(self.path))]
         return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    def stamp(self) -> dict[str, int]:
+        """What the file system says about it: number of files, bytes, time of the last change, and its number there.
+
+        Two with the same stamp are taken for one without reading them. The number tells files apart whose times a
+        program has set, such as those of an archive.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            files = [entry.stat() for entry in os.scandir(self.path) if entry.is_file()] if self.is_dicom else []
+            itself = self.path.stat()
+        except OSError as error:
+            raise reading_error(self.path, error) from error
+        found = [itself, *files]
+        return {
+            "files": len(files) or 1,
+            "bytes": sum(file.st_size for file in files or found),
+            "modified_ns": max(file.st_mtime_ns for file in found),
+            "inode": itself.st_ino,
+        }
 
     def output(self, output_dir: Path, ending: str | None = None) -> Path:
         """Where a result goes: ``<output_dir>/<folder>/<stem>_seg<ending>``.

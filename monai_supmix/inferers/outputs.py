@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.masks import write_json
 from monai_supmix.inferers.inputs import InputCase
 
 
@@ -65,15 +66,19 @@ def _check_names(cases: Sequence[InputCase], folder: Path, maps: Sequence[str]) 
 
 
 def is_there(
-    case: InputCase, output_dir: Path, made_with: Callable[[InputCase], Mapping[str, Any]], notes: list[str]
+    case: InputCase, output_dir: Path, made_with: Mapping[str, Any], notes: list[str], verify: bool = False
 ) -> bool:
     """Whether the mask of a case is there already.
+
+    Its image is recognised by the stamp in the record, see `InputCase.stamp`. Where that differs, because the image was
+    copied, say, it is hashed, and the record gets the new stamp.
 
     Args:
         case: the case.
         output_dir: the output folder.
-        made_with: gives what its record must say; asked only where there is a mask.
+        made_with: what its record must say, the image aside.
         notes: gets a note about a mask without a record.
+        verify: hash the image whatever its stamp.
 
     Raises:
         InputError: it was made differently, or a DICOM segmentation of that name comes from elsewhere.
@@ -81,23 +86,35 @@ def is_there(
     mask_path, record_path = case.output(output_dir), case.output(output_dir, ".json")
     if not mask_path.exists():
         segmentation = case.output(output_dir, ".dcm")
-        if segmentation.exists() and not record_path.exists() and "dicom_seg" in made_with(case):
+        if "dicom_seg" in made_with and segmentation.exists() and not record_path.exists():
             problem = "exists without a record of how it was made"
             raise InputError(segmentation, problem, "move it away, set overwrite to true, or choose another output_dir")
         return False
     if not record_path.exists():
         notes.append(f"{mask_path} exists without a record of how it was made: kept, not predicted")
         return True
-    wanted = json.loads(json.dumps(made_with(case)))
+    wanted = json.loads(json.dumps(made_with))
     try:
         found = json.loads(record_path.read_text(encoding="utf-8"))
         differing = [key for key, value in wanted.items() if found.get(key) != value]
     except (OSError, ValueError, AttributeError):
-        differing = ["record unreadable"]
-    if differing:
-        another = "image_sha256" in differing
+        found, differing = {}, ["record unreadable"]
+    another = bool(found) and not _is_of(case, found, record_path, verify)
+    if another or differing:
         problem = "exists, made from another image" if another else f"exists, made differently ({', '.join(differing)})"
         raise InputError(mask_path, problem, "set overwrite to true, or choose another output_dir")
+    return True
+
+
+def _is_of(case: InputCase, record: Mapping[str, Any], record_path: Path, verify: bool) -> bool:
+    """Whether a record is about the image of a case."""
+    stamp = case.stamp()
+    if record.get("image_stamp") == stamp and not verify:
+        return True
+    if record.get("image_sha256") != case.sha256():
+        return False
+    if record.get("image_stamp") != stamp:
+        write_json({**record, "image_stamp": stamp}, record_path)
     return True
 
 

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import glob
+import itertools
 import logging
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import nibabel
-import numpy as np
-import torch
 from torch import nn
 from tqdm import tqdm
 
 from monai_supmix.errors import InputError
-from monai_supmix.files import make_directory
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.imageio.channels import fit_channels
-from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
-from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_json, write_mask
+from monai_supmix.imageio.dicom_seg import DicomSegmentations
+from monai_supmix.inferers.cohort import Cohort
+from monai_supmix.inferers.collecting import CaseRecords
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
-from monai_supmix.inferers.outputs import check_outputs, is_there, remove_old
+from monai_supmix.inferers.one_case import CasePrediction
+from monai_supmix.inferers.outputs import check_outputs, is_there
+from monai_supmix.inferers.progress import CaseProgress
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.reading import read_cases
-from monai_supmix.inferers.runtime import OpenVINONetwork
-from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
-from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
-from monai_supmix.precision import autocast_dtype
-from monai_supmix.weights.record import current_versions
+from monai_supmix.processes import agreed, from_first, gather, rank, share
 
 logger = logging.getLogger(__name__)
+
+CHECKED_FIRST = 300
+"""Up to so many inputs are all read and checked before the first mask is written."""
 
 
 @dataclass
@@ -63,6 +58,24 @@ class PredictionSummary:
     notes: list[str] = field(default_factory=list)
 
 
+def merged(summaries: Sequence[PredictionSummary]) -> PredictionSummary:
+    """The summaries of several processes as one; what all of them note is noted once.
+
+    Example:
+        >>> parts = [PredictionSummary(written=[Path("b")], notes=["n"]), PredictionSummary([Path("a")], notes=["n"])]
+        >>> [path.name for path in merged(parts).written], merged(parts).notes
+        (['a', 'b'], ['n'])
+    """
+    if len(summaries) == 1:
+        return summaries[0]
+    lists = ("written", "dicom", "skipped", "failed")
+    whole = {name: sorted(entry for part in summaries for entry in getattr(part, name)) for name in lists}
+    warnings = dict(sorted(item for part in summaries for item in part.warnings.items()))
+    return PredictionSummary(
+        **whole, warnings=warnings, notes=list(dict.fromkeys(n for part in summaries for n in part.notes))
+    )
+
+
 def predict_cases(
     inputs: str | Path | Sequence[str | Path],
     output_dir: str | Path,
@@ -79,12 +92,18 @@ def predict_cases(
     dicom_codes: Mapping[str, Any] | None = None,
     weights_sha256: str = "",
     settings: Mapping[str, Any] | None = None,
+    verify: bool = False,
+    shard: str | None = None,
+    keep_record: bool = False,
 ) -> PredictionSummary:
     """Predict every case that `inputs` names and write ``<output_dir>/<relative folder>/<stem>_seg.nii.gz``.
 
     Pictures give ``_seg.png``, DICOM series also ``_seg.dcm`` if that is wanted. Beside each mask lies
     ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. At most two images are in
     memory: the one being predicted and, where there is plenty of memory, the next one, which is read meanwhile.
+
+    The processes of a launch (``torch.distributed``) share the cases, and so do others that predict into the same
+    folder with the same settings: each case is claimed before it is read, see `monai_supmix.inferers.cohort`.
 
     Args:
         inputs: file, folder, pattern, datalist or several of these, see `find_inputs`.
@@ -95,8 +114,9 @@ def predict_cases(
         intensity: ``"hu"`` or ``"picture"``, what the inputs' values are; by file type if ``None``.
         overwrite: replace masks that exist. Otherwise they are skipped, and are an error if their record
             is about another image, other weights or settings.
-        on_error: ``"raise"``: all inputs are read and checked before the first mask is written, the first
-            error ends the run. ``"skip"``: cases with an error are listed in the summary, the others continue.
+        on_error: ``"raise"``: all inputs are read and checked before the first mask is written, more than
+            `CHECKED_FIRST` of them as their turn comes; the first error ends the run. ``"skip"``: cases with an error
+            are listed in the summary, the others continue.
         probabilities: write ``<stem>_seg_prob_<class>`` for each foreground class too, uint8 in units of
             1/255 (NIfTI readers apply the scale).
         view: how pictures lie, see `set_view`.
@@ -105,13 +125,17 @@ def predict_cases(
         dicom_codes: what their segments show, see `monai_supmix.imageio.dicom_seg.DicomSegmentations`.
         weights_sha256: recorded, and compared with the records of existing masks.
         settings: plain values to record, such as the configuration.
+        verify: recognise the images of existing masks by their hash, not by size and time.
+        shard: ``"i/n"`` predicts the i-th of n parts of the cases.
+        keep_record: also write down what became of each of several cases, for `monai_supmix.inferers.collect`.
 
     Returns:
-        what was written, skipped, and failed.
+        what was written, skipped, and failed by all processes of the launch.
 
     Raises:
         InputError: nothing to predict, two inputs with one output name, an output folder that cannot be
-            written, and with ``on_error="raise"`` whatever is wrong with any input.
+            written or is being written to with other settings, and with ``on_error="raise"`` whatever is wrong with
+            any input.
 
     Example:
         >>> import tempfile
@@ -129,82 +153,104 @@ def predict_cases(
     if on_error not in ("raise", "skip"):
         raise InputError("on_error", f"is {on_error!r}", "use 'raise' or 'skip'")
     output_dir = Path(output_dir)
-    cases, notes = find_inputs(inputs)
-    cases, view_notes = set_view(cases, view)
-    notes = [*notes, *view_notes]
     segmentations = DicomSegmentations(dicom_seg, record.get("class_names", []), dicom_codes, weights_sha256)
+    cases, notes, view_notes = from_first(lambda: _find(inputs, view))
     if any(case.is_dicom for case in cases):
         notes += segmentations.notes
-    summary = PredictionSummary(notes=notes)
-    mapped = list(record.get("class_names", []))[1:] if probabilities else []
-    check_outputs(cases, output_dir, [_map_infix(name) for name in mapped])
+    predict = CasePrediction(
+        output_dir, network, record, inferer, segmentations, intensity, probabilities, weights_sha256, settings or {},
+        tuple(view_notes),
+    )  # fmt: skip
+    from_first(lambda: check_outputs(cases, output_dir, predict.maps))
+    run = _Run(predict, PredictionSummary(notes=notes), CaseRecords(output_dir), on_error, verify)
+    only = None
+    with agreed():
+        mine = share(cases, shard)
+        todo = mine if overwrite else [case for case in mine if run.is_open(case)]
+        if on_error == "raise" and len(cases) <= CHECKED_FIRST:
+            only = _check_all(todo, predict.check, None if inferer.progress else True)  # None: only on a terminal
+        elif on_error == "raise" and rank() == 0:
+            more = "each is checked when it is read; the first error ends the run (on_error=skip goes on)"
+            logger.info("more than %d inputs: %s", CHECKED_FIRST, more)
+    decisive = {**predict.decisive, "view": view, "dicom_seg": segmentations.on, "dicom_codes": dicom_codes}
+    with (
+        Cohort(output_dir, decisive) as cohort,
+        run.records.kept(cohort, cases if keep_record and len(cases) > 1 else ()),
+        CaseProgress(cohort, len(todo), shown=inferer.progress) as progress,
+    ):
 
-    def made_with(case: InputCase) -> dict[str, Any]:
-        return {
-            "image_sha256": case.sha256(),
-            "view": {"turns": case.turns, "mirror": case.mirror},
-            "weights_sha256": weights_sha256,
-            "inference": {**inferer.settings, "intensity": intensity, "probabilities": probabilities},
-            **({"dicom_seg": True} if segmentations.on and case.is_dicom else {}),
-            **{key: record[key] for key in ("from_configuration",) if key in record},  # of weights without a record
-        }
+        def open_ones(claimed: Iterable[InputCase], look: bool = True) -> Iterator[InputCase]:
+            """What nobody else has finished since we looked."""
+            for case in claimed:
+                if not look or run.is_open(case):
+                    yield case
+                else:
+                    cohort.release(case)
+                    progress.step()
 
-    todo = []
-    for case in cases:
-        with _reporting(case, summary, on_error):
-            if overwrite or not is_there(case, output_dir, made_with, summary.notes):
-                todo.append(case)
-            else:
-                summary.skipped.append(case.output(output_dir))
-    hidden = None if inferer.progress else True  # None: hidden unless on a terminal
+        free = open_ones(cohort.take(todo), look=not overwrite)
+        found = read_cases(free, ahead=True) if only is None else ((case, only) for case in free)
+        for case, image in itertools.chain(found, read_cases(open_ones(cohort.wait()))):
+            run.predict_case(case, image, progress)
+            del image  # before the next is read
+            cohort.release(case)
+            progress.step(failed=len(run.summary.failed))
+    return merged(gather(run.summary))
 
-    def check(image: CaseImage) -> None:
-        image = fit_channels(image, input_channels(network))
-        inferer.check(image, network)
-        fit_intensity(image, choose_intensity(record, image, intensity)[1])
-        segmentations.check(image)
 
-    only = _check_all(todo, check, hidden) if on_error == "raise" else None
-    found: Iterable = read_cases(todo, ahead=True) if only is None else zip(todo, [only], strict=True)
-    for case, image in tqdm(found, "cases", len(todo), disable=hidden):
-        with _reporting(case, summary, on_error):
+@dataclass
+class _Run:
+    """What becomes of the cases of one process."""
+
+    predict: CasePrediction
+    summary: PredictionSummary
+    records: CaseRecords
+    on_error: str
+    verify: bool
+
+    def is_open(self, case: InputCase) -> bool:
+        """Whether a case is to be predicted: neither is its mask there, nor is something wrong with what is there."""
+        output_dir = self.predict.output_dir
+        with self.reporting(case):
+            if not is_there(case, output_dir, self.predict.made_with(case), self.summary.notes, self.verify):
+                return True
+            self.summary.skipped.append(case.output(output_dir))
+            self.records.write(case, "done")
+        return False
+
+    def predict_case(self, case: InputCase, image: CaseImage | Exception, progress: CaseProgress) -> None:
+        """Predict a case and note what was written."""
+        with self.reporting(case):
             if isinstance(image, Exception):
                 raise image
-            image = fit_channels(image, input_channels(network))  # noqa: PLW2901
-            name, rule = choose_intensity(record, image, intensity)
-            warnings = suitability_warnings(image, record, name, inferer.axis)
-            mask_path = case.output(output_dir)
-            make_directory(mask_path.parent)
-            with _probability_maps(image, mask_path, record, probabilities) as maps:
-                mask = inferer(image, network, rule, maps)
-            segmentation, seg_notes = segmentations.make(mask, image)
-            sidecar = {
-                "image": case.name,
-                "class_names": list(record.get("class_names", [])),
-                **({"label_values": record["label_values"]} if "label_values" in record else {}),
-                **made_with(case),
-                "intensity": {"name": name, "rule": record["intensity"][name]},
-                "precision": _precision(inferer, network),
-                "runtime": network.runtime if isinstance(network, OpenVINONetwork) else "torch",
-                "settings": dict(settings or {}),
-                "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
-                "shape": list(mask.shape),
-                "spacing": image.spacing,
-                "warnings": warnings,
-                "notes": [*image.notes, *(view_notes if image.is_picture else ()), *seg_notes],
-            }
-            remove_old(case, output_dir)
-            # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
-            write_json(sidecar, case.output(output_dir, ".json"))
-            if segmentation is not None:
-                summary.dicom.append(write_segmentation(segmentation, case.output(output_dir, ".dcm")))
-            write_mask(in_label_values(mask, record), image, mask_path)
-            summary.written.append(mask_path)
+            segmentation, warnings = self.predict(case, image)
+            self.summary.written.append(case.output(self.predict.output_dir))
+            self.summary.dicom += [segmentation] if segmentation is not None else []
+            self.records.write(case, "done", warnings=warnings)
             if warnings:
-                summary.warnings[case.name] = warnings
-                logger.warning("%s: %s", case.name, "; ".join(warnings))
-        del image
-    return summary
+                self.summary.warnings[case.name] = warnings
+                progress.warn(case.name, warnings)
+
+    @contextlib.contextmanager
+    def reporting(self, case: InputCase) -> Iterator[None]:
+        """With ``on_error="skip"``, note an error of this case instead of raising it."""
+        try:
+            yield
+        except Exception as error:
+            known = isinstance(error, InputError)
+            subject = error.subject if isinstance(error, InputError) else str(case.path)
+            text = str(error) if known else f"{subject}: {type(error).__name__}: {error}"
+            self.records.write(case, "failed", problem=text.removeprefix(f"{subject}: "))
+            if self.on_error == "raise":
+                raise
+            self.summary.failed.append((case.name, text))
+
+
+def _find(inputs: str | Path | Sequence[str | Path], view: str) -> tuple[list[InputCase], list[str], list[str]]:
+    """The cases, all notes on them, and those on their view."""
+    cases, notes = find_inputs(inputs)
+    cases, view_notes = set_view(cases, view)
+    return cases, [*notes, *view_notes], view_notes
 
 
 def _check_all(cases: Sequence[InputCase], check: Callable[[CaseImage], None], hidden: bool | None) -> CaseImage | None:
@@ -217,51 +263,3 @@ def _check_all(cases: Sequence[InputCase], check: Callable[[CaseImage], None], h
             return image
         del image  # before the next is read: never two images in memory
     return None
-
-
-@contextlib.contextmanager
-def _reporting(case: InputCase, summary: PredictionSummary, on_error: str) -> Iterator[None]:
-    """With ``on_error="skip"``, note an error of this case instead of raising it."""
-    try:
-        yield
-    except Exception as error:
-        if on_error == "raise":
-            raise
-        text = str(error) if isinstance(error, InputError) else f"{case.path}: {type(error).__name__}: {error}"
-        summary.failed.append((case.name, text))
-
-
-@contextlib.contextmanager
-def _probability_maps(
-    image: CaseImage, mask_path: Path, record: Mapping[str, Any], wanted: bool
-) -> Iterator[np.ndarray | None]:
-    """Give an array ``(classes, *shape)`` on disk; write its foreground maps when the block ends well."""
-    stem = mask_path.name.removesuffix(mask_suffix(image))
-    for old in mask_path.parent.glob(f"{glob.escape(stem)}_prob_*"):  # of the mask that is replaced
-        old.unlink()
-    if not wanted:
-        yield None
-        return
-    names = list(record["class_names"])
-    temporary = mask_path.with_name(f".{mask_path.name[:100]}.{os.getpid()}.prob")
-    try:
-        maps = np.memmap(temporary, np.uint8, "w+", shape=(*image.label_shape, len(names)), order="F")
-        yield np.moveaxis(maps, -1, 0)
-        for index, name in enumerate(names[1:], start=1):
-            path = mask_path.with_name(f"{stem}{_map_infix(name)}{mask_suffix(image)}")
-            write_mask(maps[..., index], image, path, slope=1 / 255)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _map_infix(class_name: str) -> str:
-    """What the name of a class's probability map has before its ending."""
-    return "_prob_" + re.sub(r"[^\w-]+", "_", class_name)
-
-
-def _precision(inferer: Inferer, network: nn.Module) -> str:
-    """Number format of the forward pass, which may differ between machines and change single pixels."""
-    if isinstance(network, OpenVINONetwork):
-        return str(network.precision).removeprefix("torch.")
-    device = inferer.device or next((parameter.device for parameter in network.parameters()), "cpu")
-    return str(autocast_dtype(inferer.amp, device) or torch.float32).removeprefix("torch.")

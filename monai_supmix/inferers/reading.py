@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,28 +21,31 @@ _SHARE = 0.25  # of the available memory that an image read ahead may take
 _PACKED = 8  # compressed medical images are seldom smaller than this part of their voxels
 
 
-def read_cases(cases: Sequence[InputCase], ahead: bool = False) -> Iterator[tuple[InputCase, CaseImage | Exception]]:
+def read_cases(cases: Iterable[InputCase], ahead: bool = False) -> Iterator[tuple[InputCase, CaseImage | Exception]]:
     """Read cases one after the other; what cannot be read comes as its error.
 
     The generator keeps no image that it has given, so that the caller decides how many are in memory.
 
     Args:
-        cases: the cases, in the order in which they come.
+        cases: the cases, in the order in which they come; with `ahead` the next one is asked for while one is at work.
         ahead: read one case in a thread while the caller works with the one before, if it will take less than a quarter
             of the memory that is left.
 
     Yields:
         case and image, or case and error.
     """
+    coming = iter(cases)
     with ThreadPoolExecutor(1, "reader") as reader:
         pending: Future | None = None
-        for index, case in enumerate(cases):
+        case = next(coming, None)
+        while case is not None:
             given = [pending.result() if pending is not None else _read(case)]
             pending = None
-            following = cases[index + 1 : index + 2]
-            if ahead and following and decoded_bytes(following[0].path) < _SHARE * available_memory():
-                pending = reader.submit(_read, following[0])
+            following = next(coming, None) if ahead else None
+            if following is not None and decoded_bytes(following.path) < _SHARE * available_memory():
+                pending = reader.submit(_read, following)
             yield case, given.pop()
+            case = following if ahead else next(coming, None)
 
 
 def _read(case: InputCase) -> CaseImage | Exception:

@@ -18,6 +18,7 @@ from monai_supmix.handlers.overlays import panel, save_png
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.metrics.overlap import iou, mean_present, overlap_counts
+from monai_supmix.processes import gather
 from monai_supmix.report.pictures import PlanePictures, draw_plane
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ class CaseGallery:
         axis: Axis = "axial",
     ) -> None:
         self.class_names, self.intensity, self.keep, self.axis = list(class_names), intensity, keep, axis
-        self.num_scored = 0
         self._seen: set[str] = set()
+        self._scored: set[str] = set()
         self._best: list[ShownCase] = []
         self._worst: list[ShownCase] = []
 
@@ -115,7 +116,7 @@ class CaseGallery:
         score = mean_present(ious[1:])
         if np.isnan(score):
             return
-        self.num_scored += 1
+        self._scored.add(case)
         place = (score, case)  # one order for both ends, so that equal scores never put a case at both
         is_best = len(self._best) < self.keep or place > _place(self._best[-1])
         is_worst = len(self._worst) < self.keep or place < _place(self._worst[-1])
@@ -151,6 +152,19 @@ class CaseGallery:
             title=f"{case}, slice {first + 1} of {len(planes)}" if len(planes) > 1 else case,
         )
         return ShownCase(case, score, ious, len(planes), pictures, start, overview)
+
+    def unite(self) -> None:
+        """Put together what the processes of a launch have seen, each some of the cases."""
+        parts = gather((self._seen, self._scored, [*self._best, *self._worst]))
+        self._seen = {case for seen, _, _ in parts for case in seen}
+        self._scored = {case for _, scored, _ in parts for case in scored}
+        shown = sorted({case.case: case for _, _, cases in parts for case in cases}.values(), key=_place)
+        self._best, self._worst = shown[::-1][: self.keep], shown[: self.keep]
+
+    @property
+    def num_scored(self) -> int:
+        """How many cases show a class other than background."""
+        return len(self._scored)
 
     @property
     def worst(self) -> list[ShownCase]:

@@ -89,6 +89,7 @@ MISTAKES = [
     ("run chase_supmix train --sufd_weight high", "--sufd_weight: is 'high': give a number of at least 0"),
     ("run chase_supmix train --optimizer#lr high", "--optimizer#lr: is 'high': give a number such as"),
     ("run chase_supmix inference --on_error ignore", "--on_error: is 'ignore': give 'raise' or 'skip'"),
+    ("run chase_supmix inference --shard 0/4", "--shard: is '0/4': give i/n with i from 1 to n, such as 2/8, or null"),
     ("run chase_supmix inference --overwrite maybe", "--overwrite: is 'maybe': give true or false"),
     (
         "run chase_supmix train --dataset_dir nowhere --output_dir out",
@@ -117,7 +118,7 @@ MISTAKES = [
     ("install out", "command line: the following arguments are required: bundle"),
     ("audit chase_supmix --seed 1", "--seed: is not an option here: leave it out"),
     ("check", "command line: names no bundle: give its folder or name"),
-    ("", "command line: names no command: use run, check, predict, new, export, install or audit"),
+    ("", "command line: names no command: use run, compare, check, predict, collect, new, export, install or audit"),
     ("trian chase_supmix", "command line: argument"),
     ("run chase_supmix train -o out", "--o: is not a key of train.json"),
 ]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.reading import read_image
-from monai_supmix.inferers import SliceVolumeInferer, predict, predict_cases, reading
+from monai_supmix.inferers import SliceVolumeInferer, one_case, predict_cases, reading
 from monai_supmix.transforms.intensity import intensity_rule
 from tests.imageio.dicom_series import PATIENT, PATIENT_ID, write_series
 from tests.inferers.tiny import RULE, scan, tiny_network
@@ -304,7 +304,7 @@ def test_a_single_image_is_read_once(data, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_run_leaves_whole_files(data, tmp_path, monkeypatch):
-    real = predict.write_mask
+    real = one_case.write_mask
     written = []
 
     def write(mask, image, path, *rest):
@@ -313,7 +313,7 @@ def test_an_interrupted_run_leaves_whole_files(data, tmp_path, monkeypatch):
         written.append(path)
         real(mask, image, path, *rest)
 
-    monkeypatch.setattr(predict, "write_mask", write)
+    monkeypatch.setattr(one_case, "write_mask", write)
     with pytest.raises(KeyboardInterrupt):
         run(data, tmp_path / "out")
     masks = [name for name in files(tmp_path / "out") if not name.endswith(".json")]

@@ -9,7 +9,7 @@ import pytest
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio import dicom_seg
-from monai_supmix.inferers import SliceVolumeInferer, predict, predict_cases
+from monai_supmix.inferers import SliceVolumeInferer, one_case, predict_cases
 from tests.imageio.dicom_series import edit, write_series
 from tests.inferers.tiny import RULE, scan, tiny_network
 
@@ -117,7 +117,7 @@ def test_an_interruption_leaves_no_segmentation_that_passes_for_whole(data, tmp_
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(predict, "write_mask", stop)
+    monkeypatch.setattr(one_case, "write_mask", stop)
     with pytest.raises(KeyboardInterrupt):
         run(data / "p1/ct", tmp_path / "out")
     monkeypatch.undo()

@@ -1,0 +1,221 @@
+"""What became of each case of a cohort: a record for each process, and one table of all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from monai_supmix.errors import InputError
+from monai_supmix.files import atomic_write
+from monai_supmix.imageio.masks import write_json
+from monai_supmix.inferers.claims import Claims, is_alive
+from monai_supmix.inferers.cohort import FOLDER, Cohort, members, visiting
+from monai_supmix.inferers.inputs import InputCase
+from monai_supmix.inferers.progress import alike
+
+COLUMNS = ("case", "mask", "status", "warnings", "problem")
+SUMMARY, TABLE, OTHER_TABLE = "summary.json", "cases.csv", "predicted_cases.csv"
+_COLLECTED = "collected.json"
+# Hidden files of results that a killed process was writing: see `atomic_write`, probability maps, and claims.
+_LEFT = re.compile(r"\..*_seg[^/]*\.([0-9a-f]{12}\.tmp|\d+\.prob)|\..*\.claim\d*(\.[0-9a-f]{12}\.new)?")
+
+
+class CaseRecords:
+    """Writes down what became of each case as soon as it is known, in a file of this process.
+
+    Args:
+        output_dir: the folder with the masks.
+    """
+
+    def __init__(self, output_dir: Path) -> None:
+        self._output_dir = output_dir
+        self._rows: list[dict[str, Any]] = []
+        self._file: IO[str] | None = None
+
+    @contextlib.contextmanager
+    def kept(self, cohort: Cohort, cases: Sequence[InputCase]) -> Iterator[None]:
+        """Write to a file from now on, also what is known already.
+
+        Args:
+            cohort: the process among others, which has been entered.
+            cases: all cases of the cohort, also those of other processes; without any nothing is written.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        if not cases:
+            yield
+            return
+        planned = {"settings": cohort.settings, "cases": [self._row(case, "open", time=0) for case in cases]}
+        name = hashlib.sha256(json.dumps(planned).encode()).hexdigest()[:16]
+        if not (cohort.folder / f"planned-{name}.json").exists():
+            write_json(planned, cohort.folder / f"planned-{name}.json")
+        with cohort.place.with_suffix(".jsonl").open("a", encoding="utf-8") as self._file:
+            for row in self._rows:
+                self._put(row)
+            yield
+        self._file = None
+
+    def write(self, case: InputCase, status: str, **more: Any) -> None:
+        """Write down a case.
+
+        Args:
+            case: the case.
+            status: ``"done"`` or ``"failed"``.
+            more: its ``warnings`` or its ``problem``.
+        """
+        row = self._row(case, status, time=time.time_ns(), **more)
+        if self._file is None:
+            self._rows.append(row)
+        else:
+            self._put(row)
+
+    def _put(self, row: Mapping[str, Any]) -> None:
+        assert self._file is not None
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+    def _row(self, case: InputCase, status: str, **more: Any) -> dict[str, Any]:
+        mask = case.output(self._output_dir).relative_to(self._output_dir).as_posix()
+        return {"case": case.name, "mask": mask, "status": status, **more}
+
+
+def collect(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
+    """Bring the records of all processes together and write ``summary.json`` and ``cases.csv``.
+
+    A case counts as done where its mask is there. Of what several processes say about a case the latest holds. May be
+    called at any time and as often as wanted, also while others work.
+
+    Args:
+        output_dir: the folder with the masks. Where it has a ``cases.csv`` of an evaluation, the table is called
+            ``predicted_cases.csv``.
+
+    Returns:
+        the content of ``summary.json``: how many ``cases`` there are, ``done``, ``failed`` and ``open``, the
+        ``settings``, what ``warnings`` and ``failures`` there were, and the name of the ``table``.
+
+    Raises:
+        InputError: there is no record, or the folder cannot be written.
+    """
+    output_dir = Path(output_dir)
+    folder = output_dir / FOLDER
+    if not any(folder.glob("*.json*")):
+        raise InputError(output_dir, "holds no record of a prediction of several cases", "give its output_dir")
+    with visiting(folder) as visitor:
+        alive = {member["place"].with_suffix(".jsonl") for member in members(folder, visitor.now())}
+        files = sorted(folder.glob("*.jsonl"))
+        planned = sorted(folder.glob("planned-*.json"), key=lambda file: file.stat().st_mtime)
+        collected = _merge(output_dir, [folder / _COLLECTED, *planned], files)
+        summary = _write(output_dir, collected)
+        write_json(collected, folder / _COLLECTED)
+        for file in [*planned, *(file for file in files if file not in alive)]:
+            file.unlink(missing_ok=True)
+        if not alive:
+            _tidy(output_dir, visitor)
+    return summary
+
+
+def collect_if_last(output_dir: Path) -> dict[str, Any] | None:
+    """Call `collect` unless others are still at work, who will do it, or nothing was recorded."""
+    folder = output_dir / FOLDER
+    if not folder.is_dir():
+        return None
+    with visiting(folder) as visitor:
+        if members(folder, visitor.now()):
+            return None
+    return collect(output_dir)
+
+
+def _merge(output_dir: Path, planned: Sequence[Path], records: Sequence[Path]) -> dict[str, Any]:
+    """The settings, and a row for each mask: what was said about it last."""
+    settings: dict[str, Any] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for file in planned:
+        if file.exists():
+            part = json.loads(file.read_text(encoding="utf-8"))
+            settings = part["settings"]
+            for row in part["cases"]:
+                _put(rows, row)
+    for file in records:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):  # a process was killed while it wrote this line
+                _put(rows, json.loads(line))
+    for row in rows.values():
+        there = (output_dir / row["mask"]).exists()
+        if row["status"] != "failed":
+            row["status"] = "done" if there else "open"
+        if there and "warnings" not in row:
+            row["warnings"] = _warnings_beside(output_dir / row["mask"])
+    return {"settings": settings, "cases": [rows[mask] for mask in sorted(rows)]}
+
+
+def _put(rows: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
+    known = rows.get(row["mask"])
+    if known is None or row["time"] >= known["time"]:
+        rows[row["mask"]] = row
+
+
+def _warnings_beside(mask: Path) -> list[str]:
+    """The warnings in a mask's record, none where there is no record."""
+    record = mask.with_name(mask.name.removesuffix(".nii.gz").removesuffix(".png") + ".json")
+    try:
+        return list(json.loads(record.read_text(encoding="utf-8"))["warnings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _write(output_dir: Path, collected: Mapping[str, Any]) -> dict[str, Any]:
+    rows = collected["cases"]
+    table = output_dir / (TABLE if _is_ours(output_dir / TABLE) else OTHER_TABLE)
+    with atomic_write(table, text=True) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            told = "; ".join(row.get("warnings", []))
+            writer.writerow([row["case"], row["mask"], row["status"], told, row.get("problem", "")])
+    summary = {
+        "cases": len(rows),
+        **{status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "open")},
+        "settings": {key: value for key, value in collected["settings"].items() if key != "dicom_codes"},
+        "warnings": _kinds({row["case"]: row.get("warnings", []) for row in rows if row["status"] == "done"}),
+        "failures": _kinds({row["case"]: [row["problem"]] for row in rows if row["status"] == "failed"}),
+        "table": table.name,
+    }
+    write_json(summary, output_dir / SUMMARY)
+    return summary
+
+
+def _is_ours(table: Path) -> bool:
+    """Whether a table is one of this module, or is not there."""
+    try:
+        with table.open(encoding="utf-8") as file:
+            return file.readline().strip() == ",".join(COLUMNS)
+    except (OSError, ValueError):
+        return not table.exists()
+
+
+def _kinds(messages: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    return [{"what": kind, "cases": len(cases), "such_as": cases[0]} for kind, cases in alike(messages).items()]
+
+
+def _tidy(output_dir: Path, visitor: Claims) -> None:
+    """Remove what killed processes have left: claims, half-written files, and their own."""
+    folder = output_dir / FOLDER
+    for place in folder.glob(".*.member.*.tmp"):  # only who has arrived writes one, and none can arrive now
+        place.unlink(missing_ok=True)
+    for place in [*folder.glob("*.member"), *folder.glob("*.clock"), *folder.glob(".*.new")]:
+        if not is_alive(place, visitor.now()):
+            place.unlink(missing_ok=True)
+    for name, _, files in os.walk(output_dir):
+        for file in files:
+            place = Path(name, file)
+            if _LEFT.fullmatch(file) and (".claim" not in file or not is_alive(place, visitor.now())):
+                place.unlink(missing_ok=True)

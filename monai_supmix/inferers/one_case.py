@@ -1,0 +1,173 @@
+"""From one image of many to its mask, its record, and what else is written beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+from torch import nn
+
+from monai_supmix.files import make_directory
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.channels import fit_channels
+from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
+from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_json, write_mask
+from monai_supmix.inferers.inputs import InputCase
+from monai_supmix.inferers.outputs import remove_old
+from monai_supmix.inferers.protocol import Inferer
+from monai_supmix.inferers.runtime import OpenVINONetwork
+from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
+from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
+from monai_supmix.precision import autocast_dtype
+from monai_supmix.weights.record import current_versions
+
+
+@dataclass(frozen=True)
+class CasePrediction:
+    """Predicts single cases and writes what belongs to each, for `monai_supmix.inferers.predict_cases`.
+
+    Args:
+        output_dir: the folder for the masks.
+        network: the network.
+        record: the record of the weights.
+        inferer: predicts one image.
+        segmentations: makes DICOM segmentations.
+        intensity: what the inputs' values are.
+        probabilities: whether to write a map for each foreground class.
+        weights_sha256: the weights.
+        settings: plain values to record.
+        view_notes: what was done with the view of pictures.
+    """
+
+    output_dir: Path
+    network: nn.Module
+    record: Mapping[str, Any]
+    inferer: Inferer
+    segmentations: DicomSegmentations
+    intensity: str | None
+    probabilities: bool
+    weights_sha256: str
+    settings: Mapping[str, Any]
+    view_notes: tuple[str, ...]
+
+    @property
+    def maps(self) -> list[str]:
+        """What the names of the probability maps have before their ending."""
+        return [_map_infix(name) for name in self.class_names[1:]] if self.probabilities else []
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, background first."""
+        return list(self.record.get("class_names", []))
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What decides the masks of all cases, in plain values."""
+        return {
+            "weights_sha256": self.weights_sha256,
+            "inference": {**self.inferer.settings, "intensity": self.intensity, "probabilities": self.probabilities},
+            # of weights without a record
+            **{key: self.record[key] for key in ("from_configuration",) if key in self.record},
+        }
+
+    def made_with(self, case: InputCase) -> dict[str, Any]:
+        """What decides the mask of a case beside its image, in plain values."""
+        with_dicom = {"dicom_seg": True} if self.segmentations.on and case.is_dicom else {}
+        return {"view": {"turns": case.turns, "mirror": case.mirror}, **self.decisive, **with_dicom}
+
+    def check(self, image: CaseImage) -> None:
+        """Raise `InputError` for an image that cannot be predicted, without predicting it."""
+        image = fit_channels(image, input_channels(self.network))
+        self.inferer.check(image, self.network)
+        fit_intensity(image, choose_intensity(self.record, image, self.intensity)[1])
+        self.segmentations.check(image)
+
+    def __call__(self, case: InputCase, image: CaseImage) -> tuple[Path | None, list[str]]:
+        """Predict a case and write its results.
+
+        Args:
+            case: the case.
+            image: its image, as read.
+
+        Returns:
+            the DICOM segmentation, if one was written, and what a reader of the mask should know.
+        """
+        network, record, inferer = self.network, self.record, self.inferer
+        image = fit_channels(image, input_channels(network))
+        name, rule = choose_intensity(record, image, self.intensity)
+        warnings = suitability_warnings(image, record, name, inferer.axis)
+        mask_path = case.output(self.output_dir)
+        make_directory(mask_path.parent)
+        with _probability_maps(image, mask_path, record, self.probabilities) as maps:
+            mask = inferer(image, network, rule, maps)
+        segmentation, seg_notes = self.segmentations.make(mask, image)
+        sidecar = {
+            "image": case.name,
+            "class_names": self.class_names,
+            **({"label_values": record["label_values"]} if "label_values" in record else {}),
+            "image_sha256": case.sha256(),
+            "image_stamp": case.stamp(),
+            **self.made_with(case),
+            "intensity": {"name": name, "rule": record["intensity"][name]},
+            "precision": _precision(inferer, network),
+            "runtime": network.runtime if isinstance(network, OpenVINONetwork) else "torch",
+            "settings": dict(self.settings),
+            "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
+            "shape": list(mask.shape),
+            "spacing": image.spacing,
+            "warnings": warnings,
+            "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *seg_notes],
+        }
+        remove_old(case, self.output_dir)
+        # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
+        write_json(sidecar, case.output(self.output_dir, ".json"))
+        dicom = None
+        if segmentation is not None:
+            dicom = write_segmentation(segmentation, case.output(self.output_dir, ".dcm"))
+        write_mask(in_label_values(mask, record), image, mask_path)
+        return dicom, warnings
+
+
+@contextlib.contextmanager
+def _probability_maps(
+    image: CaseImage, mask_path: Path, record: Mapping[str, Any], wanted: bool
+) -> Iterator[np.ndarray | None]:
+    """Give an array ``(classes, *shape)`` on disk; write its foreground maps when the block ends well."""
+    stem = mask_path.name.removesuffix(mask_suffix(image))
+    for old in mask_path.parent.glob(f"{glob.escape(stem)}_prob_*"):  # of the mask that is replaced
+        old.unlink()
+    if not wanted:
+        yield None
+        return
+    names = list(record["class_names"])
+    temporary = mask_path.with_name(f".{mask_path.name[:100]}.{os.getpid()}.prob")
+    try:
+        maps = np.memmap(temporary, np.uint8, "w+", shape=(*image.label_shape, len(names)), order="F")
+        yield np.moveaxis(maps, -1, 0)
+        for index, name in enumerate(names[1:], start=1):
+            path = mask_path.with_name(f"{stem}{_map_infix(name)}{mask_suffix(image)}")
+            write_mask(maps[..., index], image, path, slope=1 / 255)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _map_infix(class_name: str) -> str:
+    """What the name of a class's probability map has before its ending."""
+    return "_prob_" + re.sub(r"[^\w-]+", "_", class_name)
+
+
+def _precision(inferer: Inferer, network: nn.Module) -> str:
+    """Number format of the forward pass, which may differ between machines and change single pixels."""
+    if isinstance(network, OpenVINONetwork):
+        return str(network.precision).removeprefix("torch.")
+    device = inferer.device or next((parameter.device for parameter in network.parameters()), "cpu")
+    return str(autocast_dtype(inferer.amp, device) or torch.float32).removeprefix("torch.")
