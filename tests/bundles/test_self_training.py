@@ -16,7 +16,9 @@ from monai_supmix.weights import load_weights
 from tests.bundles.workflows import TINY, run, workflow
 
 BUNDLE = "covid19_ct_supmix"
-SETTINGS = {"num_labeled": 2, "max_iterations": 2, "crop_size": [32, 32], "tensorboard": False, **TINY}
+SETTINGS = {
+    "num_labeled": 2, "max_iterations": 2, "crop_size": [32, 32], "tensorboard": False, "self_training#rounds": 2, **TINY,
+}  # fmt: skip
 
 
 def train(data, out, **changes):

@@ -7,10 +7,13 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils._pytree import tree_flatten
 
+from monai_supmix.handlers.checkpoints import read_checkpoint
 from monai_supmix.handlers.follow import figure_curves, training_curves
 from monai_supmix.handlers.preemption import Preempted
 from tests.bundles.workflows import BUNDLES, NAMES, TINY, config_files, read_config, run
@@ -145,8 +148,15 @@ def test_trackers_change_no_weights(finished, phantoms, tmp_path):
         pytest.skip("one bundle tells it")
     run(bundle, "train", **training(bundle, phantoms, tmp_path, tensorboard=False), **TINY)
     assert not (tmp_path / "tensorboard").exists()
-    for name in ("model.pt", "checkpoints/checkpoint_iteration=000004.pt"):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    assert (tmp_path / "model.pt").read_bytes() == (folder / "model.pt").read_bytes()
+    states = [
+        read_checkpoint(out / "checkpoints/checkpoint_iteration=000004.pt")["state"] for out in (tmp_path, folder)
+    ]
+    for state in states:
+        state["trainer"].pop("seconds")  # the time that it took
+    (ours, shape), (theirs, other) = map(tree_flatten, states)
+    assert shape == other
+    assert all(torch.equal(a, b) if torch.is_tensor(a) else a == b for a, b in zip(ours, theirs, strict=True))
 
 
 def test_a_stopped_run_is_continued_as_one(phantoms, store, tmp_path):
