@@ -23,6 +23,7 @@ from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_mask
+from monai_supmix.inferers import Inferer
 from monai_supmix.inferers.slice_volume import input_channels
 from monai_supmix.networks import Ensemble
 from monai_supmix.randomness import derive_seed
@@ -56,6 +57,7 @@ class SelfTraining:
 
     Args:
         output_dir: the run's folder.
+        inferer: predicts the unlabelled images.
         rounds: rounds of training on pseudo-labels, at least 1.
         networks: networks of each round but the last. Errors that two networks do not share disappear from their mean.
         lengths: how long each round trains, as a multiple of the configuration's iterations or epochs; by default 1.
@@ -69,7 +71,8 @@ class SelfTraining:
         InputError: when run, whatever a training refuses.
 
     Example:
-        >>> for folder in SelfTraining("output", rounds=2, networks=2).folders():
+        >>> from monai_supmix.inferers import SliceVolumeInferer
+        >>> for folder in SelfTraining("output", SliceVolumeInferer(), rounds=2, networks=2).folders():
         ...     print(folder)
         output/rounds/0/network_0
         output/rounds/0/network_1
@@ -81,6 +84,7 @@ class SelfTraining:
     def __init__(
         self,
         output_dir: str | os.PathLike[str],
+        inferer: Inferer,
         rounds: int = 1,
         networks: int = 2,
         lengths: Sequence[float] | None = None,
@@ -90,7 +94,7 @@ class SelfTraining:
     ) -> None:
         if rounds < 1 or networks < 1:
             raise ValueError(f"rounds and networks are at least 1, not {rounds} and {networks}.")
-        self.output_dir, self.rounds, self.networks = Path(output_dir), rounds, networks
+        self.output_dir, self.inferer, self.rounds, self.networks = Path(output_dir), inferer, rounds, networks
         self.lengths, self.anew = list(lengths or [1] * (rounds + 1)), anew
         self.first_round = dict(first_round or {})
         if len(self.lengths) != rounds + 1 or min(self.lengths) <= 0:
@@ -120,7 +124,7 @@ class SelfTraining:
                 _train(given, {**changes, "seed": seed, "output_dir": str(folder)})
             if number < self.rounds:
                 masks = self.output_dir / "rounds" / str(number) / "pseudo_labels"
-                _predict_unlabeled(given, self._folders(number), masks)
+                _predict_unlabeled(given, self._folders(number), masks, self.inferer)
 
     def _folders(self, number: int) -> list[Path]:
         if number == self.rounds:
@@ -150,7 +154,7 @@ def _train(given: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
     gc.collect()  # the images in memory, before the next training reads its own
 
 
-def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks: Path) -> None:
+def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks: Path, inferer: Inferer) -> None:
     """Write what the mean of the networks in some folders makes of the unlabelled images, unless it is there."""
     parser = _parser(given, {"pseudo_labels": None})
     datalist: Datalist = parser.get_parsed_content("datalist")
@@ -165,7 +169,7 @@ def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks:
         _write_masks(
             datalist,
             Ensemble([one.network for one in trained]).eval(),
-            parser.get_parsed_content("validation_inferer"),
+            inferer,
             parser.get_parsed_content("intensity_rules"),
             made_by,
             masks,
@@ -176,7 +180,7 @@ def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks:
 
 
 def _write_masks(
-    datalist: Datalist, network: nn.Module, inferer: Any, intensity: Any, made_by: Mapping[str, Any], masks: Path
+    datalist: Datalist, network: nn.Module, inferer: Inferer, intensity: Any, made_by: Mapping[str, Any], masks: Path
 ) -> None:
     make_directory(masks)
     record = masks / _MADE_BY

@@ -32,7 +32,10 @@ WITHOUT_INFLUENCE = frozenset(
 )
 """Keys of a configuration, and classes in it, that cannot change what is trained or measured."""
 
-_TRAINING = ("train#trainer", "lr_scheduler", "discriminator_lr_scheduler", "recalibration", "ckpt_path")
+_TRAINING = (
+    *("train#trainer", "lr_scheduler", "discriminator_lr_scheduler", "recalibration", "ckpt_path"),
+    "self_training",
+)
 _EVALUATION = ("evaluator",)
 
 

@@ -11,13 +11,15 @@ from monai_supmix.bundle import IntensityRules, SelfTraining
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.data import load_case
 from monai_supmix.handlers.preemption import Preempted
+from monai_supmix.inferers import SliceVolumeInferer
 from monai_supmix.networks import Ensemble
 from monai_supmix.weights import load_weights
-from tests.bundles.workflows import TINY, run, workflow
+from tests.bundles.workflows import SHIPPED, TINY, run, workflow
 
 BUNDLE = "covid19_ct_supmix"
 SETTINGS = {
-    "num_labeled": 2, "max_iterations": 2, "crop_size": [32, 32], "tensorboard": False, "self_training#rounds": 2, **TINY,
+    "num_labeled": 2, "max_iterations": 2, "crop_size": [32, 32], "tensorboard": False, "self_training#rounds": 2,
+    **TINY,
 }  # fmt: skip
 
 
@@ -98,7 +100,15 @@ def test_a_run_that_is_there_is_not_overwritten(finished, phantoms):
     assert "give resume=auto to continue it" in error_line(failure.value)
 
 
+@pytest.mark.parametrize("bundle", SHIPPED)
+def test_every_bundle_trains_itself_as_it_validates(bundle):
+    flow = workflow(bundle, "train", "self_training", output_dir="out", device="cpu")
+    made = flow.parser.get_parsed_content("self_training")
+    assert made.inferer.settings == flow.parser.get_parsed_content("validate#inferer").settings
+    assert made.folders()[-1] == "out" and len(made.folders()) == 1 + made.rounds * made.networks
+
+
 @pytest.mark.parametrize("wrong", [{"rounds": 0}, {"networks": 0}, {"lengths": [1]}, {"lengths": [1, 0]}])
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=r"at least 1|one positive number"):
-        SelfTraining(Path("out"), **wrong)
+        SelfTraining(Path("out"), SliceVolumeInferer(), **wrong)
