@@ -304,7 +304,7 @@ def test_hold_out_test_takes_whole_groups_and_is_fixed():
     assert all("label" in item for item in test)
     assert (train, test) == hold_out_test(items[::-1][::-1], 0.2, 0, "here")[:2]
     assert "2 of 10" in notes[0]
-    with pytest.raises(InputError, match="1 groups"):
+    with pytest.raises(InputError, match=r"1 group \(patients\)"):
         hold_out_test(make_items("a"), 0.2, 0, "here")
     train, test, _ = hold_out_test(make_items("ab"), 0.9, 0, "here")
     assert len(train) == len(test) == 2

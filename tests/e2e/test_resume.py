@@ -18,6 +18,7 @@ from monai_supmix.handlers.preemption import PREEMPTED_STATUS, Preempted
 from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
 from monai_supmix.transforms import SupMix
 from tests.bundles.workflows import TINY, run, workflow
+from tests.saved_states import saved_state
 
 ITERATIONS = 4
 
@@ -39,7 +40,7 @@ def override(data, output, **more):
 def results(folder):
     """Final weights, and the last checkpoint with optimizers, discriminator and history."""
     newest = sorted((folder / "checkpoints").iterdir())[-1]
-    return (folder / "model.pt").read_bytes(), newest.read_bytes()
+    return (folder / "model.pt").read_bytes(), saved_state(newest)
 
 
 @pytest.fixture(scope="module")
