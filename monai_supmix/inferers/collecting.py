@@ -104,6 +104,23 @@ def collect(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         InputError: there is no record, or the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import torch
+        >>> from PIL import Image
+        >>> from monai_supmix.inferers import SliceVolumeInferer, predict_cases
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("left.png", "right.png"):
+        ...     Image.fromarray(np.eye(8, dtype=np.uint8)).save(folder / name)
+        >>> record = {"intensity": {"picture": {"rule": "percentile_scale"}}, "class_names": ["background", "vessel"]}
+        >>> network, out = torch.nn.Conv2d(1, 2, 1), folder / "masks"
+        >>> record |= {"trained_on": {}}
+        >>> _ = predict_cases(folder, out, network, record, SliceVolumeInferer(), keep_record=True)
+        >>> summary = collect(out)
+        >>> summary["cases"], summary["done"], summary["open"], (out / summary["table"]).name
+        (2, 2, 0, 'cases.csv')
     """
     output_dir = Path(output_dir)
     folder = output_dir / FOLDER
