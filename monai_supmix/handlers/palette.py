@@ -24,8 +24,8 @@ def lab(colours: np.ndarray) -> np.ndarray:
         ``(N, 3)`` float; lightness is from 0 to 100.
 
     Example:
-        >>> lab(np.array([[255, 255, 255]])).round().tolist()
-        [[100.0, 0.0, -0.0]]
+        >>> lab(np.array([[255, 255, 255]])).round().astype(int).tolist()
+        [[100, 0, 0]]
     """
     value = np.asarray(colours, float) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
