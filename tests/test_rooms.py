@@ -76,8 +76,9 @@ def test_low_rooms_name_no_option_and_no_preset(low):
 
 def test_text_files_name_their_encoding():
     """Without it a file reads differently, or not at all, where the locale is another."""
-    root = PACKAGE.parent
-    files = [path for folder in ("monai_supmix", "scripts", "tests") for path in (root / folder).rglob("*.py")]
+    root = Path(__file__).parents[1]
+    folders = (PACKAGE, root / "scripts", root / "tests")
+    files = [path for folder in folders for path in folder.rglob("*.py")]
     missing = [
         f"{path.name}:{node.lineno}"
         for path in files
