@@ -16,6 +16,7 @@ from reproduction.evidence import Finished
 from reproduction.experiment import Experiment, Method
 from reproduction.statistics import Comparison, compare
 
+_TTA = {"acdc_supmix": "averaged over turned and scaled views"}
 _NONE = "-"  # no figure
 TITLES = {
     "supervised": "Supervised",
@@ -154,7 +155,7 @@ def _about(experiment: Experiment, finished: Sequence[Finished]) -> str:
         tested += " (each its own group: patients are unknown)"
     lines = [
         f"* {tested}; counts summed over all of them, native grid, last checkpoint, "
-        f"{'test-time flips' if experiment.tta else 'no test-time flips'}.",
+        f"{_TTA.get(experiment.as_dict()['bundle'], 'test-time flips') if experiment.tta else 'no test-time flips'}.",
         f"* {'Preset `' + experiment.preset + '`' if experiment.preset else 'Default settings of the bundle'}"
         + (f", {experiment.max_iterations} iterations" if experiment.max_iterations else "")
         + "".join(f", `{name}={text}`" for name, text in experiment.overrides.items())

@@ -6,7 +6,7 @@ from reproduction.evidence import Evidence
 from reproduction.store import Store
 from reproduction.table import make_table
 
-from tests.bundles.workflows import BUNDLES, NAMES
+from tests.bundles.workflows import BUNDLES, SHIPPED
 
 REPRODUCED = BUNDLES.parent / "scripts" / "reproduced"
 FOLDERS = sorted(path.name for path in REPRODUCED.iterdir())
@@ -18,7 +18,7 @@ def test_a_check_reports_and_never_fails(folder, capsys):
     assert f"of {len(Evidence(REPRODUCED / folder).finished())} cells" in capsys.readouterr().out.splitlines()[-1]
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_documents_show_these_cells(bundle, tmp_path):
     evidence = Evidence(REPRODUCED / bundle)
     experiment, finished = evidence.experiment(), evidence.finished()
@@ -28,7 +28,7 @@ def test_documents_show_these_cells(bundle, tmp_path):
     assert (docs / "table.md").read_text(encoding="utf-8") == make_table(experiment, finished)
 
 
-@pytest.mark.parametrize("bundle", NAMES)
+@pytest.mark.parametrize("bundle", SHIPPED)
 def test_evidence_is_small(bundle):
     files = [path for folder in REPRODUCED.glob(f"{bundle}*") for path in folder.iterdir()]
     assert {path.name for path in files} == {"experiment.json", "cases.csv.gz"}
