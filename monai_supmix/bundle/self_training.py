@@ -106,11 +106,15 @@ class SelfTraining:
         return [str(folder) for number in range(self.rounds + 1) for folder in self._folders(number)]
 
     def run(self) -> None:
-        """Train all rounds, from wherever an earlier start was stopped if the configuration's ``resume`` says so."""
+        """Train all rounds, from wherever an earlier start was stopped if the configuration's ``resume`` says so.
+
+        Raises:
+            SystemExit: with status 1 at the end, when broken cases were left out.
+        """
         given = configuration_of(self) if self.configuration is None else self.configuration
         if given is None:
             raise ValueError("a self-training that no configuration made has to be given one: configuration={...}.")
-        masks: Path | None = None
+        masks, left_out = None, False
         if given.get("pseudo_labels"):
             masks = Path(given["pseudo_labels"])
         for number in range(self.rounds if masks else 0, self.rounds + 1):
@@ -121,10 +125,12 @@ class SelfTraining:
                 if number > 0 and not (self.anew or given.get("pseudo_labels")):
                     changes["ckpt_path"] = str(self._folders(number - 1)[place] / "model.pt")
                 changes |= _length(given, self.lengths[number])
-                _train(given, {**changes, "seed": seed, "output_dir": str(folder)})
+                left_out |= _train(given, {**changes, "seed": seed, "output_dir": str(folder)})
             if number < self.rounds:
                 masks = self.output_dir / "rounds" / str(number) / "pseudo_labels"
                 _predict_unlabeled(given, self._folders(number), masks, self.inferer)
+        if left_out:
+            raise SystemExit(1)
 
     def _folders(self, number: int) -> list[Path]:
         if number == self.rounds:
@@ -146,12 +152,19 @@ def _parser(given: Mapping[str, Any], changes: Mapping[str, Any]) -> ConfigParse
     return parser
 
 
-def _train(given: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-    parser = _parser(given, changes)
+def _train(given: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    """Train to the end; whether broken cases were left out, which a training tells by its exit status."""
+    parser, left_out = _parser(given, changes), False
     set_determinism(parser.get_parsed_content("seed"))
-    parser.get_parsed_content("run")
+    try:
+        parser.get_parsed_content("run")
+    except SystemExit as end:
+        if end.code != 1:  # stopped by a signal
+            raise
+        left_out = True
     del parser
     gc.collect()  # the images in memory, before the next training reads its own
+    return left_out
 
 
 def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks: Path, inferer: Inferer) -> None:

@@ -103,7 +103,7 @@ def to_working_grid(planes: Tensor, shape: tuple[int, int], working: Mapping[str
     """
     if "center" not in (working or {}):
         return resize_planes(planes, shape)
-    return F.pad(planes, _margins((int(planes.shape[2]), int(planes.shape[3])), shape))
+    return F.pad(planes, margins((int(planes.shape[2]), int(planes.shape[3])), shape))
 
 
 def from_working_grid(probabilities: Tensor, native: tuple[int, int], working: Mapping[str, Any] | None) -> Tensor:
@@ -124,17 +124,29 @@ def from_working_grid(probabilities: Tensor, native: tuple[int, int], working: M
     if "center" not in (working or {}):
         return resize_planes(probabilities, native)
     grid = (int(probabilities.shape[2]), int(probabilities.shape[3]))
-    margins = [-margin for margin in _margins(native, grid)]
-    return torch.cat([F.pad(probabilities[:, :1], margins, value=1.0), F.pad(probabilities[:, 1:], margins)], dim=1)
+    back = [-margin for margin in margins(native, grid)]
+    return torch.cat([F.pad(probabilities[:, :1], back, value=1.0), F.pad(probabilities[:, 1:], back)], dim=1)
 
 
-def _margins(native: tuple[int, int], grid: tuple[int, int]) -> list[int]:
-    """What `torch.nn.functional.pad` adds left, right, above and below; negative where it cuts."""
-    margins = []
+def margins(native: tuple[int, int], grid: tuple[int, int]) -> list[int]:
+    """What `torch.nn.functional.pad` adds to come from a plane to its middle.
+
+    Args:
+        native: ``(H, W)`` of the plane.
+        grid: ``(h, w)`` of the middle.
+
+    Returns:
+        pixels left, right, above and below; negative where the plane is cut.
+
+    Example:
+        >>> margins((10, 7), (6, 8))
+        [0, 1, -2, -2]
+    """
+    found = []
     for side, wanted in zip(reversed(native), reversed(grid), strict=True):
         before = (wanted - side) // 2
-        margins += [before, wanted - side - before]
-    return margins
+        found += [before, wanted - side - before]
+    return found
 
 
 def resize_planes(planes: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -16,7 +16,8 @@ MASK_ENDINGS = ("_seg.nii.gz", "_seg.png", ".nii.gz", ".png")
 def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalist:
     """Give the unlabelled cases the masks of a folder as their labels.
 
-    Cases without a mask are left out and counted, so that masks can be looked at and bad ones removed.
+    Cases without a mask are left out and counted, so that masks can be looked at and bad ones removed. Labelled cases
+    (``unlabeled_pool="all"``) get none beside their true label.
 
     Args:
         datalist: the datalist.
@@ -42,14 +43,16 @@ def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalis
         return datalist
     root = check_folder(folder)
     found: list[Item] = []
-    for item in datalist.unlabeled:
+    labeled = {item["case"] for item in datalist.labeled}
+    pool = [item for item in datalist.unlabeled if item["case"] not in labeled]
+    for item in pool:
         masks = (root / f"{item['case']}{ending}" for ending in MASK_ENDINGS)
         mask = next((path for path in masks if path.is_file()), None)
         if mask is not None:
             found.append(item | {"label": str(mask)})
     if not found:
-        example = f"{datalist.unlabeled[0]['case']}_seg.nii.gz" if datalist.unlabeled else "CASE_seg.nii.gz"
+        example = f"{pool[0]['case']}_seg.nii.gz" if pool else "CASE_seg.nii.gz"
         raise InputError(root, "holds no mask of an unlabelled image", f"give masks named by case, such as {example}")
-    missing = len(datalist.unlabeled) - len(found)
-    notes = [f"{missing} of {len(datalist.unlabeled)} unlabelled images without a pseudo-label are left out"]
+    missing = len(pool) - len(found)
+    notes = [f"{missing} of {len(pool)} unlabelled images without a pseudo-label are left out"]
     return dataclasses.replace(datalist, unlabeled=found, notes=[*datalist.notes, *(notes if missing else [])])

@@ -26,7 +26,7 @@ from monai_supmix.inferers.outputs import remove_old
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork
 from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
-from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
+from monai_supmix.inferers.suitability import choose_intensity, edge_warnings, suitability_warnings
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
 
@@ -109,6 +109,7 @@ class CasePrediction:
         make_directory(mask_path.parent)
         with _probability_maps(image, mask_path, record, self.probabilities) as maps:
             mask = inferer(image, network, rule, maps)
+        warnings += edge_warnings(mask, image, inferer.settings.get("working"), inferer.axis)
         segmentation, seg_notes = self.segmentations.make(mask, image)
         sidecar = {
             "image": case.name,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from monai_supmix.data.working_grid import margins
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes
@@ -77,7 +80,6 @@ def suitability_warnings(
         one sentence for each finding; empty if all is well.
 
     Example:
-        >>> import numpy as np
         >>> array = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
         >>> image = CaseImage.from_array(array, np.diag([3.0, 3.0, 5.0, 1.0]))
         >>> for warning in suitability_warnings(image, {"trained_on": {"spacing": [0.5, 1.0]}}, "hu"):
@@ -86,6 +88,42 @@ def suitability_warnings(
         pixels of 3 mm, the network was trained on 0.5 to 1: look at the mask with care, or train on such images too
     """
     return _value_warnings(image, intensity) + _size_warnings(image, record.get("trained_on") or {}, axis)
+
+
+def edge_warnings(
+    mask: np.ndarray, image: CaseImage, working: Mapping[str, Any] | None, axis: Axis = "axial"
+) -> list[str]:
+    """Tell where a network that sees the middle of planes only may have missed something.
+
+    Args:
+        mask: what it predicted, of ``image.label_shape``.
+        image: the image.
+        working: its working grid.
+        axis: direction of the planes.
+
+    Returns:
+        a sentence where planes are larger than the middle and the mask reaches its edge, or is empty.
+
+    Example:
+        >>> image = CaseImage.from_array(np.zeros((8, 8, 1), np.uint8), np.eye(4))
+        >>> edge_warnings(np.zeros((8, 8, 1), np.uint8), image, {"center": [4, 4]})
+        ['nothing was found in the middle 4 x 4 pixels of the planes, and further out nothing is looked for']
+    """
+    if "center" not in (working or {}):
+        return []
+    view = Planes(image, axis).view(mask)
+    height, width = working["center"]  # type: ignore[index]
+    cut = [max(0, -margin) for margin in margins((view.shape[1], view.shape[2]), (height, width))]
+    if not any(cut):
+        return []
+    told = f"the middle {height} x {width} pixels of the planes"
+    if not mask.any():
+        return [f"nothing was found in {told}, and further out nothing is looked for"]
+    left, right, above, below = cut
+    edges = (view[:, :, left], view[:, :, -1 - right], view[:, above], view[:, -1 - below])
+    if any(count and edge.any() for count, edge in zip(cut, edges, strict=True)):
+        return [f"the mask reaches the edge of {told}, and further out nothing is looked for: what is there is missing"]
+    return []
 
 
 def _value_warnings(image: CaseImage, intensity: str) -> list[str]:

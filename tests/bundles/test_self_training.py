@@ -1,6 +1,7 @@
 """Rounds of self-training: what each is trained on, what lies where, and exact resume."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from monai.bundle import ConfigParser
 from monai_supmix.bundle import IntensityRules, SelfTraining
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.data import load_case
+from monai_supmix.files import sha256
+from monai_supmix.handlers.checkpoints import newest_intact, read_checkpoint
 from monai_supmix.handlers.preemption import Preempted
 from monai_supmix.inferers import SliceVolumeInferer
 from monai_supmix.networks import Ensemble
@@ -38,12 +41,23 @@ def history(folder):
     return json.loads((folder / "history.json").read_text(encoding="utf-8"))
 
 
+def pseudo_labels(folder):
+    """Names and content of the label files of the unlabelled cases that a training saw."""
+    data = read_checkpoint(newest_intact(folder / "checkpoints")[0])["config"]["data"]
+    told = [data["files"][case]["label"] for case in data["unlabeled"] if "label" in data["files"][case]]
+    return {label.split(" (")[0]: label.rpartition(" ")[2].rstrip(")") for label in told}
+
+
 def test_each_round_learns_from_the_masks_of_the_one_before(finished):
     folders = [finished / f"rounds/{number}/network_{place}" for number in (0, 1) for place in (0, 1)]
     methods = [history(folder)["method"] for folder in (*folders, finished)]
     assert methods == ["supervised"] * 2 + ["self_training"] * 3
-    labels = [history(folder)["settings"].get("pseudo_labels") for folder in (*folders, finished)]
-    assert labels == [None] * 5 or all(labels[2:])  # paths do not count as settings
+    labels = [pseudo_labels(folder) for folder in (*folders, finished)]
+    masks = [
+        {path.name: sha256(path)[:32] for path in (finished / f"rounds/{number}/pseudo_labels").glob("*.nii.gz")}
+        for number in (0, 1)
+    ]
+    assert labels == [{}, {}, masks[0], masks[0], masks[1]] and len(masks[0]) > 1
     weights = [load_weights(folder / "model.pt")[0] for folder in (*folders, finished)]
     name = next(name for name, value in weights[0].items() if value.ndim == 4)
     assert len({tuple(state[name].flatten().tolist()) for state in weights}) == 5
@@ -92,6 +106,18 @@ def test_masks_of_ones_own_are_trained_on_without_further_rounds(finished, phant
     masks = finished / "rounds/1/pseudo_labels"
     train(phantoms[BUNDLE], tmp_path, pseudo_labels=str(masks))
     assert (tmp_path / "model.pt").is_file() and not (tmp_path / "rounds").exists()
+
+
+def test_a_broken_case_is_left_out_of_all_rounds_and_ends_in_status_1(phantoms, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(phantoms[BUNDLE], data)
+    labels = {path.name for path in (data / "labelsTr").iterdir()}
+    bare = [path for path in sorted((data / "imagesTr").iterdir()) if path.name.replace("_0000", "") not in labels]
+    bare[0].write_bytes(b"no image")
+    with pytest.raises(SystemExit) as end:
+        train(data, tmp_path / "out", on_error="skip")
+    assert end.value.code == 1
+    assert (tmp_path / "out/model.pt").is_file() and (tmp_path / "out/rounds/1/pseudo_labels/made_by.json").is_file()
 
 
 def test_a_run_that_is_there_is_not_overwritten(finished, phantoms):

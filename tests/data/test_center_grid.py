@@ -11,6 +11,7 @@ from monai_supmix.data.working_grid import from_working_grid, to_working_grid, w
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers import SliceVolumeInferer
+from monai_supmix.inferers.suitability import edge_warnings
 from monai_supmix.transforms import HUWindow
 
 SIZES = [(10, 12), (7, 9), (4, 6), (3, 13), (5, 5)]
@@ -56,6 +57,17 @@ def test_a_mask_has_its_images_shape_and_nothing_outside_of_the_middle(shape):
     assert mask.shape == shape and mask.sum() == min(columns, 16) * min(rows, 12) * slices
     assert np.array_equal(probabilities.argmax(axis=0), mask)
     np.testing.assert_allclose(probabilities.sum(axis=0), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("place", "told"), [((5, 5), ""), ((2, 6), "reaches the edge"), ((6, 9), "reaches the edge")])
+def test_a_mask_at_the_edge_of_the_middle_is_told(place, told):
+    volume = CaseImage.from_array(np.zeros((12, 12, 2), np.uint8), np.eye(4))
+    mask = np.zeros((12, 12, 2), np.uint8)
+    mask[(*place, 1)] = 1
+    (found,) = edge_warnings(mask, volume, {"center": [8, 8]}) or [""]
+    assert told in found and bool(told) == bool(found)
+    assert not edge_warnings(mask, volume, {"center": [12, 12]}) and not edge_warnings(mask, volume, {"scale": 0.5})
+    assert "nothing was found" in edge_warnings(0 * mask, volume, {"center": [8, 8]})[0]
 
 
 def test_volumes_of_a_3d_network_have_no_such_grid(tmp_path):

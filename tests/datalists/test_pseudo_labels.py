@@ -32,6 +32,16 @@ def test_cases_without_a_mask_are_left_out_and_told(datalist, tmp_path):
     assert found.notes == ["1 of 2 unlabelled images without a pseudo-label are left out"]
 
 
+def test_a_labelled_case_in_the_pool_gets_no_second_label(datalist, tmp_path):
+    """``unlabeled_pool="all"`` has it on both sides."""
+    bare = {key: value for key, value in datalist.labeled[0].items() if key != "label"}
+    both = dataclasses.replace(datalist, unlabeled=[bare, *datalist.unlabeled])
+    for name in "abc":
+        (tmp_path / f"{name}_seg.png").touch()
+    found = with_pseudo_labels(both, tmp_path)
+    assert [item["case"] for item in found.unlabeled] == ["b", "c"] and not found.notes
+
+
 def test_nothing_is_given(datalist):
     assert with_pseudo_labels(datalist, None) is datalist
 
