@@ -38,7 +38,7 @@ from monai_supmix.handlers.checkpoints import (
 from monai_supmix.handlers.preemption import Preemption
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
 from monai_supmix.weights import record_run, save_weights
-from monai_supmix.weights.record import current_versions
+from monai_supmix.weights.record import are_cleaning_rules, current_versions
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,8 @@ class TrainingRun:
         configuration: what another run must agree in; ``None`` takes the configuration that MONAI made this from.
 
     Raises:
-        InputError: for an unknown ``resume``, crops that the network or the discriminator cannot take, or a handler
+        InputError: for an unknown ``resume``, crops that the network or the discriminator cannot take, cleaning of
+            other classes, or a handler
             that steps ``lr_scheduler`` a second time.
 
     Example:
@@ -137,6 +138,8 @@ class TrainingRun:
         if resume not in (False, "auto", "force"):
             raise InputError("resume", f"is {resume!r}", "give false, 'auto' or 'force'")
         check_crop_size(trainer)
+        if not are_cleaning_rules(record.get("cleaning", ()), len(record["class_names"])):
+            raise InputError("cleaning", "names what is no foreground class here", "set it to [], or to these classes")
         self.trainer, self.output_dir, self.resume = trainer, Path(output_dir), resume
         self.method, self.datalist, self.configuration = method, datalist, configuration
         self.problems, self.recalibration = tuple(problems), recalibration

@@ -28,7 +28,7 @@ def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalis
         a datalist whose unlabelled items have a ``label``; labelled, validation and test cases are what they were.
 
     Raises:
-        InputError: no such folder, or it has no mask of any unlabelled case.
+        InputError: no such folder, it has no mask of any unlabelled case, or it is not clear whose a mask is.
 
     Example:
         >>> import tempfile
@@ -43,13 +43,23 @@ def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalis
         return datalist
     root = check_folder(folder)
     found: list[Item] = []
+    taken: dict[Path, str] = {}
+    values = next(({"values": item["values"]} for item in datalist.labeled if "values" in item), {})
     labeled = {item["case"] for item in datalist.labeled}
     pool = [item for item in datalist.unlabeled if item["case"] not in labeled]
     for item in pool:
-        masks = (root / f"{item['case']}{ending}" for ending in MASK_ENDINGS)
-        mask = next((path for path in masks if path.is_file()), None)
-        if mask is not None:
-            found.append(item | {"label": str(mask)})
+        masks = [path for ending in MASK_ENDINGS if (path := root / f"{item['case']}{ending}").is_file()]
+        if len(masks) > 1 or (masks and masks[0] in taken):
+            of_another = f"may be that of {item['case']} or of {taken.get(masks[0])}"
+            problem = (
+                of_another if len(masks) == 1 else f"{masks[1].name} lies beside it: which is that of {item['case']}?"
+            )
+            raise InputError(masks[0], problem, "keep one mask for each case, named CASE_seg")
+        if masks:
+            taken[masks[0]] = item["case"]
+            found.append(
+                {**values, **item, "label": str(masks[0]), **({"label_of_slice": 1} if "slice" in item else {})}
+            )
     if not found:
         example = f"{pool[0]['case']}_seg.nii.gz" if pool else "CASE_seg.nii.gz"
         raise InputError(root, "holds no mask of an unlabelled image", f"give masks named by case, such as {example}")

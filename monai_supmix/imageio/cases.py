@@ -55,10 +55,13 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
         (3, (4, 5), np.uint8(1))
     """
     read = _read_files_of_slices if "slice" in item else _read_files
-    image, label = read(item["image"], item.get("label"), num_classes, item.get("values"))
+    own = "label_of_slice" in item  # a file of this slice alone, as predicting it gives
+    image, label = read(item["image"], None if own else item.get("label"), num_classes, item.get("values"))
     if "slice" in item:
         index = item["slice"]
         image, label = image.take_slice(index), None if label is None else label[..., index : index + 1]
+    if own:
+        label = _read_label(item["label"], image, num_classes, item.get("values"))
     if item.get("grey"):
         image = fit_channels(image, 1)
     if image.is_picture:
@@ -70,7 +73,11 @@ def _read_files(image_file: str, label_file: str | None, num_classes: int, value
     image = read_image(image_file)
     if label_file is None:
         return Case(image, None)
-    return Case(image, read_label(label_file, image, num_classes, None if values is None else label_values(values)))
+    return Case(image, _read_label(label_file, image, num_classes, values))
+
+
+def _read_label(label_file: str, image: CaseImage, num_classes: int, values: str | None) -> np.ndarray:
+    return read_label(label_file, image, num_classes, None if values is None else label_values(values))
 
 
 def label_values(text: str) -> list[int]:

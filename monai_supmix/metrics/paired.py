@@ -134,8 +134,13 @@ def paired_case_bootstrap(
     num_seeds, num_groups = sums.shape
     drawn_groups = random.multinomial(num_groups, np.full(num_groups, 1 / num_groups), resamples)
     drawn_seeds = random.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), resamples) / num_seeds
-    means = (drawn_groups @ sums.T) / np.maximum(drawn_groups @ counts.T, 1)
-    low, high = np.quantile((means * drawn_seeds).sum(axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    if not counts.sum(axis=1).all():
+        return Difference(float("nan"), float("nan"), float("nan"))
+    drawn = drawn_groups @ counts.T
+    means = np.divide(drawn_groups @ sums.T, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0)
+    draws = (means * drawn_seeds).sum(axis=1)
+    draws = draws[~np.isnan(draws)]  # a draw of patients none of whom has the figure says nothing of it
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Difference(float((sums.sum(axis=1) / counts.sum(axis=1)).mean()), float(low), float(high))
 
 

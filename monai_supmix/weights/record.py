@@ -37,10 +37,25 @@ def _names(value: Any) -> bool:
     )
 
 
-def _rules(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(
-        isinstance(rule, Mapping) and {"classes"} <= set(rule) <= {"classes", "touching"} for rule in value
-    )
+def are_cleaning_rules(value: Any, num_classes: int) -> bool:
+    """Whether a value is a list of rules of :func:`monai_supmix.transforms.clean` about foreground classes.
+
+    Example:
+        >>> are_cleaning_rules([{"classes": [1], "touching": 2}], 3), are_cleaning_rules([{"classes": [7]}], 3)
+        (True, False)
+    """
+
+    def is_class(number: object) -> bool:
+        return isinstance(number, int) and 0 < number < num_classes
+
+    def is_rule(rule: Any) -> bool:
+        if not isinstance(rule, Mapping) or not {"classes"} <= set(rule) <= {"classes", "touching"}:
+            return False
+        classes, touching = rule["classes"], rule.get("touching")
+        known = isinstance(classes, (list, tuple)) and bool(classes) and all(map(is_class, classes))
+        return known and (touching is None or is_class(touching))
+
+    return isinstance(value, (list, tuple)) and all(map(is_rule, value))
 
 
 _SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -74,10 +89,11 @@ def record_problem(record: object) -> str | None:
     """
     if not isinstance(record, Mapping):
         return "it must be a mapping"
-    if "cleaning" in record and not _rules(record["cleaning"]):
-        return "'cleaning' must be a list of rules with 'classes' and perhaps 'touching'"
     wrong = (f"'{key}' must be {what}" for key, (fits, what) in _SCHEMA.items() if not fits(record.get(key)))
-    return next(wrong, None)
+    first = next(wrong, None)
+    if first is None and not are_cleaning_rules(record.get("cleaning", ()), len(record["class_names"])):
+        return "'cleaning' must be rules with 'classes', and perhaps 'touching', that are foreground classes"
+    return first
 
 
 def current_versions() -> dict[str, str]:

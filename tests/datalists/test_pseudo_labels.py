@@ -2,10 +2,13 @@
 
 import dataclasses
 
+import nibabel as nib
+import numpy as np
 import pytest
 
-from monai_supmix.data import Datalist, with_pseudo_labels
+from monai_supmix.data import Datalist, load_case, with_pseudo_labels
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.masks import write_mask
 
 
 @pytest.fixture
@@ -40,6 +43,37 @@ def test_a_labelled_case_in_the_pool_gets_no_second_label(datalist, tmp_path):
         (tmp_path / f"{name}_seg.png").touch()
     found = with_pseudo_labels(both, tmp_path)
     assert [item["case"] for item in found.unlabeled] == ["b", "c"] and not found.notes
+
+
+def test_a_mask_that_may_be_of_two_cases_or_is_there_twice_is_refused(datalist, tmp_path):
+    similar = dataclasses.replace(
+        datalist, unlabeled=[{"image": f"{n}.png", "case": n, "group": n} for n in ("b", "b_seg")]
+    )
+    (tmp_path / "b_seg.png").touch()
+    with pytest.raises(InputError, match="may be that of b_seg or of b"):
+        with_pseudo_labels(similar, tmp_path)
+    (tmp_path / "b.png").touch()
+    with pytest.raises(InputError, match="lies beside it"):
+        with_pseudo_labels(datalist, tmp_path)
+
+
+def test_masks_have_the_label_values_of_the_labelled_cases(datalist, tmp_path):
+    (tmp_path / "b_seg.png").touch()
+    labeled = [datalist.labeled[0] | {"values": "0 2"}]
+    found = with_pseudo_labels(dataclasses.replace(datalist, labeled=labeled), tmp_path)
+    assert found.unlabeled[0]["values"] == "0 2"
+
+
+def test_the_mask_of_one_slice_of_a_file_is_read(tmp_path):
+    voxels = np.random.default_rng(0).integers(0, 100, (6, 5, 4)).astype(np.int16)
+    nib.save(nib.Nifti1Image(voxels, np.diag([1.0, 1.0, 5.0, 1.0])), tmp_path / "all.nii.gz")
+    item = {"image": str(tmp_path / "all.nii.gz"), "case": "slice_2", "group": "a", "slice": 2}
+    image, _ = load_case(item, 2)
+    mask = (image.array[..., :1] > 50).astype(np.uint8).reshape(image.label_shape)
+    write_mask(mask, image, tmp_path / "slice_2_seg.nii.gz")
+    datalist = Datalist([], [item], [], [], ["background", "lesion"])
+    (found,) = with_pseudo_labels(datalist, tmp_path).unlabeled
+    assert np.array_equal(load_case(found, 2).label, mask) and mask.any()
 
 
 def test_nothing_is_given(datalist):

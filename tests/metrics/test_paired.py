@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from monai_supmix.metrics import class_differences, iou, paired_bootstrap, paired_case_bootstrap
+from monai_supmix.metrics import Difference, class_differences, iou, paired_bootstrap, paired_case_bootstrap
 
 
 def every_draw(ours, theirs, groups, classes):
@@ -114,5 +114,9 @@ def test_figures_of_cases_are_averaged_over_all_draws_of_seeds_and_patients():
     found = paired_case_bootstrap(ours, theirs, groups, resamples=40_000)
     assert found.mean == pytest.approx(np.nanmean(ours - theirs, axis=1).mean())
     assert [found.low, found.high] == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.01)
+    rare = np.full((1, 6), np.nan)
+    rare[0, 0] = 0.5
+    assert paired_case_bootstrap(rare, 0.75 * rare, groups) == Difference(0.125, 0.125, 0.125)
+    assert np.isnan(paired_case_bootstrap(np.nan * rare, rare, groups).low)
     with pytest.raises(ValueError, match="of 2 cases"):
         paired_case_bootstrap(ours, theirs, ["a", "b"])
