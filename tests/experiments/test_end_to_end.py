@@ -2,15 +2,15 @@
 
 import csv
 import json
-import multiprocessing
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 import torch
 
-from monai_supmix.__main__ import main
 from monai_supmix.files import sha256
 from tests.experiments.conftest import TINY
 from tests.own_data.folders import write_pair
@@ -72,14 +72,12 @@ def test_a_killed_comparison_goes_on_to_the_same_figures(chest, front, tmp_path)
     out = tmp_path / "killed"
     arguments = [*words, "--output_dir", str(out)]
     for wanted in ("supervised-seed0-fold1-*", "supmix-seed0-fold2-*"):
-        process = multiprocessing.get_context("fork").Process(target=main, args=(arguments,))
-        process.start()
+        process = subprocess.Popen([sys.executable, "-m", "monai_supmix", *arguments])
         while not list(out.glob(f"runs/{wanted}/checkpoints/*.pt")):
-            assert process.is_alive()
+            assert process.poll() is None
             time.sleep(0.01)
         process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
     assert front(*arguments)[0] == 0
     assert front(*words, "--output_dir", tmp_path / "alone")[0] == 0
     tables = [list(csv.DictReader((path / "cases.csv").open(encoding="utf-8"))) for path in (out, tmp_path / "alone")]

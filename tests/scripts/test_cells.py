@@ -3,9 +3,10 @@
 import csv
 import dataclasses
 import gzip
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -239,18 +240,18 @@ def workers_of(out):
 def test_killed_anywhere_the_command_ends_with_the_same_results(phantoms, tmp_path, capsys):
     """The command killed in the middle of a cell, then the cell's own process: figures as if left alone."""
     data, out, alone = phantoms["chase_supmix"], tmp_path / "killed", Store(tmp_path / "alone")
-    command = multiprocessing.get_context("fork").Process(target=reproduce.main, args=(arguments(data, out),))
-    command.start()
-    reached = wait_for(lambda: newest_checkpoint(out), command.is_alive)
+    command = subprocess.Popen([sys.executable, reproduce.__file__, *arguments(data, out)])
+    wait_for(lambda: newest_checkpoint(out), lambda: command.poll() is None)
     command.kill()
-    command.join()
-    assert command.exitcode == -signal.SIGKILL
+    assert command.wait() == -signal.SIGKILL
     wait_for(lambda: not workers_of(out))  # nobody goes on behind the user's back
+    reached = newest_checkpoint(out)
+    assert reached < LENGTH / 2  # or nothing would be left to kill
 
     over = threading.Event()
 
     def kill_worker():
-        wait_for(lambda: newest_checkpoint(out) > reached + 2, lambda: not over.is_set())
+        wait_for(lambda: workers_of(out) and newest_checkpoint(out) > reached + 2, lambda: not over.is_set())
         os.kill(workers_of(out)[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_worker)
