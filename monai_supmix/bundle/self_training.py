@@ -182,7 +182,7 @@ def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks:
         for folder in folders:
             network = _parser(given, {}).get_parsed_content("network_def")
             trained.append(load_trained(network, folder, folder, device=device))
-        made_by = {"weights_sha256": [one.sha256 for one in trained]}
+        made_by = {"weights_sha256": [one.sha256 for one in trained], "prediction": inferer.settings}
         _write_masks(
             datalist,
             Ensemble([one.network for one in trained]).eval(),
@@ -201,7 +201,7 @@ def _write_masks(
 ) -> None:
     make_directory(masks)
     record = masks / _MADE_BY
-    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == made_by:
+    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == json.loads(json.dumps(made_by)):
         logger.info("the pseudo-labels in %s are there already", masks)
         return
     values = datalist.label_values()

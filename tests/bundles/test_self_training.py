@@ -140,12 +140,14 @@ def test_networks_have_entries_of_their_own_and_the_first_is_the_last(phantoms, 
     train(phantoms[BUNDLE], out, **{"self_training#networks": own, "self_training#rounds": 1})
     seen = []
     for folder in (out / "rounds/0/network_0", out / "rounds/0/network_1", out):
-        config = read_checkpoint(newest_intact(folder / "checkpoints")[0])["config"]["train"]
-        seen.append((config["teacher_momentum"], config["optimizer#lr"]))
+        config = read_checkpoint(newest_intact(folder / "checkpoints")[0])["config"]
+        seen.append((config["teacher_momentum"], config["optimizer"]["lr"]))
     assert seen == [(0.25, 0.5), (0.99, 0.125), (0.25, 0.5)]
 
 
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"networks": 0}, {"networks": []}, {"lengths": [1]}, {"lengths": [1, 0]}])
+@pytest.mark.parametrize(
+    "wrong", [{"rounds": 0}, {"networks": 0}, {"networks": []}, {"lengths": [1]}, {"lengths": [1, 0]}]
+)
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=r"at least 1|one positive number"):
         SelfTraining(Path("out"), SliceVolumeInferer(), **wrong)
