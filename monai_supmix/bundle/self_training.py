@@ -46,12 +46,13 @@ _MADE_BY = "made_by.json"
 class SelfTraining:
     """Trains networks on the labelled images, then others on what these make of the unlabelled ones, in rounds.
 
-    Round 0 trains some networks supervised, which differ in their seed. At the end of each round the mean of its
-    networks predicts every unlabelled image whole, as inference does; the masks are cleaned by the bundle's rules and
-    lie in ``rounds/<n>/pseudo_labels`` to be looked at (a mask that is removed, or corrected by hand, counts if the
-    next round has not begun). The networks of the next round continue from their weights, or begin anew, and learn from
-    the labelled images and these masks. The last round has one network, and is the run in ``output_dir`` itself. (Lee,
-    "Pseudo-label", 2013; Xie et al., "Self-training with noisy student improves ImageNet classification", CVPR 2020.)
+    Round 0 trains some networks supervised, which differ in their seed and in whatever is given. At the end of each
+    round the mean of its networks predicts every unlabelled image whole, as inference does; the masks are cleaned by
+    the bundle's rules and lie in ``rounds/<n>/pseudo_labels`` to be looked at (a mask that is removed, or corrected by
+    hand, counts if the next round has not begun). The networks of the next round continue from their weights, or begin
+    anew, and learn from the labelled images and these masks. The last round has the first network alone, and is the run
+    in ``output_dir`` itself. (Lee, "Pseudo-label", 2013; Xie et al., "Self-training with noisy student improves
+    ImageNet classification", CVPR 2020.)
 
     Every training is the bundle's own, with its checkpoints, resume and report.
 
@@ -59,7 +60,9 @@ class SelfTraining:
         output_dir: the run's folder.
         inferer: predicts the unlabelled images.
         rounds: rounds of training on pseudo-labels, at least 1.
-        networks: networks of each round but the last. Errors that two networks do not share disappear from their mean.
+        networks: networks of each round but the last: how many, or for each the entries of the configuration that are
+            its own, with ids such as ``labeled_mixing#prob``. Errors that networks do not share disappear from their
+            mean; those of one configuration share most of theirs.
         lengths: how long each round trains, as a multiple of the configuration's iterations or epochs; by default 1.
         first_round: entries of the configuration that are others in round 0, such as a larger batch of labelled images.
         anew: begin each round with random weights, which takes longer and forgets more of the errors.
@@ -67,7 +70,7 @@ class SelfTraining:
             its ``pseudo_labels`` names a folder of masks, these are trained on and nothing else is done.
 
     Raises:
-        ValueError: ``rounds`` or ``networks`` is below 1, or the lengths are not one for each round.
+        ValueError: ``rounds`` is below 1, there are no ``networks``, or the lengths are not one for each round.
         InputError: when run, whatever a training refuses.
 
     Example:
@@ -86,15 +89,16 @@ class SelfTraining:
         output_dir: str | os.PathLike[str],
         inferer: Inferer,
         rounds: int = 1,
-        networks: int = 2,
+        networks: int | Sequence[Mapping[str, Any]] = 2,
         lengths: Sequence[float] | None = None,
         first_round: Mapping[str, Any] | None = None,
         anew: bool = False,
         configuration: Mapping[str, Any] | None = None,
     ) -> None:
-        if rounds < 1 or networks < 1:
+        self.networks = [{} for _ in range(networks)] if isinstance(networks, int) else [dict(one) for one in networks]
+        if rounds < 1 or not self.networks:
             raise ValueError(f"rounds and networks are at least 1, not {rounds} and {networks}.")
-        self.output_dir, self.inferer, self.rounds, self.networks = Path(output_dir), inferer, rounds, networks
+        self.output_dir, self.inferer, self.rounds = Path(output_dir), inferer, rounds
         self.lengths, self.anew = list(lengths or [1] * (rounds + 1)), anew
         self.first_round = dict(first_round or {})
         if len(self.lengths) != rounds + 1 or min(self.lengths) <= 0:
@@ -124,7 +128,7 @@ class SelfTraining:
                 changes = {**SUPERVISED, **self.first_round} if masks is None else {"pseudo_labels": str(masks)}
                 if number > 0 and not (self.anew or given.get("pseudo_labels")):
                     changes["ckpt_path"] = str(self._folders(number - 1)[place] / "model.pt")
-                changes |= _length(given, self.lengths[number])
+                changes |= self.networks[place] | _length(given, self.lengths[number])
                 left_out |= _train(given, {**changes, "seed": seed, "output_dir": str(folder)})
             if number < self.rounds:
                 masks = self.output_dir / "rounds" / str(number) / "pseudo_labels"
@@ -135,7 +139,7 @@ class SelfTraining:
     def _folders(self, number: int) -> list[Path]:
         if number == self.rounds:
             return [self.output_dir]
-        return [self.output_dir / "rounds" / str(number) / f"network_{place}" for place in range(self.networks)]
+        return [self.output_dir / "rounds" / str(number) / f"network_{place}" for place in range(len(self.networks))]
 
 
 def _length(given: Mapping[str, Any], times: float) -> dict[str, int]:
@@ -147,8 +151,8 @@ def _length(given: Mapping[str, Any], times: float) -> dict[str, int]:
 def _parser(given: Mapping[str, Any], changes: Mapping[str, Any]) -> ConfigParser:
     """The given configuration with some entries replaced, of which nothing is made yet."""
     config = copy.deepcopy({key: value for key, value in given.items() if key != "_meta_"})
-    parser = ConfigParser({**config, "run": _TRAIN, **changes})
-    parser.parse(reset=True)
+    parser = ConfigParser({**config, "run": _TRAIN})
+    parser.update(dict(changes))
     return parser
 
 
@@ -178,7 +182,7 @@ def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks:
         for folder in folders:
             network = _parser(given, {}).get_parsed_content("network_def")
             trained.append(load_trained(network, folder, folder, device=device))
-        made_by = {"weights_sha256": [one.sha256 for one in trained]}
+        made_by = {"weights_sha256": [one.sha256 for one in trained], "prediction": inferer.settings}
         _write_masks(
             datalist,
             Ensemble([one.network for one in trained]).eval(),
@@ -197,7 +201,7 @@ def _write_masks(
 ) -> None:
     make_directory(masks)
     record = masks / _MADE_BY
-    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == made_by:
+    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == json.loads(json.dumps(made_by)):
         logger.info("the pseudo-labels in %s are there already", masks)
         return
     values = datalist.label_values()

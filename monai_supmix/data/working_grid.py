@@ -29,7 +29,8 @@ def working_shape(
         ``(h, w)``, at least 1 pixel either way.
 
     Raises:
-        InputError: several or unknown entries, or a spacing is wanted for an image without one.
+        InputError: several or unknown entries, a number that is not above 0, or a spacing is wanted for an image
+            without one.
 
     Example:
         >>> working_shape((960, 999), None, {"scale": 0.5})
@@ -75,6 +76,8 @@ def _working_sides(
     if kind != "scale" and len(value) != len(shape):
         problem = f"has a {kind} of {len(value)} sides, the network works on images of {len(shape)} dimensions"
         raise InputError("working", problem, f"give {len(shape)} sides")
+    if min([value] if kind == "scale" else value) <= 0:
+        raise InputError("working", f"has a {kind} of {value}", "give numbers above 0")
     if kind in ("size", "center"):
         return tuple(int(side) for side in value)
     if kind == "spacing":

@@ -9,8 +9,8 @@ from monai_supmix.datalists.datalist import Datalist, Item
 from monai_supmix.errors import InputError
 from monai_supmix.listing import check_folder
 
-MASK_ENDINGS = ("_seg.nii.gz", "_seg.png", ".nii.gz", ".png")
-"""What stands after a case's name in the name of its mask."""
+MASK_ENDINGS = tuple(number + end for number in ("", "_0000") for end in ("_seg.nii.gz", "_seg.png", ".nii.gz", ".png"))
+"""What stands after a case's name in its mask's; ``_0000`` where the image has nnU-Net's number of a channel."""
 
 
 def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalist:

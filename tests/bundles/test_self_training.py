@@ -27,7 +27,7 @@ SETTINGS = {
 
 
 def train(data, out, **changes):
-    return run(BUNDLE, "train", "self_training", dataset_dir=str(data), output_dir=str(out), **SETTINGS, **changes)
+    return run(BUNDLE, "train", "self_training", dataset_dir=str(data), output_dir=str(out), **SETTINGS | changes)
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +131,23 @@ def test_every_bundle_trains_itself_as_it_validates(bundle):
     flow = workflow(bundle, "train", "self_training", output_dir="out", device="cpu")
     made = flow.parser.get_parsed_content("self_training")
     assert made.inferer.settings == flow.parser.get_parsed_content("validate#inferer").settings
-    assert made.folders()[-1] == "out" and len(made.folders()) == 1 + made.rounds * made.networks
+    assert made.folders()[-1] == "out" and len(made.folders()) == 1 + made.rounds * len(made.networks)
 
 
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"networks": 0}, {"lengths": [1]}, {"lengths": [1, 0]}])
+def test_networks_have_entries_of_their_own_and_the_first_is_the_last(phantoms, tmp_path):
+    own = [{"teacher_momentum": 0.25, "optimizer#lr": 0.5}, {"optimizer#lr": 0.125}]
+    out = tmp_path / "out"
+    train(phantoms[BUNDLE], out, **{"self_training#networks": own, "self_training#rounds": 1})
+    seen = []
+    for folder in (out / "rounds/0/network_0", out / "rounds/0/network_1", out):
+        config = read_checkpoint(newest_intact(folder / "checkpoints")[0])["config"]
+        seen.append((config["teacher_momentum"], config["optimizer"]["lr"]))
+    assert seen == [(0.25, 0.5), (0.99, 0.125), (0.25, 0.5)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rounds": 0}, {"networks": 0}, {"networks": []}, {"lengths": [1]}, {"lengths": [1, 0]}]
+)
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=r"at least 1|one positive number"):
         SelfTraining(Path("out"), SliceVolumeInferer(), **wrong)

@@ -75,3 +75,9 @@ def test_volumes_of_a_3d_network_have_no_such_grid(tmp_path):
     nib.save(nib.Nifti1Image(np.zeros((9, 9, 9), np.int16), np.eye(4)), tmp_path / "a.nii.gz")
     with pytest.raises(InputError, match="give another grid"):
         load({"image": str(tmp_path / "a.nii.gz"), "case": "a"})
+
+
+@pytest.mark.parametrize("working", [{"center": [0, 8]}, {"size": [8, -1]}, {"scale": 0}, {"spacing": [1.0, 0.0]}])
+def test_a_grid_without_size_is_refused(working):
+    with pytest.raises(InputError, match="give numbers above 0"):
+        working_shape((4, 4), (1.0, 1.0), working)

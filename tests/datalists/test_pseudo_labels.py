@@ -18,7 +18,7 @@ def datalist():
     return Datalist([labeled], items[1:3], [], [test], ["background", "lesion"], hidden_labels={"b": "b_truth.png"})
 
 
-@pytest.mark.parametrize("ending", ["_seg.nii.gz", "_seg.png", ".nii.gz", ".png"])
+@pytest.mark.parametrize("ending", ["_seg.nii.gz", "_seg.png", ".nii.gz", ".png", "_0000_seg.nii.gz"])
 def test_only_unlabelled_items_get_a_label(datalist, tmp_path, ending):
     for name in "abcd":
         (tmp_path / f"{name}{ending}").touch()
