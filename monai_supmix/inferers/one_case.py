@@ -6,7 +6,7 @@ import contextlib
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class CasePrediction:
     segmentations: DicomSegmentations
     intensity: str | None
     probabilities: bool
-    weights_sha256: str
+    weights_sha256: str | Sequence[str]
     settings: Mapping[str, Any]
     view_notes: tuple[str, ...]
 

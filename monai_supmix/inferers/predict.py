@@ -90,7 +90,7 @@ def predict_cases(
     view: str = "upright",
     dicom_seg: bool | Literal["auto"] = False,
     dicom_codes: Mapping[str, Any] | None = None,
-    weights_sha256: str = "",
+    weights_sha256: str | Sequence[str] = "",
     settings: Mapping[str, Any] | None = None,
     verify: bool = False,
     shard: str | None = None,
@@ -123,7 +123,7 @@ def predict_cases(
         dicom_seg: whether masks of DICOM series are also written as DICOM segmentations, which carry the
             patient's name and identifiers: ``True``, ``"auto"`` (wherever it is possible) or ``False``.
         dicom_codes: what their segments show, see `monai_supmix.imageio.dicom_seg.DicomSegmentations`.
-        weights_sha256: recorded, and compared with the records of existing masks.
+        weights_sha256: recorded, and compared with the records of existing masks; of several networks several.
         settings: plain values to record, such as the configuration.
         verify: recognise the images of existing masks by their hash, not by size and time.
         shard: ``"i/n"`` predicts the i-th of n parts of the cases.
