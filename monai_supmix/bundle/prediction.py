@@ -23,6 +23,7 @@ from monai_supmix.processes import from_first, rank
 
 logger = logging.getLogger(__name__)
 
+_FEW = 3
 _LISTED = 10  # masks, and failures, that are named one by one
 
 
@@ -156,6 +157,10 @@ def told(summary: PredictionSummary, output_dir: Path, collected: Mapping[str, A
     if collected:
         counts = ", ".join(f"{collected[status]} {status}" for status in ("done", "failed", "open"))
         lines.append(f"of {collected['cases']} cases in all: {counts}")
+        first = [
+            f"{row['case']} ({row['least_sure']} {row['confidence']:.2f})" for row in collected["look_first"][:_FEW]
+        ]
+        lines += [f"least confident, to be looked at first: {', '.join(first)}"] if len(first) > 1 else []
         files += [output_dir / name for name in (SUMMARY, collected["table"])]
     lines += closing_lines(output_dir, files) if files else []
     more = len(summary.written) - _LISTED

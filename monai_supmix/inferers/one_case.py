@@ -21,6 +21,7 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
 from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_json, write_mask
+from monai_supmix.inferers.confidence import least_sure, predict_with_confidence
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.outputs import remove_old
 from monai_supmix.inferers.protocol import Inferer
@@ -91,7 +92,7 @@ class CasePrediction:
         fit_intensity(image, choose_intensity(self.record, image, self.intensity)[1])
         self.segmentations.check(image)
 
-    def __call__(self, case: InputCase, image: CaseImage) -> tuple[Path | None, list[str]]:
+    def __call__(self, case: InputCase, image: CaseImage) -> tuple[Path | None, list[str], dict[str, Any]]:
         """Predict a case and write its results.
 
         Args:
@@ -99,7 +100,7 @@ class CasePrediction:
             image: its image, as read.
 
         Returns:
-            the DICOM segmentation, if one was written, and what a reader of the mask should know.
+            the DICOM segmentation, if one was written, what a reader of the mask should know, and `least_sure`.
         """
         network, record, inferer = self.network, self.record, self.inferer
         image = fit_channels(image, input_channels(network))
@@ -108,7 +109,8 @@ class CasePrediction:
         mask_path = case.output(self.output_dir)
         make_directory(mask_path.parent)
         with _probability_maps(image, mask_path, record, self.probabilities) as maps:
-            mask = inferer(image, network, rule, maps)
+            mask, sure = predict_with_confidence(inferer, image, network, rule, len(self.class_names), maps)
+        confidence = None if sure is None else dict(zip(self.class_names[1:], sure[1:], strict=True))
         warnings += edge_warnings(mask, image, inferer.settings.get("working"), inferer.axis)
         segmentation, seg_notes = self.segmentations.make(mask, image)
         sidecar = {
@@ -125,6 +127,7 @@ class CasePrediction:
             "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
             "shape": list(mask.shape),
             "spacing": image.spacing,
+            "confidence": confidence,
             "warnings": warnings,
             "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *seg_notes],
         }
@@ -135,7 +138,7 @@ class CasePrediction:
         if segmentation is not None:
             dicom = write_segmentation(segmentation, case.output(self.output_dir, ".dcm"))
         write_mask(in_label_values(mask, record), image, mask_path)
-        return dicom, warnings
+        return dicom, warnings, least_sure(confidence)
 
 
 @contextlib.contextmanager

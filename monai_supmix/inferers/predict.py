@@ -223,10 +223,10 @@ class _Run:
         with self.reporting(case):
             if isinstance(image, Exception):
                 raise image
-            segmentation, warnings = self.predict(case, image)
+            segmentation, warnings, sure = self.predict(case, image)
             self.summary.written.append(case.output(self.predict.output_dir))
             self.summary.dicom += [segmentation] if segmentation is not None else []
-            self.records.write(case, "done", warnings=warnings)
+            self.records.write(case, "done", warnings=warnings, **sure)
             if warnings:
                 self.summary.warnings[case.name] = warnings
                 progress.warn(case.name, warnings)

@@ -122,8 +122,10 @@ def _cases(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], notes:
     foreground = list(enumerate(class_names))[1:]
     with_distances = any(case.distances is not None for case in cases.values())
     with_volumes = any(case.volumes_ml is not None for case in cases.values())
+    with_confidence = any(case.confidence is not None for case in cases.values())
     columns = ["case", "mean foreground IoU", *(f"{name} IoU" for name in class_names)]
     columns += [f"{name} Dice" for _, name in foreground]
+    columns += [f"{name} confidence" for _, name in foreground] if with_confidence else []
     bars = columns[1:]
     for _, name in foreground:
         columns += [f"{name} HD95 [mm]"] if with_distances else []
@@ -132,6 +134,7 @@ def _cases(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], notes:
     for case, measures in cases.items():
         ious, dices = iou(measures.counts), dice(measures.counts)
         row: list[Cell] = [case, *(_or_none(v) for v in (mean_present(ious[1:]), *ious, *dices[1:]))]
+        row += list(measures.confidence or (None,) * len(class_names))[1:] if with_confidence else []
         for index, _ in foreground:
             if with_distances:
                 distance = measures.distances[index] if measures.distances is not None else None
