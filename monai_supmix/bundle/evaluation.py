@@ -131,6 +131,7 @@ class EvaluationRun:
             checkpoint=self.trained.files,
             checkpoint_sha256=self.trained.sha256,
             settings=self.settings,
+            inference=self.evaluator.case_inferer.settings,
             notes=[*self.datalist.notes, *configured_note(self.trained.record)],
             versions=current_versions(),
         )

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from monai_supmix.bundle.quality import read_quality
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.runtime import Runtime, in_runtime
 from monai_supmix.inferers.suitability import choose_intensity
+from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.networks import Ensemble
 from monai_supmix.precision import Amp
 from monai_supmix.weights import (
@@ -71,6 +73,7 @@ class Trained:
         path: their file; of several networks that of the first.
         sha256: of the file; of several networks a list.
         others: files of the further networks.
+        quality: what confidences are worth, where ``quality.json`` lies beside the file of a single network.
 
     Example:
         >>> record = {"class_names": ["background", "lesion"], "intensity": {"hu": {"rule": "hu_window"}}}
@@ -84,6 +87,7 @@ class Trained:
     path: Path
     sha256: str | list[str]
     others: tuple[Path, ...] = ()
+    quality: Calibration | None = None
 
     @property
     def files(self) -> str | list[str]:
@@ -161,7 +165,8 @@ def load_trained(
     members.sort(key=lambda member: member[0])  # the same set gives the same bits, whatever its order
     hashes, paths, networks = zip(*members, strict=True)
     network, sha256 = (networks[0], hashes[0]) if len(files) == 1 else (Ensemble(networks), list(hashes))
-    trained = Trained(in_runtime(network, runtime, amp, device), record, paths[0], sha256, paths[1:])
+    quality = read_quality(paths[0], record) if len(files) == 1 else None
+    trained = Trained(in_runtime(network, runtime, amp, device), record, paths[0], sha256, paths[1:], quality)
     for path, digest in zip(paths, hashes, strict=True):
         logger.info("weights: %s (SHA-256 %s)", path, digest)
     for note in (*configured_note(record), *_without_effect(record, working, intensity_settings)):

@@ -22,9 +22,10 @@ from monai_supmix.inferers.confidence import least_sure
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.progress import alike
 
-COLUMNS = ("case", "mask", "status", "confidence", "least_sure", "warnings", "problem")
+COLUMNS = ("case", "mask", "status", "confidence", "least_sure", "predicted_dice", "look", "warnings", "problem")
 SUMMARY, TABLE, OTHER_TABLE = "summary.json", "cases.csv", "predicted_cases.csv"
 _COLLECTED = "collected.json"
+_SURE = COLUMNS[3:7]
 _MOST = 10  # cases to look at first
 # Hidden files of results that a killed process was writing: see `atomic_write`, probability maps, and claims.
 _LEFT = re.compile(r"\..*_seg[^/]*\.([0-9a-f]{12}\.tmp|\d+\.prob)|\..*\.claim\d*(\.[0-9a-f]{12}\.new)?")
@@ -103,7 +104,8 @@ def collect(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
     Returns:
         the content of ``summary.json``: how many ``cases`` there are, ``done``, ``failed`` and ``open``, the
         ``settings``, what ``warnings`` and ``failures`` there were, the name of the ``table``, and ``look_first``: the
-        cases with the lowest mean confidence in the mask of a class (the column ``confidence``, with the class).
+        cases with the lowest mean confidence in the mask of a class (the column ``confidence``, with the class). Where
+        a Dice is predicted from it, ``flagged`` counts the cases that should be looked at.
 
     Raises:
         InputError: there is no record, or the folder cannot be written.
@@ -188,7 +190,7 @@ def _beside(mask: Path) -> dict[str, Any]:
     place = mask.with_name(mask.name.removesuffix(".nii.gz").removesuffix(".png") + ".json")
     try:
         record = json.loads(place.read_text(encoding="utf-8"))
-        return {"warnings": list(record["warnings"]), **least_sure(record.get("confidence"))}
+        return {"warnings": list(record["warnings"]), **least_sure(record.get("confidence"), record.get("predicted"))}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {"warnings": []}
 
@@ -201,7 +203,7 @@ def _write(output_dir: Path, collected: Mapping[str, Any]) -> dict[str, Any]:
         writer.writerow(COLUMNS)
         for row in rows:
             told = "; ".join(row.get("warnings", []))
-            sure = [row.get("confidence", ""), row.get("least_sure", "")] if row["status"] == "done" else ["", ""]
+            sure = [row.get(key, "") if row["status"] == "done" else "" for key in _SURE]
             writer.writerow([row["case"], row["mask"], row["status"], *sure, told, row.get("problem", "")])
     known = [row for row in rows if row["status"] == "done" and "confidence" in row]
     by_confidence = sorted(known, key=lambda row: row["confidence"])
@@ -211,9 +213,8 @@ def _write(output_dir: Path, collected: Mapping[str, Any]) -> dict[str, Any]:
         "settings": {key: value for key, value in collected["settings"].items() if key != "dicom_codes"},
         "warnings": _kinds({row["case"]: row.get("warnings", []) for row in rows if row["status"] == "done"}),
         "failures": _kinds({row["case"]: [row["problem"]] for row in rows if row["status"] == "failed"}),
-        "look_first": [
-            {key: row[key] for key in ("case", "least_sure", "confidence")} for row in by_confidence[:_MOST]
-        ],
+        "look_first": [{key: row[key] for key in ("case", *_SURE) if key in row} for row in by_confidence[:_MOST]],
+        "flagged": sum(row["look"] for row in known if "look" in row) if any("look" in row for row in known) else None,
         "table": table.name,
     }
     write_json(summary, output_dir / SUMMARY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.protocol import Inferer
+from monai_supmix.metrics.calibration import Calibration
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -79,18 +81,56 @@ def mean_confidence(mask: np.ndarray, confidence: np.ndarray, num_classes: int) 
     return [round(s / n / 255, 3) if n else None for s, n in zip(sums.tolist(), counts.tolist(), strict=True)]
 
 
-def least_sure(confidence: Mapping[str, float | None] | None) -> dict[str, Any]:
+def predicted_dice(
+    confidence: Mapping[str, float | None] | None, quality: Calibration | None, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """What Dice to expect of each class.
+
+    Args:
+        confidence: of each class by its name.
+        quality: what confidences are worth; None where that is not known.
+        settings: those of the inferer.
+
+    Returns:
+        what :meth:`monai_supmix.metrics.Calibration.predict` gives by class, None for one that the mask has not;
+        nothing at all, with a note, where the calibration is about other settings.
+
+    Example:
+        >>> line = Calibration(slope=1.5, intercept=-0.6, margin=0.1, values=18, inference={"flips": False})
+        >>> predicted_dice({"vessel": 0.8, "lesion": None}, line, {"flips": False})[0]
+        {'vessel': {'dice': 0.6, 'low': 0.5, 'high': 0.7, 'look': True}, 'lesion': None}
+        >>> predicted_dice({"vessel": 0.8}, line, {"flips": True})
+        (None, ['no Dice is predicted, for that was learnt with other settings (flips)'])
+    """
+    if confidence is None or quality is None:
+        return None, []
+    theirs, ours = quality.inference, json.loads(json.dumps(settings))
+    if differing := sorted(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key)):
+        return None, [f"no Dice is predicted, for that was learnt with other settings ({', '.join(differing)})"]
+    return {name: None if value is None else quality.predict(value) for name, value in confidence.items()}, []
+
+
+def least_sure(
+    confidence: Mapping[str, float | None] | None, predicted: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The class that a network is least sure of, as tables have it.
 
     Args:
         confidence: of each class by its name, None where the mask has none of it.
+        predicted: what `predicted_dice` gave.
 
     Returns:
-        ``confidence`` and ``least_sure``, the name; nothing where the mask is empty or nothing is known.
+        ``confidence``, ``least_sure`` (the name), and ``predicted_dice`` and ``look`` where these are known; nothing
+        where the mask is empty or nothing is known.
 
     Example:
         >>> least_sure({"vessel": 0.9, "lesion": 0.6, "tumour": None})
         {'confidence': 0.6, 'least_sure': 'lesion'}
     """
     found = [(value, name) for name, value in (confidence or {}).items() if value is not None]
-    return dict(zip(("confidence", "least_sure"), min(found), strict=True)) if found else {}
+    if not found:
+        return {}
+    value, name = min(found)
+    told = (predicted or {}).get(name)
+    more = {} if told is None else {"predicted_dice": told["dice"], "look": told["look"]}
+    return {"confidence": value, "least_sure": name, **more}

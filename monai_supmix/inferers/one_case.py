@@ -21,13 +21,14 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
 from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_json, write_mask
-from monai_supmix.inferers.confidence import least_sure, predict_with_confidence
+from monai_supmix.inferers.confidence import least_sure, predict_with_confidence, predicted_dice
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.outputs import remove_old
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork
 from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
 from monai_supmix.inferers.suitability import choose_intensity, edge_warnings, suitability_warnings
+from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
 
@@ -47,6 +48,7 @@ class CasePrediction:
         weights_sha256: the weights.
         settings: plain values to record.
         view_notes: what was done with the view of pictures.
+        quality: tells what Dice a confidence means.
     """
 
     output_dir: Path
@@ -59,6 +61,7 @@ class CasePrediction:
     weights_sha256: str | Sequence[str]
     settings: Mapping[str, Any]
     view_notes: tuple[str, ...]
+    quality: Calibration | None = None
 
     @property
     def maps(self) -> list[str]:
@@ -111,6 +114,7 @@ class CasePrediction:
         with _probability_maps(image, mask_path, record, self.probabilities) as maps:
             mask, sure = predict_with_confidence(inferer, image, network, rule, len(self.class_names), maps)
         confidence = None if sure is None else dict(zip(self.class_names[1:], sure[1:], strict=True))
+        predicted, quality_notes = predicted_dice(confidence, self.quality, inferer.settings)
         warnings += edge_warnings(mask, image, inferer.settings.get("working"), inferer.axis)
         segmentation, seg_notes = self.segmentations.make(mask, image)
         sidecar = {
@@ -128,8 +132,9 @@ class CasePrediction:
             "shape": list(mask.shape),
             "spacing": image.spacing,
             "confidence": confidence,
+            **({} if predicted is None else {"predicted": predicted}),
             "warnings": warnings,
-            "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *seg_notes],
+            "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *seg_notes, *quality_notes],
         }
         remove_old(case, self.output_dir)
         # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
@@ -138,7 +143,7 @@ class CasePrediction:
         if segmentation is not None:
             dicom = write_segmentation(segmentation, case.output(self.output_dir, ".dcm"))
         write_mask(in_label_values(mask, record), image, mask_path)
-        return dicom, warnings, least_sure(confidence)
+        return dicom, warnings, least_sure(confidence, predicted)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from monai_supmix.inferers.outputs import check_outputs, is_there
 from monai_supmix.inferers.progress import CaseProgress
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.reading import read_cases
+from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.processes import agreed, from_first, gather, rank, share
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ def predict_cases(
     verify: bool = False,
     shard: str | None = None,
     keep_record: bool = False,
+    quality: Calibration | None = None,
 ) -> PredictionSummary:
     """Predict every case that `inputs` names and write ``<output_dir>/<relative folder>/<stem>_seg.nii.gz``.
 
@@ -128,6 +130,7 @@ def predict_cases(
         verify: recognise the images of existing masks by their hash, not by size and time.
         shard: ``"i/n"`` predicts the i-th of n parts of the cases.
         keep_record: also write down what became of each of several cases, for `monai_supmix.inferers.collect`.
+        quality: tells what Dice a confidence means, see `monai_supmix.metrics.Calibration`.
 
     Returns:
         what was written, skipped, and failed by all processes of the launch.
@@ -159,7 +162,7 @@ def predict_cases(
         notes += segmentations.notes
     predict = CasePrediction(
         output_dir, network, record, inferer, segmentations, intensity, probabilities, weights_sha256, settings or {},
-        tuple(view_notes),
+        tuple(view_notes), quality,
     )  # fmt: skip
     from_first(lambda: check_outputs(cases, output_dir, predict.maps))
     run = _Run(predict, PredictionSummary(notes=notes), CaseRecords(output_dir), on_error, verify)

@@ -17,6 +17,8 @@ from monai_supmix.weights.reading import load_weights
 from monai_supmix.weights.several import ENSEMBLE, common_record, weight_files
 from monai_supmix.weights.writing import write_both
 
+QUALITY = "quality.json"
+"""The calibration beside weights, see `monai_supmix.bundle.quality`."""
 _LAST_RUN = "last_run.json"  # in the bundle's folder, but in no archive of it
 
 
@@ -148,8 +150,18 @@ def install_weights(
     if len(files) > 1:
         return _install_several(files, models)
     written = write_both(models / "model.pt", tensors, records[files[0]])
+    _copy_quality(files[0].with_name(QUALITY), models / QUALITY)
     _remove(models / ENSEMBLE)  # last: as long as it is there it counts
     return written
+
+
+def _copy_quality(source: Path, target: Path) -> None:
+    """It says whose it is, so that a wrong one has no effect."""
+    if source.is_file():
+        with atomic_write(target) as file:
+            file.write(source.read_bytes())
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _install_several(files: Sequence[Path], models: Path) -> tuple[Path, ...]:
@@ -163,7 +175,7 @@ def _install_several(files: Sequence[Path], models: Path) -> tuple[Path, ...]:
             shutil.copyfile(file, draft / name)
         _remove(target)
         draft.rename(target)
-        for single in ("model.pt", "model.safetensors"):
+        for single in ("model.pt", "model.safetensors", QUALITY):
             (models / single).unlink(missing_ok=True)
     except OSError as error:
         raise writing_error(target, error) from error

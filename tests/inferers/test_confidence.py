@@ -10,6 +10,7 @@ import pytest
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers import SliceVolumeInferer, VolumeInferer, collect, predict_cases
 from monai_supmix.inferers.confidence import predict_with_confidence
+from monai_supmix.metrics import Calibration
 from monai_supmix.transforms.intensity import intensity_rule
 from tests.imageio.test_planes import place, rotation
 from tests.inferers.tiny import RULE, scan, tiny_network
@@ -71,3 +72,32 @@ def test_records_and_tables_say_whom_to_look_at_first(tmp_path):
         assert all(told[case.removesuffix(".nii.gz")][row["least_sure"]] == lowest[case] for case, row in rows.items())
         (out / ".cohort" / "collected.json").unlink()
         predict_cases(tmp_path, out, tiny_network(), RECORD, SliceVolumeInferer(divisor=1), keep_record=True)
+
+
+def test_a_calibration_predicts_dice_and_flags_masks(tmp_path):
+    for number in range(4):
+        nib.save(nib.Nifti1Image(scan(seed=number) // (3 * number + 1), np.eye(4)), tmp_path / f"scan_{number}.nii.gz")
+    inferer = SliceVolumeInferer(divisor=1)
+    line = Calibration(slope=1.0, intercept=0.0, margin=0.05, values=20, inference=inferer.settings)
+
+    def run(out, inferer, quality):
+        more = {"keep_record": True, "quality": quality}
+        predict_cases(tmp_path / "scan_*.nii.gz", tmp_path / out, tiny_network(), RECORD, inferer, **more)
+        records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((tmp_path / out).glob("*_seg.json"))]
+        return records, collect(tmp_path / out)
+
+    records, summary = run("out", inferer, line)
+    with (tmp_path / "out" / "cases.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for record, row in zip(records, rows, strict=True):
+        assert record["predicted"].keys() == record["confidence"].keys()
+        lowest = min(record["confidence"].values())
+        assert record["predicted"][row["least_sure"]] == line.predict(lowest)
+        assert (float(row["predicted_dice"]), row["look"]) == (lowest, str(lowest < 0.7))
+    assert summary["flagged"] == sum(row["look"] == "True" for row in rows)
+    assert summary["look_first"][0]["predicted_dice"] == min(float(row["predicted_dice"]) for row in rows)
+
+    records, summary = run("flips", SliceVolumeInferer(divisor=1, flips=True), line)
+    assert "learnt with other settings (flips)" in records[0]["notes"][-1]
+    assert "predicted" not in records[0] and summary["flagged"] is None
+    assert run("none", inferer, None)[1]["flagged"] is None

@@ -83,6 +83,14 @@ def test_the_same_weights_count_once(folds, tmp_path, bundle):  # noqa: F811
         install_weights([folds / "fold_1", twin], bundle)
 
 
+def test_the_calibration_of_weights_goes_with_them(folds, bundle):  # noqa: F811
+    (folds / "fold_1" / "quality.json").write_text("{}", encoding="utf-8")
+    install_weights(folds / "fold_1", bundle)
+    assert (bundle / "models" / "quality.json").read_text(encoding="utf-8") == "{}"
+    install_weights(folds / "fold_2", bundle)
+    assert not (bundle / "models" / "quality.json").exists()
+
+
 def test_an_installed_ensemble_is_found_and_replaces_what_was_there(folds, tmp_path, bundle):  # noqa: F811
     install_weights(folds / "fold_1", bundle)
     installed = install_weights([folds / "fold_2", folds / "fold_3"], bundle)
