@@ -39,6 +39,8 @@ examples:
   torchrun --nproc_per_node=4 -m monai_supmix predict BUNDLE SCANS --output_dir O   # 4 processes share the cases
   srun --ntasks=64 monai-supmix predict BUNDLE SCANS --output_dir O                 # so do the tasks of Slurm
   monai-supmix predict BUNDLE SCANS --output_dir O --shard 3/16    # the third of 16 parts, as one job of an array
+  monai-supmix predict BUNDLE SCANS --output_dir O --ckpt_path T/5_folds            # the mean of five networks
+  monai-supmix predict BUNDLE SCANS --output_dir O --ckpt_path "[S1/model.pt,S2/model.pt]"     # of two
 
 Started again, it predicts what is missing. --verify recognises finished images by their content, not by size and time.
 """
@@ -139,7 +141,8 @@ def _build() -> argparse.ArgumentParser:
     export.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
 
     install = add("install", "Copy the weights of a finished training run into a bundle.")
-    install.add_argument("source", metavar="output_dir", help="folder of the training run, or a file of weights")
+    sources = "folder of the training run, or a file of weights; several, or a folder of folds, predict together"
+    install.add_argument("source", nargs="+", metavar="output_dir", help=sources)
     install.add_argument("bundle", help=bundle)
 
     audit = add("audit", "List what a bundle names and would run, fetch or write: a reading aid, no proof.")

@@ -111,7 +111,7 @@ class EvaluationRun:
         hidden = True if rank() > 0 else None  # None: where the output is a terminal
         ProgressBar(desc="cases", disable=hidden).attach(evaluator)
         self.mlflow = MLflowRun(handlers)
-        used = {"checkpoint": str(trained.path), "checkpoint_sha256": trained.sha256}
+        used = {"checkpoint": trained.files, "checkpoint_sha256": trained.sha256}
         self.mlflow.attach(evaluator, {**used, **self.settings, "versions": current_versions()})
 
     def run(self) -> dict[str, Any]:
@@ -128,9 +128,10 @@ class EvaluationRun:
             cases,
             self.datalist.class_names,
             num_groups=len({item["group"] for item in self.datalist.test}),
-            checkpoint=str(self.trained.path),
+            checkpoint=self.trained.files,
             checkpoint_sha256=self.trained.sha256,
             settings=self.settings,
+            inference=self.evaluator.case_inferer.settings,
             notes=[*self.datalist.notes, *configured_note(self.trained.record)],
             versions=current_versions(),
         )
@@ -153,7 +154,7 @@ class EvaluationRun:
         """The record of the training that left these weights, if it is there."""
         path = self.trained.path.parent / HISTORY_NAME
         try:
-            return read_history(path) if path.exists() else None
+            return read_history(path) if path.exists() and not self.trained.others else None
         except InputError as error:
             logger.warning("the report has no part on the training: %s", error)
             return None

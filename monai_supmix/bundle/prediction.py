@@ -18,11 +18,13 @@ from monai_supmix.bundle.trained import Trained
 from monai_supmix.inferers import Inferer, PredictionSummary, predict_cases
 from monai_supmix.inferers.collecting import SUMMARY, collect_if_last
 from monai_supmix.inferers.progress import alike_lines
-from monai_supmix.listing import shorten
+from monai_supmix.listing import counted, shorten
+from monai_supmix.metrics.calibration import LOOK_BELOW
 from monai_supmix.processes import from_first, rank
 
 logger = logging.getLogger(__name__)
 
+_FEW = 3
 _LISTED = 10  # masks, and failures, that are named one by one
 
 
@@ -113,6 +115,7 @@ class PredictionRun(Evaluator):
             record=self.trained.record,
             inferer=self.case_inferer,
             weights_sha256=self.trained.sha256,
+            quality=self.trained.quality,
             **self.arguments,
         )
         return self.summary
@@ -156,6 +159,13 @@ def told(summary: PredictionSummary, output_dir: Path, collected: Mapping[str, A
     if collected:
         counts = ", ".join(f"{collected[status]} {status}" for status in ("done", "failed", "open"))
         lines.append(f"of {collected['cases']} cases in all: {counts}")
+        if collected["flagged"] is not None:
+            told = counted(collected["flagged"], "case")
+            lines.append(f"predicted Dice below {LOOK_BELOW} in some class, look at these masks: {told}")
+        first = [
+            f"{row['case']} ({row['least_sure']} {row['confidence']:.2f})" for row in collected["look_first"][:_FEW]
+        ]
+        lines += [f"least confident, to be looked at first: {', '.join(first)}"] if len(first) > 1 else []
         files += [output_dir / name for name in (SUMMARY, collected["table"])]
     lines += closing_lines(output_dir, files) if files else []
     more = len(summary.written) - _LISTED

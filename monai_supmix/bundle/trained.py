@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from monai_supmix.bundle.quality import read_quality
+from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.runtime import Runtime, in_runtime
 from monai_supmix.inferers.suitability import choose_intensity
+from monai_supmix.metrics.calibration import Calibration
+from monai_supmix.networks import Ensemble
 from monai_supmix.precision import Amp
 from monai_supmix.weights import (
+    common_record,
     configured_note,
     configured_record,
     default_weights,
@@ -59,7 +65,15 @@ class IntensityRules:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with its trained weights, and where they come from.
+    """A network with its trained weights, and where they come from; or several networks, which predict as one.
+
+    Args:
+        network: the network; of several an :class:`monai_supmix.networks.Ensemble`.
+        record: the record of the weights, see :mod:`monai_supmix.weights.record`.
+        path: their file; of several networks that of the first.
+        sha256: of the file; of several networks a list.
+        others: files of the further networks.
+        quality: what confidences are worth, where ``quality.json`` lies beside the file of a single network.
 
     Example:
         >>> record = {"class_names": ["background", "lesion"], "intensity": {"hu": {"rule": "hu_window"}}}
@@ -71,18 +85,31 @@ class Trained:
     network: nn.Module
     record: Mapping[str, Any]
     path: Path
-    sha256: str
+    sha256: str | list[str]
+    others: tuple[Path, ...] = ()
+    quality: Calibration | None = None
+
+    @property
+    def files(self) -> str | list[str]:
+        """The file, or a list of files, as results name them."""
+        return [str(path) for path in (self.path, *self.others)] if self.others else str(self.path)
 
     def intensity_rules(self, wanted: str | None = None) -> IntensityRules:
         """The rules stored with the weights."""
         return IntensityRules(self.record["intensity"], wanted)
+
+    def require_one(self) -> None:
+        """Raise `InputError` for several networks, where only one can be used."""
+        if self.others:
+            problem = f"is one of {1 + len(self.others)} networks that predict together, and here one is needed"
+            raise InputError(self.path, problem, "give ckpt_path the file of a single one")
 
 
 def load_trained(
     network: nn.Module,
     output_dir: str | os.PathLike[str] | None,
     bundle_root: str | os.PathLike[str],
-    ckpt_path: str | os.PathLike[str] | None = None,
+    ckpt_path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     device: torch.device | str = "cpu",
     runtime: Runtime = "torch",
     amp: Amp = "auto",
@@ -92,13 +119,15 @@ def load_trained(
 ) -> Trained:
     """Load the weights that a bundle's evaluation and inference use by default, or those asked for.
 
-    Weights of other programs have no record; theirs comes from the bundle's configuration, and says so.
+    Weights of other programs have no record; theirs comes from the bundle's configuration, and says so. Several
+    networks predict as one, see :class:`monai_supmix.networks.Ensemble`, whatever their order.
 
     Args:
         network: the network of the configuration, which the weights have to fit as a whole.
         output_dir: folder of a training run; its ``model.pt`` is used where it exists ...
-        bundle_root: ... else the bundle's ``models/model.pt``, else what the last training with the bundle left.
-        ckpt_path: weights to use instead, see :func:`monai_supmix.weights.read_weights`.
+        bundle_root: ... else the bundle's ``models``, else what the last training with the bundle left, see
+            :func:`monai_supmix.weights.default_weights`.
+        ckpt_path: weights to use instead: a file or folder, or several, see :func:`monai_supmix.weights.weight_files`.
         device: where the network is placed.
         runtime: what runs it, see :func:`monai_supmix.inferers.in_runtime`.
         amp: number format of a runtime other than PyTorch, where the inferer sets it.
@@ -110,8 +139,8 @@ def load_trained(
         the network on its device (or in the runtime), the record, and the file with its SHA-256.
 
     Raises:
-        InputError: no weights, damaged ones, those of another network, weights without a record where the
-            configuration does not say what they need, or a runtime that cannot run them.
+        InputError: no weights, damaged ones, those of another network, several that do not belong together, weights
+            without a record where the configuration does not say what they need, or a runtime that cannot run them.
 
     Example:
         >>> import tempfile
@@ -124,14 +153,24 @@ def load_trained(
         >>> torch.equal(trained.network.weight, network.weight), trained.record["class_names"], trained.path.name
         (True, ['background', 'vessel'], 'model.pt')
     """
-    path = default_weights(output_dir, bundle_root, ckpt_path)
-    weights = read_weights(path)
-    record = weights.record or configured_record(path, bundle_root, working, intensity_settings, num_classes)
-    load_into(network, weights.tensors, path)
-    trained = Trained(in_runtime(network, runtime, amp, device), record, path, weights.sha256)
-    logger.info("weights: %s (SHA-256 %s)", path, trained.sha256)
+    files = default_weights(output_dir, bundle_root, ckpt_path)
+    members: list[tuple[str, Path, nn.Module]] = []
+    records: dict[Path, Mapping[str, Any]] = {}
+    for path, empty in zip(files, [network, *(copy.deepcopy(network) for _ in files[1:])], strict=True):
+        weights = read_weights(path)
+        records[path] = weights.record or configured_record(path, bundle_root, working, intensity_settings, num_classes)
+        load_into(empty, weights.tensors, path)
+        members.append((weights.sha256, path, empty))
+    record = common_record(records)
+    members.sort(key=lambda member: member[0])  # the same set gives the same bits, whatever its order
+    hashes, paths, networks = zip(*members, strict=True)
+    network, sha256 = (networks[0], hashes[0]) if len(files) == 1 else (Ensemble(networks), list(hashes))
+    quality = read_quality(paths[0], record) if len(files) == 1 else None
+    trained = Trained(in_runtime(network, runtime, amp, device), record, paths[0], sha256, paths[1:], quality)
+    for path, digest in zip(paths, hashes, strict=True):
+        logger.info("weights: %s (SHA-256 %s)", path, digest)
     for note in (*configured_note(record), *_without_effect(record, working, intensity_settings)):
-        logger.warning("%s: %s", path, note)
+        logger.warning("%s: %s", trained.path, note)
     return trained
 
 
@@ -175,6 +214,8 @@ def start_from(
         >>> torch.equal(network.weight, trained.weight)
         True
     """
+    if isinstance(ckpt_path, (list, tuple)):
+        raise InputError("ckpt_path", "names several weights", "give one file, for a training has one network")
     if ckpt_path is not None:
         weights = read_weights(ckpt_path)
         report = load_matching(network, weights.tensors, ckpt_path)

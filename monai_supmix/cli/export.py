@@ -96,6 +96,7 @@ def _subject(configured: Configured, output_dir: str, case: str | None) -> Subje
         parser.update({_ENCODER_WEIGHTS: None})  # the trained weights already hold them
     metadata, channels, dims = _metadata(configured.bundle / "configs" / "metadata.json")
     trained: Trained = parser.get_parsed_content("trained")
+    trained.require_one()
     record = trained.record
     require_classes(trained.path, record, configured.bundle)
     print(f"weights: {trained.path} (SHA-256 {trained.sha256})")

@@ -20,8 +20,8 @@ def predict(
 ) -> PredictionSummary:
     """Predict images with a bundle's weights, or those of a training run, and write their masks.
 
-    The weights are those of the option ``ckpt_path`` (a file) or ``run_dir`` (folder of a training run), else the
-    bundle's own, else those that the last training with the bundle left.
+    The weights are those of the option ``ckpt_path`` (a file or folder, or several, whose mean predicts) or ``run_dir``
+    (folder of a training run), else the bundle's own, else those that the last training with the bundle left.
 
     Args:
         bundle: folder of a bundle, or the name of one that comes with the package.

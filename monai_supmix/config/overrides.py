@@ -103,16 +103,18 @@ def _with_words(value: Any) -> Any:
 
 
 def parse_names(text: str | None) -> Any:
-    """Read a list of names, or one name, in which digits are letters as well; other values are left to `parse_value`.
+    """Read a list of names or paths, or a single one; digits are letters here. Other values are left to `parse_value`.
 
     Example:
         >>> parse_names("[1,2]"), parse_names("['1', 'b c']"), parse_names("01"), parse_names("null")
         (['1', '2'], ['1', 'b c'], '01', None)
+        >>> parse_names("[/out/a.pt,/out/b.pt]")
+        ['/out/a.pt', '/out/b.pt']
     """
     value = parse_value(text)
     if text is None or (isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value)):
         return value
-    if text.strip()[:1] in ("[", "("):
+    if re.fullmatch(r"\s*[\[(].*[\])]\s*", text, re.DOTALL):
         return [part.strip().strip("'\"") for part in text.strip().strip("[]()").split(",") if part.strip()]
     return text if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
@@ -175,7 +177,7 @@ def read_overrides(config: Mapping[str, Any], pairs: Mapping[str, str | None], f
     """
     overrides = {}
     for key, text in pairs.items():
-        value = parse_names(text) if key in NAMES else parse_value(text)
+        value = parse_names(text) if key in (*NAMES, "ckpt_path") else parse_value(text)
         if type(value) in (int, float) and text is not None:
             try:
                 check_keys(config, {key: value}, files)

@@ -47,7 +47,10 @@ SETTINGS: dict[str, Expected] = {
     "bundle_root": _TEXT,
     "dataset_dir": _PATHS,
     "output_dir": _TEXT,
-    "ckpt_path": Expected(lambda v: v is None or isinstance(v, str), "a path or null"),
+    "ckpt_path": Expected(
+        lambda v: v is None or isinstance(v, str) or (isinstance(v, (list, tuple)) and all(map(_TEXT.fits, v))),
+        "a path, a list of paths or null",
+    ),
     "pretrained": Expected(lambda v: v is None or isinstance(v, str), "the name of weights or null"),
     "tracking_uri": _TEXT,
     "run_name": _NAME,

@@ -13,6 +13,7 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.inferers import Inferer
+from monai_supmix.inferers.confidence import predict_with_confidence
 from monai_supmix.inferers.slice_volume import input_channels
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class CaseEvaluator(Evaluator):
             ``val_handlers``.
 
     ``engine.state.output`` is a list with one dictionary: ``prediction`` and ``truth`` (label maps of the case's
-    shape), ``case``, ``spacing`` (mm along each axis, ``None`` for pictures) and ``image``, the
-    :class:`monai_supmix.data.CaseImage`.
+    shape), ``confidence`` (see :func:`monai_supmix.inferers.confidence.mean_confidence`), ``case``, ``spacing`` (mm
+    along each axis, ``None`` for pictures) and ``image``, the :class:`monai_supmix.data.CaseImage`.
 
     Raises:
         InputError: out of ``run``, for a case that cannot be read, or that the network or its rule does not suit.
@@ -77,10 +78,12 @@ class CaseEvaluator(Evaluator):
     def _iteration(self, engine: Any, batchdata: Mapping[str, Any]) -> Any:
         image, truth = load_case(batchdata, self.num_classes)
         image = fit_channels(image, input_channels(self.network))
-        prediction = self.case_inferer(image, self.network, self.intensity(image))
+        rule = self.intensity(image)
+        prediction, sure = predict_with_confidence(self.case_inferer, image, self.network, rule, self.num_classes)
         return [
             {
                 "prediction": prediction,
+                "confidence": sure,
                 "truth": truth,
                 "case": batchdata["case"],
                 "spacing": image.spacing,

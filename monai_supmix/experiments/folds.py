@@ -9,6 +9,7 @@ import numpy as np
 
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.evaluation import describe
+from monai_supmix.bundle.quality import write_quality
 from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.comparison import comparable
 from monai_supmix.datalists.datalist import require_unlabeled
@@ -19,6 +20,8 @@ from monai_supmix.experiments.trial import Trial, contents, data_of, folds_of, r
 from monai_supmix.handlers.checkpoints import compare_config, newest_intact, read_checkpoint
 from monai_supmix.listing import read_json, shorten
 from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
+from monai_supmix.metrics.calibration import LEAST_VALUES, Calibration, calibrate
+from monai_supmix.weights import read_weights
 from monai_supmix.weights.record import current_versions
 
 
@@ -26,7 +29,8 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
     """Train and evaluate every fold, write the figures of all labelled cases, then train on all of them.
 
     A fold lies in ``<output_dir>/<num_folds>_folds/fold_<k>``, the figures in the folder above it, and the final model
-    in ``output_dir``. What is finished stands; the rest goes on from its newest checkpoint.
+    in ``output_dir``, with ``quality.json`` where the folds tell what confidences are worth. What is finished stands;
+    the rest goes on from its newest checkpoint.
 
     Args:
         plan: the bundle and its options.
@@ -72,14 +76,24 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
             one.to_json(trial.folder / "datalist.json")
             trial.run()
     missing = [str(number) for number, trial in enumerate(trials, 1) if not trial.finished()]
+    calibration = None
     if missing:
         print(f"no figures of all labelled cases yet: folds {', '.join(missing)} are missing")
     else:
-        _write_figures(folder, trials, Judged(lists, num_folds))
+        calibration = _write_figures(folder, trials, Judged(lists, num_folds))
+    left_out = bool(problems)
     if only is None:
         print(f"final training on all {len(datalist.labeled)} labelled cases", flush=True)
-        final.run()
-    return int(bool(problems))
+        try:
+            final.run()
+        except SystemExit as end:
+            if end.code != 1:  # 1: broken cases were left out
+                raise
+            left_out = True
+        if calibration is not None:
+            record = read_weights(output / "model.pt").record or {}
+            print(f"written: {write_quality(output, record, calibration)}", flush=True)
+    return int(left_out)
 
 
 def _check_final(final: Configured, output: Path) -> None:
@@ -102,8 +116,8 @@ def _check_final(final: Configured, output: Path) -> None:
         raise InputError(path, problem, "give another output_dir")
 
 
-def _write_figures(folder: Path, trials: Sequence[Trial], judged: Judged) -> None:
-    """Write and print the figures of all labelled cases."""
+def _write_figures(folder: Path, trials: Sequence[Trial], judged: Judged) -> Calibration | None:
+    """Write and print the figures of all labelled cases; what their confidences are worth, if that can be told."""
     cases = judged.measures(trials)
     own = [read_json(trial.folder / "metrics.json") for trial in trials]
     summary = summarize(
@@ -121,4 +135,11 @@ def _write_figures(folder: Path, trials: Sequence[Trial], judged: Judged) -> Non
     write_cases_csv(files[1], cases, judged.class_names, judged.about)
     told = ["out of fold: each case judged by a network that has not seen its patient", *describe(summary)]
     told += [f"note: {note}" for note in summary["notes"]]
+    calibration = calibrate(cases.values(), own[0].get("inference"))
+    if calibration is None:
+        told.append(f"no Dice is predicted for new masks: that takes {LEAST_VALUES} values of different confidence")
+    else:
+        line = f"confidence x {calibration.slope:.2f} {calibration.intercept:+.2f}, +- {calibration.margin:.2f}"
+        told.append(f"Dice of new masks, learnt from {calibration.values} values: {line}")
     print(*told, *closing_lines(folder, files), sep="\n", flush=True)
+    return calibration

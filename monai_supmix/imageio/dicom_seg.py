@@ -7,6 +7,7 @@ identifiers. Messages and notes name the folder that the user gave, never a pati
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import logging
 import warnings
@@ -62,7 +63,8 @@ class DicomSegmentations:
         class_names: names of the classes, background first; they label the segments.
         codes: by class name the coded ``category`` and ``type`` of what a segment shows, each a `Code`. Classes that
             are not named get the generic *tissue*; names of other classes have no effect.
-        weights_sha256: identifies the weights; recorded with the package's name and version as the algorithm.
+        weights_sha256: identifies the weights, those of several networks by several hashes; recorded with the package's
+            name and version as the algorithm.
 
     Attributes:
         on: whether any are made.
@@ -77,7 +79,7 @@ class DicomSegmentations:
         wanted: bool | Literal["auto"],
         class_names: Sequence[str],
         codes: Mapping[str, Mapping[str, Code]] | None = None,
-        weights_sha256: str = "",
+        weights_sha256: str | Sequence[str] = "",
     ) -> None:
         if not isinstance(wanted, bool) and wanted != "auto":
             raise InputError("dicom_seg", f"is {wanted!r}", "use true, false or 'auto'")
@@ -88,7 +90,8 @@ class DicomSegmentations:
             if self.required:
                 raise InputError("dicom_seg", problem, f"pip install 'monai-supmix[dicom]', or {_REMEDY}")
             self.notes = [f"no DICOM segmentations: dicom_seg {problem} (pip install 'monai-supmix[dicom]')"]
-        self.class_names, self.weights_sha256 = list(class_names), weights_sha256
+        self.class_names = list(class_names)
+        self.hashes = [weights_sha256] if isinstance(weights_sha256, str) else list(weights_sha256)
         self.codes = _checked(codes or {})
 
     def check(self, image: CaseImage) -> None:
@@ -149,7 +152,7 @@ class DicomSegmentations:
                     manufacturer=_NAME,
                     manufacturer_model_name="monai-supmix",
                     software_versions=__version__,
-                    device_serial_number=self.weights_sha256 or "unknown",
+                    device_serial_number=self._serial_number(),
                     omit_empty_frames=bool(mask.any()),
                     series_description=f"{_NAME} segmentation",
                     specific_character_set="ISO_IR 192",  # holds the names of every patient, whatever theirs was
@@ -158,6 +161,11 @@ class DicomSegmentations:
             # The text of these may hold what identifies the patient.
             problem = f"its headers do not make a DICOM segmentation ({type(error).__name__})"
             raise InputError(image.path, problem, _REMEDY) from error
+
+    def _serial_number(self) -> str:
+        """The hash of the weights; of several one over all, for no more than 64 characters fit."""
+        joined = "".join(self.hashes)
+        return (joined if len(self.hashes) == 1 else hashlib.sha256(joined.encode()).hexdigest()) or "unknown"
 
     def _segments(self) -> list[SegmentDescription]:
         import highdicom  # noqa: PLC0415
@@ -168,7 +176,7 @@ class DicomSegmentations:
             family=codes.DCM.ArtificialIntelligence,
             version=__version__,
             source=_NAME,
-            parameters={"weights_sha256": self.weights_sha256},
+            parameters={"weights_sha256": ", ".join(self.hashes)},
         )
         segments = []
         for number, name in enumerate(self.class_names[1:], start=1):

@@ -18,12 +18,15 @@ from monai_supmix.files import atomic_write
 from monai_supmix.imageio.masks import write_json
 from monai_supmix.inferers.claims import Claims, is_alive
 from monai_supmix.inferers.cohort import FOLDER, Cohort, members, visiting
+from monai_supmix.inferers.confidence import least_sure
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.progress import alike
 
-COLUMNS = ("case", "mask", "status", "warnings", "problem")
+COLUMNS = ("case", "mask", "status", "confidence", "least_sure", "predicted_dice", "look", "warnings", "problem")
 SUMMARY, TABLE, OTHER_TABLE = "summary.json", "cases.csv", "predicted_cases.csv"
 _COLLECTED = "collected.json"
+_SURE = COLUMNS[3:7]
+_MOST = 10  # cases to look at first
 # Hidden files of results that a killed process was writing: see `atomic_write`, probability maps, and claims.
 _LEFT = re.compile(r"\..*_seg[^/]*\.([0-9a-f]{12}\.tmp|\d+\.prob)|\..*\.claim\d*(\.[0-9a-f]{12}\.new)?")
 
@@ -70,7 +73,7 @@ class CaseRecords:
         Args:
             case: the case.
             status: ``"done"`` or ``"failed"``.
-            more: its ``warnings`` or its ``problem``.
+            more: its ``warnings`` and what `least_sure` gave, or its ``problem``.
         """
         row = self._row(case, status, time=time.time_ns(), **more)
         if self._file is None:
@@ -100,7 +103,9 @@ def collect(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
 
     Returns:
         the content of ``summary.json``: how many ``cases`` there are, ``done``, ``failed`` and ``open``, the
-        ``settings``, what ``warnings`` and ``failures`` there were, and the name of the ``table``.
+        ``settings``, what ``warnings`` and ``failures`` there were, the name of the ``table``, and ``look_first``: the
+        cases with the lowest mean confidence in the mask of a class (the column ``confidence``, with the class). Where
+        a Dice is predicted from it, ``flagged`` counts the cases that should be looked at.
 
     Raises:
         InputError: there is no record, or the folder cannot be written.
@@ -170,7 +175,7 @@ def _merge(output_dir: Path, planned: Sequence[Path], records: Sequence[Path]) -
         if row["status"] != "failed":
             row["status"] = "done" if there else "open"
         if there and "warnings" not in row:
-            row["warnings"] = _warnings_beside(output_dir / row["mask"])
+            row.update(_beside(output_dir / row["mask"]))
     return {"settings": settings, "cases": [rows[mask] for mask in sorted(rows)]}
 
 
@@ -180,13 +185,14 @@ def _put(rows: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
         rows[row["mask"]] = row
 
 
-def _warnings_beside(mask: Path) -> list[str]:
-    """The warnings in a mask's record, none where there is no record."""
-    record = mask.with_name(mask.name.removesuffix(".nii.gz").removesuffix(".png") + ".json")
+def _beside(mask: Path) -> dict[str, Any]:
+    """Warnings, and the class that the network is least sure of, in a mask's record, if there is one."""
+    place = mask.with_name(mask.name.removesuffix(".nii.gz").removesuffix(".png") + ".json")
     try:
-        return list(json.loads(record.read_text(encoding="utf-8"))["warnings"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+        record = json.loads(place.read_text(encoding="utf-8"))
+        return {"warnings": list(record["warnings"]), **least_sure(record.get("confidence"), record.get("predicted"))}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"warnings": []}
 
 
 def _write(output_dir: Path, collected: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,13 +203,18 @@ def _write(output_dir: Path, collected: Mapping[str, Any]) -> dict[str, Any]:
         writer.writerow(COLUMNS)
         for row in rows:
             told = "; ".join(row.get("warnings", []))
-            writer.writerow([row["case"], row["mask"], row["status"], told, row.get("problem", "")])
+            sure = [row.get(key, "") if row["status"] == "done" else "" for key in _SURE]
+            writer.writerow([row["case"], row["mask"], row["status"], *sure, told, row.get("problem", "")])
+    known = [row for row in rows if row["status"] == "done" and "confidence" in row]
+    by_confidence = sorted(known, key=lambda row: row["confidence"])
     summary = {
         "cases": len(rows),
         **{status: sum(row["status"] == status for row in rows) for status in ("done", "failed", "open")},
         "settings": {key: value for key, value in collected["settings"].items() if key != "dicom_codes"},
         "warnings": _kinds({row["case"]: row.get("warnings", []) for row in rows if row["status"] == "done"}),
         "failures": _kinds({row["case"]: [row["problem"]] for row in rows if row["status"] == "failed"}),
+        "look_first": [{key: row[key] for key in ("case", *_SURE) if key in row} for row in by_confidence[:_MOST]],
+        "flagged": sum(row["look"] for row in known if "look" in row) if any("look" in row for row in known) else None,
         "table": table.name,
     }
     write_json(summary, output_dir / SUMMARY)
@@ -214,7 +225,7 @@ def _is_ours(table: Path) -> bool:
     """Whether a table is one of this module, or is not there."""
     try:
         with table.open(encoding="utf-8") as file:
-            return file.readline().strip() == ",".join(COLUMNS)
+            return file.readline().startswith(",".join(COLUMNS[:3]) + ",")
     except (OSError, ValueError):
         return not table.exists()
 

@@ -30,6 +30,27 @@ def most_probable(probabilities: Tensor, classes: Sequence[int] | None = None) -
         >>> most_probable(torch.tensor([0.2, 0.4, 0.4]).view(1, 3, 1, 1)).item()
         1
     """
+    return decide(probabilities, classes)[0]
+
+
+def decide(probabilities: Tensor, classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+    """The class of every pixel, as `most_probable` gives it, and its probability.
+
+    Args:
+        probabilities: ``(B, K, H, W)``, none of them NaN.
+        classes: as in `most_probable`.
+
+    Returns:
+        uint8 ``(B, H, W)``, and the highest of the probabilities, ``(B, H, W)``.
+
+    Raises:
+        ValueError: more than 256 classes.
+
+    Example:
+        >>> labels, highest = decide(torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1))
+        >>> labels.item(), highest.item()
+        (1, 0.5)
+    """
     numbers = range(probabilities.shape[1]) if classes is None else classes
     if numbers[-1] > 255:
         raise ValueError(f"{numbers[-1] + 1} classes do not fit into uint8.")
@@ -39,7 +60,7 @@ def most_probable(probabilities: Tensor, classes: Sequence[int] | None = None) -
         # Later classes have higher numbers, so that the maximum replaces earlier ones where they are exceeded.
         labels = torch.maximum(labels, (values > highest).to(torch.uint8) * number)
         highest = torch.maximum(highest, values)
-    return labels
+    return labels, highest
 
 
 def possible_classes(probabilities: Tensor) -> list[int]:

@@ -6,7 +6,7 @@ import contextlib
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
 from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_json, write_mask
+from monai_supmix.inferers.confidence import least_sure, predict_with_confidence, predicted_dice
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.outputs import remove_old
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork
 from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
 from monai_supmix.inferers.suitability import choose_intensity, edge_warnings, suitability_warnings
+from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
 
@@ -46,6 +48,7 @@ class CasePrediction:
         weights_sha256: the weights.
         settings: plain values to record.
         view_notes: what was done with the view of pictures.
+        quality: tells what Dice a confidence means.
     """
 
     output_dir: Path
@@ -55,9 +58,10 @@ class CasePrediction:
     segmentations: DicomSegmentations
     intensity: str | None
     probabilities: bool
-    weights_sha256: str
+    weights_sha256: str | Sequence[str]
     settings: Mapping[str, Any]
     view_notes: tuple[str, ...]
+    quality: Calibration | None = None
 
     @property
     def maps(self) -> list[str]:
@@ -91,7 +95,7 @@ class CasePrediction:
         fit_intensity(image, choose_intensity(self.record, image, self.intensity)[1])
         self.segmentations.check(image)
 
-    def __call__(self, case: InputCase, image: CaseImage) -> tuple[Path | None, list[str]]:
+    def __call__(self, case: InputCase, image: CaseImage) -> tuple[Path | None, list[str], dict[str, Any]]:
         """Predict a case and write its results.
 
         Args:
@@ -99,7 +103,7 @@ class CasePrediction:
             image: its image, as read.
 
         Returns:
-            the DICOM segmentation, if one was written, and what a reader of the mask should know.
+            the DICOM segmentation, if one was written, what a reader of the mask should know, and `least_sure`.
         """
         network, record, inferer = self.network, self.record, self.inferer
         image = fit_channels(image, input_channels(network))
@@ -108,7 +112,9 @@ class CasePrediction:
         mask_path = case.output(self.output_dir)
         make_directory(mask_path.parent)
         with _probability_maps(image, mask_path, record, self.probabilities) as maps:
-            mask = inferer(image, network, rule, maps)
+            mask, sure = predict_with_confidence(inferer, image, network, rule, len(self.class_names), maps)
+        confidence = None if sure is None else dict(zip(self.class_names[1:], sure[1:], strict=True))
+        predicted, quality_notes = predicted_dice(confidence, self.quality, inferer.settings)
         warnings += edge_warnings(mask, image, inferer.settings.get("working"), inferer.axis)
         segmentation, seg_notes = self.segmentations.make(mask, image)
         sidecar = {
@@ -125,8 +131,10 @@ class CasePrediction:
             "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
             "shape": list(mask.shape),
             "spacing": image.spacing,
+            "confidence": confidence,
+            **({} if predicted is None else {"predicted": predicted}),
             "warnings": warnings,
-            "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *seg_notes],
+            "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *seg_notes, *quality_notes],
         }
         remove_old(case, self.output_dir)
         # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
@@ -135,7 +143,7 @@ class CasePrediction:
         if segmentation is not None:
             dicom = write_segmentation(segmentation, case.output(self.output_dir, ".dcm"))
         write_mask(in_label_values(mask, record), image, mask_path)
-        return dicom, warnings
+        return dicom, warnings, least_sure(confidence, predicted)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from monai_supmix.inferers.outputs import check_outputs, is_there
 from monai_supmix.inferers.progress import CaseProgress
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.reading import read_cases
+from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.processes import agreed, from_first, gather, rank, share
 
 logger = logging.getLogger(__name__)
@@ -90,11 +91,12 @@ def predict_cases(
     view: str = "upright",
     dicom_seg: bool | Literal["auto"] = False,
     dicom_codes: Mapping[str, Any] | None = None,
-    weights_sha256: str = "",
+    weights_sha256: str | Sequence[str] = "",
     settings: Mapping[str, Any] | None = None,
     verify: bool = False,
     shard: str | None = None,
     keep_record: bool = False,
+    quality: Calibration | None = None,
 ) -> PredictionSummary:
     """Predict every case that `inputs` names and write ``<output_dir>/<relative folder>/<stem>_seg.nii.gz``.
 
@@ -123,11 +125,12 @@ def predict_cases(
         dicom_seg: whether masks of DICOM series are also written as DICOM segmentations, which carry the
             patient's name and identifiers: ``True``, ``"auto"`` (wherever it is possible) or ``False``.
         dicom_codes: what their segments show, see `monai_supmix.imageio.dicom_seg.DicomSegmentations`.
-        weights_sha256: recorded, and compared with the records of existing masks.
+        weights_sha256: recorded, and compared with the records of existing masks; of several networks several.
         settings: plain values to record, such as the configuration.
         verify: recognise the images of existing masks by their hash, not by size and time.
         shard: ``"i/n"`` predicts the i-th of n parts of the cases.
         keep_record: also write down what became of each of several cases, for `monai_supmix.inferers.collect`.
+        quality: tells what Dice a confidence means, see `monai_supmix.metrics.Calibration`.
 
     Returns:
         what was written, skipped, and failed by all processes of the launch.
@@ -159,7 +162,7 @@ def predict_cases(
         notes += segmentations.notes
     predict = CasePrediction(
         output_dir, network, record, inferer, segmentations, intensity, probabilities, weights_sha256, settings or {},
-        tuple(view_notes),
+        tuple(view_notes), quality,
     )  # fmt: skip
     from_first(lambda: check_outputs(cases, output_dir, predict.maps))
     run = _Run(predict, PredictionSummary(notes=notes), CaseRecords(output_dir), on_error, verify)
@@ -223,10 +226,10 @@ class _Run:
         with self.reporting(case):
             if isinstance(image, Exception):
                 raise image
-            segmentation, warnings = self.predict(case, image)
+            segmentation, warnings, sure = self.predict(case, image)
             self.summary.written.append(case.output(self.predict.output_dir))
             self.summary.dicom += [segmentation] if segmentation is not None else []
-            self.records.write(case, "done", warnings=warnings)
+            self.records.write(case, "done", warnings=warnings, **sure)
             if warnings:
                 self.summary.warnings[case.name] = warnings
                 progress.warn(case.name, warnings)

@@ -18,7 +18,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.inferers.flips import Flips, class_probabilities
-from monai_supmix.inferers.most_probable import most_probable, possible_classes
+from monai_supmix.inferers.most_probable import decide, possible_classes
 from monai_supmix.inferers.turned_views import View, mean_over_views
 from monai_supmix.precision import Amp, autocast
 from monai_supmix.transforms.components import clean
@@ -189,6 +189,7 @@ class SliceVolumeInferer:
         network: nn.Module,
         intensity: IntensityRule,
         probabilities: np.ndarray | None = None,
+        confidence: np.ndarray | None = None,
     ) -> np.ndarray:
         """Predict one image.
 
@@ -198,6 +199,7 @@ class SliceVolumeInferer:
             intensity: fitted to the whole image, then applied to each plane: raw values to [0, 1].
             probabilities: filled if given, uint8 (in units of 1/255) or floating point, of shape
                 ``(classes, *image.label_shape)``; may be a memory map.
+            confidence: filled if given, uint8 of ``image.label_shape``: the highest probability, in units of 1/255.
 
         Returns:
             uint8 label map of ``image.label_shape``: volumes ``(X, Y, Z)``, pictures ``(H, W)``.
@@ -238,7 +240,10 @@ class SliceVolumeInferer:
                         classes = possible_classes(small[part])
                     predicted = from_working_grid(small[part][:, classes], planes.shape, self.working)
                     where = slice(start + part.start, start + part.stop)
-                    target[where] = most_probable(predicted, classes).cpu().numpy()
+                    labels, highest = decide(predicted, classes)
+                    target[where] = labels.cpu().numpy()
+                    if confidence is not None:
+                        planes.view(confidence)[where] = (highest * 255).round_().to(torch.uint8).cpu().numpy()
                     if probabilities is not None:
                         store_probabilities(probabilities, predicted, planes.view, where)
         return clean(mask, self.cleaning)

@@ -17,7 +17,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.inferers.flips import Flips, class_probabilities
-from monai_supmix.inferers.most_probable import most_probable
+from monai_supmix.inferers.most_probable import decide
 from monai_supmix.inferers.slice_volume import check_channels, evaluating, fit_intensity, store_probabilities
 from monai_supmix.precision import Amp, autocast
 from monai_supmix.transforms.components import clean
@@ -151,6 +151,7 @@ class VolumeInferer:
         network: nn.Module,
         intensity: IntensityRule,
         probabilities: np.ndarray | None = None,
+        confidence: np.ndarray | None = None,
     ) -> np.ndarray:
         """Predict one volume.
 
@@ -160,6 +161,7 @@ class VolumeInferer:
             intensity: fitted to the whole volume, then applied: raw values to [0, 1].
             probabilities: filled if given, uint8 (in units of 1/255) or floating point, of shape
                 ``(classes, *image.label_shape)``; may be a memory map.
+            confidence: filled if given, uint8 of ``image.label_shape``: the highest probability, in units of 1/255.
 
         Returns:
             uint8 label map of ``image.label_shape``, ``(X, Y, Z)``.
@@ -183,7 +185,10 @@ class VolumeInferer:
         for start in range(0, len(planes), _PLANES_AT_ONCE):
             part = slice(start, start + _PLANES_AT_ONCE)
             native = resize_planes(across[part], planes.shape)
-            target[part] = most_probable(native).numpy()
+            labels, highest = decide(native)
+            target[part] = labels.numpy()
+            if confidence is not None:
+                planes.view(confidence)[part] = (highest * 255).round_().to(torch.uint8).numpy()
             if probabilities is not None:
                 store_probabilities(probabilities, native, planes.view, part)
         return clean(mask, self.cleaning)

@@ -1,5 +1,6 @@
 """Measures of segmentation: overlap over a whole data set, surface distance and volume, and their tables."""
 
+from monai_supmix.metrics.calibration import Calibration, calibrate
 from monai_supmix.metrics.dataset import CaseMeasures, DatasetOverlap, measure_case
 from monai_supmix.metrics.overlap import dice, iou, mean_present, overlap_counts
 from monai_supmix.metrics.paired import Difference, class_differences, paired_bootstrap, paired_case_bootstrap
@@ -7,10 +8,12 @@ from monai_supmix.metrics.report_tables import read_cases_csv, summarize, write_
 from monai_supmix.metrics.surface import SurfaceDistance, surface_distances, volume_ml
 
 __all__ = [
+    "Calibration",
     "CaseMeasures",
     "DatasetOverlap",
     "Difference",
     "SurfaceDistance",
+    "calibrate",
     "class_differences",
     "dice",
     "iou",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ignite.distributed as idist
@@ -26,6 +26,7 @@ class CaseMeasures:
         distances: surface distances (None for background), or None when the spacing is unknown.
         volumes_ml: true and predicted volume in ml (None for background), or None when the spacing is unknown
             or the case is a picture.
+        confidence: mean probability of each class inside its mask, None where it has none; None when it is not known.
 
     Example:
         >>> case = CaseMeasures(np.array([[90, 0, 4], [6, 4, 0]]))
@@ -36,6 +37,7 @@ class CaseMeasures:
     counts: np.ndarray
     distances: tuple[SurfaceDistance | None, ...] | None = None
     volumes_ml: tuple[tuple[float, float] | None, ...] | None = None
+    confidence: tuple[float | None, ...] | None = None
 
 
 def measure_case(
@@ -80,9 +82,10 @@ class DatasetOverlap(Metric):
     ``dice_<class>`` of the present classes, ``engine.state.metric_details[name]`` the measures of each case.
 
     The engine's output is a list of dictionaries with ``prediction`` and ``truth`` (label maps as for
-    `overlap_counts`), ``case`` (a unique name), and ``spacing`` (mm, or None) if distances and volumes are
-    wanted. In a distributed run the cases of all processes are brought together by name, so that the
-    cases that a sampler repeats to fill up its last batch count once.
+    `overlap_counts`), ``case`` (a unique name), ``spacing`` (mm, or None) if distances and volumes are
+    wanted, and perhaps ``confidence`` (a number or None for each class). In a distributed run the cases of all
+    processes are brought together by name, so that the cases that a sampler repeats to fill up its last batch count
+    once.
 
     Args:
         class_names: names of the classes, background first.
@@ -129,7 +132,8 @@ class DatasetOverlap(Metric):
                 None if spacing is None else [float(step) for step in spacing],
                 self.ignore_index,
             )
-            self._add(item["case"], measures)
+            sure = item.get("confidence")
+            self._add(item["case"], replace(measures, confidence=None if sure is None else tuple(sure)))
 
     def _add(self, case: str, measures: CaseMeasures) -> None:
         if not np.array_equal(self.cases.setdefault(case, measures).counts, measures.counts):

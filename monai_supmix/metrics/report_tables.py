@@ -145,9 +145,10 @@ def write_cases_csv(
     """Write one row for each case, atomically.
 
     Columns are ``case`` and for every class ``<class>_tp``, ``_fp``, ``_fn`` (elements), ``_iou``, ``_dice``
-    (empty where the class is absent from this case); where the spacing of any case is known, also
-    ``_surface`` (an outcome of `SurfaceDistance`), ``_hd95_mm``, ``_asd_mm``, ``_true_ml`` and ``_predicted_ml`` for
-    every class but background, empty where there is no number.
+    (empty where the class is absent from this case); where it is known, for every class but background
+    ``_confidence`` (mean probability inside its mask, empty where it has none); where the spacing of any case is known,
+    also ``_surface`` (an outcome of `SurfaceDistance`), ``_hd95_mm``, ``_asd_mm``, ``_true_ml`` and ``_predicted_ml``
+    for every class but background, empty where there is no number.
 
     Args:
         path: the file; its folder must exist. UTF-8, comma-separated.
@@ -168,8 +169,9 @@ def write_cases_csv(
         a,3,1,0,0.75,0.857...
     """
     with_geometry = any(case.distances is not None for case in cases.values())
+    with_confidence = any(case.confidence is not None for case in cases.values())
     rows = [
-        {"case": name, **(about or {}).get(name, {}), **_row(measures, class_names, with_geometry)}
+        {"case": name, **(about or {}).get(name, {}), **_row(measures, class_names, with_geometry, with_confidence)}
         for name, measures in cases.items()
     ]
     with atomic_write(path, text=True) as file:
@@ -178,12 +180,14 @@ def write_cases_csv(
         writer.writerows(rows)
 
 
-def _row(case: CaseMeasures, class_names: Sequence[str], with_geometry: bool) -> dict[str, Any]:
+def _row(case: CaseMeasures, class_names: Sequence[str], with_geometry: bool, with_confidence: bool) -> dict[str, Any]:
     row: dict[str, Any] = {}
     ious, dices = iou(case.counts), dice(case.counts)
     for index, name in enumerate(class_names):
         row |= {f"{name}_{what}": int(n) for what, n in zip(("tp", "fp", "fn"), case.counts[index], strict=True)}
         row |= {f"{name}_iou": _or_none(ious[index]), f"{name}_dice": _or_none(dices[index])}
+        if with_confidence and index > 0:
+            row[f"{name}_confidence"] = case.confidence and case.confidence[index]
         if with_geometry and index > 0:
             distance = case.distances[index] if case.distances is not None else None
             volume = case.volumes_ml[index] if case.volumes_ml is not None else None
@@ -227,6 +231,7 @@ def _measures(row: Mapping[str, str], class_names: Sequence[str]) -> CaseMeasure
     counts = np.array([[int(row[f"{name}_{what}"]) for what in ("tp", "fp", "fn")] for name in class_names], np.int64)
     distances: list[SurfaceDistance | None] = []
     volumes: list[tuple[float, float] | None] = []
+    sure = [float(text) if (text := row.get(f"{name}_confidence")) else None for name in class_names]
     for name in class_names:
         outcome: Any = row.get(f"{name}_surface")
         hd95, asd, true, predicted = (
@@ -235,4 +240,10 @@ def _measures(row: Mapping[str, str], class_names: Sequence[str]) -> CaseMeasure
         )
         distances.append(SurfaceDistance(outcome, hd95, asd) if outcome else None)
         volumes.append(None if true is None or predicted is None else (true, predicted))
-    return CaseMeasures(counts, tuple(distances) if any(distances) else None, tuple(volumes) if any(volumes) else None)
+    known = any(f"{name}_confidence" in row for name in class_names)
+    return CaseMeasures(
+        counts,
+        tuple(distances) if any(distances) else None,
+        tuple(volumes) if any(volumes) else None,
+        tuple(sure) if known else None,
+    )

@@ -42,6 +42,8 @@ class Ensemble(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
+            if name.startswith("_"):  # such as the network inside a compiled one
+                raise
             networks: Any = super().__getattr__("networks")
             return getattr(networks[0], name)
 
@@ -49,6 +51,6 @@ class Ensemble(nn.Module):
         """Logarithm of the mean probability, float32 ``(B, K, *spatial)``."""
         mean: Tensor | float = 0.0
         for network in self.networks:
-            mean = mean + network(images).float().softmax(dim=1) / len(self.networks)
+            mean += network(images).float().softmax(dim=1) / len(self.networks)  # in place from the second on
         assert isinstance(mean, Tensor)
         return mean.clamp(min=torch.finfo(torch.float32).tiny).log()

@@ -113,6 +113,8 @@ labelled images and the others without their labels, `--method unimatch` another
 `metrics.json`, `cases.csv` and a report of the test. `predict` writes {masks}:
 {bits}, {values}.
 `monai-supmix install O B` copies the weights into `models/`, so that the bundle predicts without `O`.
+`--ckpt_path O/5_folds` predicts by the mean of the networks of a training with `--folds 5`; `install O/5_folds B` keeps
+them.
 `monai-supmix export B --output_dir O --format torchscript onnx zip` hands them on: as TorchScript, as ONNX
 (`pip install "monai-supmix[onnx]"`), and with the bundle as an archive, which leaves out `datalist.json`. Each is
 compared with the weights first, on an image of yours with `--case IMAGE`.

@@ -122,8 +122,10 @@ def _cases(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], notes:
     foreground = list(enumerate(class_names))[1:]
     with_distances = any(case.distances is not None for case in cases.values())
     with_volumes = any(case.volumes_ml is not None for case in cases.values())
+    with_confidence = any(case.confidence is not None for case in cases.values())
     columns = ["case", "mean foreground IoU", *(f"{name} IoU" for name in class_names)]
     columns += [f"{name} Dice" for _, name in foreground]
+    columns += [f"{name} confidence" for _, name in foreground] if with_confidence else []
     bars = columns[1:]
     for _, name in foreground:
         columns += [f"{name} HD95 [mm]"] if with_distances else []
@@ -132,6 +134,7 @@ def _cases(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], notes:
     for case, measures in cases.items():
         ious, dices = iou(measures.counts), dice(measures.counts)
         row: list[Cell] = [case, *(_or_none(v) for v in (mean_present(ious[1:]), *ious, *dices[1:]))]
+        row += list(measures.confidence or (None,) * len(class_names))[1:] if with_confidence else []
         for index, _ in foreground:
             if with_distances:
                 distance = measures.distances[index] if measures.distances is not None else None
@@ -156,7 +159,9 @@ def _or_none(value: float) -> float | None:
 
 
 def _evaluated(summary: Mapping[str, Any], command: str, training: Mapping[str, Any] | None) -> str:
-    unknown = {"trained by": "unknown: no history.json lies beside the weights"}
+    one = isinstance(summary["checkpoint"], str)
+    alone = "unknown: no history.json lies beside the weights"
+    unknown = {"trained by": alone if one else "several trainings, the mean of whose networks is evaluated"}
     known = training and {
         "method": training["method"],
         "preset": training["preset"] or "none",
@@ -167,13 +172,20 @@ def _evaluated(summary: Mapping[str, Any], command: str, training: Mapping[str, 
             **(known or unknown),
             "data": images_line(summary["num_images"], summary.get("num_groups", summary["num_images"])),
             "split": "; ".join(["test side", *summary["notes"]]),
-            "weights": Path(summary["checkpoint"]).name,
-            "SHA-256": summary["checkpoint_sha256"],
+            "weights": _weights_line(summary["checkpoint"]),
+            "SHA-256": summary["checkpoint_sha256"] if one else ", ".join(summary["checkpoint_sha256"]),
             "versions": versions_line({"python": sys.version.split()[0], **summary["versions"]}),
         }
     )
     settings = f'<p class="label">Settings</p><div class="settings">{settings_list(summary["settings"])}</div>'
     return section("evaluated", "What was evaluated", shown, settings, command_box(command))
+
+
+def _weights_line(checkpoint: str | Sequence[str]) -> str:
+    """The file's name; those of several networks with their folders, for all may be called model.pt."""
+    if isinstance(checkpoint, str):
+        return Path(checkpoint).name
+    return ", ".join("/".join(Path(path).parts[-2:]) for path in checkpoint)
 
 
 def _pictures(gallery: CaseGallery) -> str:

@@ -5,10 +5,12 @@ from monai_supmix.weights.matching import load_into, load_matching, match_names,
 from monai_supmix.weights.places import default_weights, install_weights, record_run, require_classes
 from monai_supmix.weights.reading import WeightsFile, load_weights, read_weights
 from monai_supmix.weights.record import current_versions, record_problem
+from monai_supmix.weights.several import common_record, weight_files
 from monai_supmix.weights.writing import save_weights
 
 __all__ = [
     "WeightsFile",
+    "common_record",
     "configured_note",
     "configured_record",
     "current_versions",
@@ -24,4 +26,5 @@ __all__ = [
     "require_classes",
     "save_weights",
     "unwrap",
+    "weight_files",
 ]

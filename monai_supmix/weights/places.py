@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write, make_directory, reading_error
+from monai_supmix.files import atomic_write, make_directory, reading_error, writing_error
 from monai_supmix.listing import read_json
 from monai_supmix.weights.reading import load_weights
+from monai_supmix.weights.several import ENSEMBLE, common_record, weight_files
 from monai_supmix.weights.writing import write_both
 
+QUALITY = "quality.json"
+"""The calibration beside weights, see `monai_supmix.bundle.quality`."""
 _LAST_RUN = "last_run.json"  # in the bundle's folder, but in no archive of it
 
 
 def default_weights(
     run_dir: str | os.PathLike[str] | None,
     bundle_root: str | os.PathLike[str],
-    ckpt_path: str | os.PathLike[str] | None = None,
-) -> Path:
+    ckpt_path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+) -> list[Path]:
     """Find the weights that evaluation and inference use.
 
     Args:
         run_dir: folder of a training run, perhaps.
         bundle_root: folder of the bundle.
-        ckpt_path: weights that the user asks for; None or empty for the default.
+        ckpt_path: weights that the user asks for, see `weight_files`; None or empty for the default.
 
     Returns:
-        ``ckpt_path`` if given, else the first of these that exists: ``run_dir/model.pt``,
-        ``bundle_root/models/model.pt``, and those that the last training with this bundle left (see `record_run`).
+        the files of ``ckpt_path`` if given, else the first of these that exists: ``run_dir/model.pt``, those in
+        ``bundle_root/models/ensemble``, ``bundle_root/models/model.pt``, and those that the last training with this
+        bundle left (see `record_run`). More than one file is an ensemble.
 
     Raises:
         InputError: when there is no such file.
@@ -40,7 +46,7 @@ def default_weights(
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> (folder / "model.pt").touch()
-        >>> default_weights(folder, bundle_root="my_bundle") == folder / "model.pt"
+        >>> default_weights(folder, bundle_root="my_bundle") == [folder / "model.pt"]
         True
         >>> default_weights("no_run", bundle_root="my_bundle")
         Traceback (most recent call last):
@@ -48,14 +54,15 @@ def default_weights(
         monai_supmix.errors.InputError: no_run/model.pt: does not exist, and neither does my_bundle/models/model.pt: ...
     """
     if ckpt_path:
-        if not Path(ckpt_path).is_file():
-            raise InputError(ckpt_path, "no weights file has this path", "give ckpt_path the path of a model.pt")
-        return Path(ckpt_path)
-    folders = [*([] if run_dir is None else [Path(run_dir)]), Path(bundle_root) / "models", last_run(bundle_root)]
+        return weight_files(ckpt_path)
+    models = Path(bundle_root) / "models"
+    folders = [*([] if run_dir is None else [Path(run_dir)]), models, last_run(bundle_root)]
     candidates = [folder / "model.pt" for folder in folders if folder is not None]
     for candidate in candidates:
+        if candidate.parent == models and (models / ENSEMBLE).is_dir():
+            return weight_files(models / ENSEMBLE)
         if candidate.is_file():
-            return candidate
+            return [candidate]
     others = "".join(f", and neither does {candidate}" for candidate in dict.fromkeys(candidates[1:]))
     remedy = "train first, or give ckpt_path the path of a model.pt"
     raise InputError(candidates[0], f"does not exist{others}", remedy)
@@ -80,7 +87,10 @@ def record_run(bundle_root: str | os.PathLike[str], run_dir: str | os.PathLike[s
         ('last_run.json', True)
     """
     root = Path(bundle_root)
-    if (root / "models" / "model.pt").exists() or not (root / "configs" / "metadata.json").is_file():
+    if (
+        any((root / "models" / name).exists() for name in ("model.pt", ENSEMBLE))
+        or not (root / "configs" / "metadata.json").is_file()
+    ):
         return None
     path = root / _LAST_RUN
     try:
@@ -98,19 +108,22 @@ def last_run(bundle_root: str | os.PathLike[str]) -> Path | None:
     return Path(noted) if isinstance(noted, str) else None
 
 
-def install_weights(source: str | os.PathLike[str], bundle_root: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Copy a finished training's weights into a bundle, whose own they then are.
+def install_weights(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], bundle_root: str | os.PathLike[str]
+) -> tuple[Path, ...]:
+    """Copy a finished training's weights, or those of several, into a bundle, whose own they then are.
 
     Args:
-        source: folder of the training run, with ``model.pt``, or a file of weights.
+        source: files or folders of weights, see `weight_files`.
         bundle_root: folder of the bundle, with ``configs/metadata.json``.
 
     Returns:
-        the bundle's ``models/model.pt`` and ``models/model.safetensors``.
+        the bundle's ``models/model.pt`` and ``models/model.safetensors``; of several networks copies of their files,
+        ``models/ensemble/model_1.pt`` and so on. Those that the bundle had are removed.
 
     Raises:
-        InputError: when the weights are missing or damaged, their classes are not the bundle's, or the system
-            refuses to write.
+        InputError: when the weights are missing or damaged, their classes are not the bundle's, they do not belong
+            together, or the system refuses to write.
 
     Example:
         >>> import tempfile
@@ -127,10 +140,56 @@ def install_weights(source: str | os.PathLike[str], bundle_root: str | os.PathLi
         >>> [path.relative_to(bundle).as_posix() for path in install_weights(run.parent, bundle)]
         ['models/model.pt', 'models/model.safetensors']
     """
-    source = Path(source) if Path(source).is_file() else Path(source) / "model.pt"
-    tensors, record = load_weights(source)
-    require_classes(source, record, bundle_root)
-    return write_both(make_directory(Path(bundle_root) / "models") / "model.pt", tensors, record)
+    files, models = weight_files(source), Path(bundle_root) / "models"
+    records = {}
+    for file in files:
+        tensors, records[file] = load_weights(file)
+        require_classes(file, records[file], bundle_root)
+    common_record(records)
+    make_directory(models)
+    if len(files) > 1:
+        return _install_several(files, models)
+    written = write_both(models / "model.pt", tensors, records[files[0]])
+    _copy_quality(files[0].with_name(QUALITY), models / QUALITY)
+    _remove(models / ENSEMBLE)  # last: as long as it is there it counts
+    return written
+
+
+def _copy_quality(source: Path, target: Path) -> None:
+    """It says whose it is, so that a wrong one has no effect."""
+    if source.is_file():
+        with atomic_write(target) as file:
+            file.write(source.read_bytes())
+    else:
+        target.unlink(missing_ok=True)
+
+
+def _install_several(files: Sequence[Path], models: Path) -> tuple[Path, ...]:
+    """Copy files whole or not at all: the folder appears when it is complete."""
+    target = models / ENSEMBLE
+    names = [f"model_{number}{file.suffix}" for number, file in enumerate(files, 1)]
+    draft = models / f".{ENSEMBLE}.{secrets.token_hex(6)}.tmp"
+    try:
+        draft.mkdir()
+        for file, name in zip(files, names, strict=True):
+            shutil.copyfile(file, draft / name)
+        _remove(target)
+        draft.rename(target)
+        for single in ("model.pt", "model.safetensors", QUALITY):
+            (models / single).unlink(missing_ok=True)
+    except OSError as error:
+        raise writing_error(target, error) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return tuple(target / name for name in names)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, which is gone at once: half of an ensemble would be another one."""
+    if folder.is_dir():
+        old = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.old")
+        folder.rename(old)
+        shutil.rmtree(old)
 
 
 def require_classes(

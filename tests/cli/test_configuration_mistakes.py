@@ -114,7 +114,7 @@ MISTAKES = [
         "no.pt: no weights file has this path",
     ),
     ("predict chase_supmix nowhere.png", "command line: the following arguments are required: --output_dir"),
-    ("install out chase_supmix", "out/model.pt: does not exist: check the path"),
+    ("install out chase_supmix", "out: no weights file has this path: give the path of a model.pt"),
     ("install out", "command line: the following arguments are required: bundle"),
     ("audit chase_supmix --seed 1", "--seed: is not an option here: leave it out"),
     ("check", "command line: names no bundle: give its folder or name"),

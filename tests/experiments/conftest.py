@@ -52,6 +52,7 @@ class Pretence:
         self.seconds = {"supervised": 100.0}
         self.stop_at = None
         self.only_in = None  # the one case that shows the last class
+        self.dice = None  # by case, that of all classes; the confidence is (1 + Dice) / 2
 
     def run(self, trial):
         if len(self.trials) == self.stop_at:
@@ -70,10 +71,19 @@ class Pretence:
         for case, own in cases.items():
             own[-1] *= self.only_in in (None, case)
         measures = {case: CaseMeasures(own) for case, own in cases.items()}
+        if self.dice:
+            shown = {case: round(100 * self.dice[case]) for case in cases}
+            measures = {
+                case: CaseMeasures(
+                    np.array([[900, 0, 0], *[[n, 100 - n, 100 - n]] * 3]), confidence=(None, *[(1 + n / 100) / 2] * 3)
+                )
+                for case, n in shown.items()
+            }
         write_cases_csv(trial.folder / "cases.csv", measures, names)
         settings = {"tta": trial.evaluation.overrides.get("tta", False)}
         Path(trial.folder / "metrics.json").write_text(
-            json.dumps({"checkpoint_sha256": "0" * 64, "settings": settings}), encoding="utf-8"
+            json.dumps({"checkpoint_sha256": "0" * 64, "settings": settings, "inference": {"flips": False}}),
+            encoding="utf-8",
         )
         seconds = self.seconds.get(method, 100.0) * steps / 1000
         done = {"hash": trial.hash, "seconds": seconds, "iterations": steps}

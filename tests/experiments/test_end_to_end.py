@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from monai_supmix.files import sha256
+from monai_supmix.listing import read_json
 from tests.experiments.conftest import TINY
 from tests.own_data.folders import write_pair
 
@@ -58,6 +59,15 @@ def test_folds_of_a_bundle_of_ones_own(mine, front, tmp_path):
     status, again, errors = front(*command, "--folds", 3)
     assert status == 0, errors
     assert again.count(": finished") == 3
+    # the networks of the folds predict together, also as the bundle's own
+    picture = tmp_path / "data" / "images" / "e_L.png"
+    predict = ("predict", mine, picture, *QUICK, "--output_dir", tmp_path / "masks")
+    assert front(*predict, "--ckpt_path", out / "3_folds")[0] == 0
+    record = read_json(tmp_path / "masks" / "e_L_seg.json")
+    assert sorted(record["weights_sha256"]) == sorted(sha256(path) for path in out.glob("3_folds/*/model.pt"))
+    assert front("install", out / "3_folds", mine)[0] == 0
+    status, kept, errors = front(*predict)
+    assert status == 0 and "0 masks written, 1 were there already" in kept + errors
     _, _, errors = front(*command, "--folds", 2, "--burn_in", 0.5)
     assert "belongs to a training with other settings (burn_in was 0.7, is 0.5): give another output_dir" in errors
     longer = [3 if word == 2 else word for word in command]

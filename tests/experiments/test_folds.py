@@ -4,10 +4,14 @@ import csv
 import json
 
 import pytest
+from torch import nn
 
+from monai_supmix.bundle.quality import read_quality
 from monai_supmix.cli.workflow import Configured
 from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.weights import load_weights, save_weights
 from tests.experiments.conftest import TINY
+from tests.weights.test_files import make_record
 
 RUN = ("run", "covid19_ct_supmix", "train", *TINY)
 
@@ -118,3 +122,22 @@ def test_folds_are_for_a_single_process_that_trains(chest, front, monkeypatch, t
     assert "evaluate.json: is not the configuration of a training" in front(*RUN[:2], "evaluate", *more)[2]
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "--folds: runs in one process: start it without torchrun" in front(*RUN, *more)[2]
+
+
+def test_the_final_weights_get_what_confidences_are_worth_out_of_fold(chest, front, pretence, monkeypatch, tmp_path):
+    out = tmp_path / "out"
+    pretence.dice = {f"chest_{number:03d}": 0.3 + 0.1 * number for number in range(1, 7)}
+
+    def run(configured):
+        save_weights(out / "model.pt", nn.Conv2d(1, 2, 1), make_record())
+
+    monkeypatch.setattr(Configured, "run", run)
+    status, told, _ = front(*RUN, "--folds", 3, "--dataset_dir", chest, "--output_dir", out)
+    assert status == 0
+    assert "Dice of new masks, learnt from 18 values: confidence x 2.00 -1.00, +- 0.00" in told
+    assert f"written: {out / 'quality.json'}" in told
+    _, record = load_weights(out / "model.pt")
+    quality = read_quality(out / "model.pt", record)
+    assert quality.predict(0.8) == {"dice": 0.6, "low": 0.6, "high": 0.6, "look": True}
+    assert quality.inference == {"flips": False}
+    assert read_quality(out / "model.pt", {**record, "content_sha256": "0"}) is None, "it is about these weights"

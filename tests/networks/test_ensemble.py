@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.inferers import SliceVolumeInferer
+from monai_supmix.inferers import SliceVolumeInferer, VolumeInferer
 from monai_supmix.networks import CompactUNet, Ensemble
 from monai_supmix.transforms import PercentileScale
+from tests.inferers.tiny import scan, tiny_network
 
 
 def networks(count=2):
@@ -33,6 +34,26 @@ def test_one_network_alone_gives_its_own_masks():
     inferer = SliceVolumeInferer(amp=False)
     alone, together = (inferer(volume, one, PercentileScale()) for one in (network, Ensemble([network])))
     assert np.array_equal(alone, together)
+
+
+@pytest.mark.parametrize(
+    ("inferer", "dims"),
+    [
+        (SliceVolumeInferer(amp=False, divisor=1, flips=True, views=[[15, 1.12], [-15, 0.9]]), 2),
+        (SliceVolumeInferer(amp=False, divisor=4, working={"center": [8, 8]}, views=[[-15, 0.9]]), 2),
+        (VolumeInferer((4, 6, 6), amp=False, flips=(1,)), 3),
+    ],
+    ids=["views and flips", "middle", "windows"],
+)
+def test_views_and_windows_are_averaged_as_those_of_each_network(inferer, dims):
+    members = [tiny_network(seed=seed, dims=dims) for seed in range(3)]
+    volume = CaseImage.from_array(scan(), np.eye(4))
+    maps = np.zeros((4, 3, *volume.label_shape))
+    for network, of_network in zip([*members, Ensemble(members)], maps, strict=True):
+        mask = inferer(volume, network, PercentileScale(), of_network)
+    assert np.allclose(maps[3], maps[:3].mean(axis=0), atol=1e-5)
+    assert maps[:3].std(axis=0).max() > 0.1, "the members differ"
+    assert np.array_equal(mask, maps[3].argmax(axis=0))
 
 
 def test_facts_are_those_of_its_networks():

@@ -232,13 +232,13 @@ def test_default_weights(tmp_path):
         default_weights(output, bundle)
     shipped, trained, asked = bundle / "models" / "model.pt", output / "model.pt", tmp_path / "asked.pt"
     shipped.touch()
-    assert default_weights(output, bundle) == shipped
+    assert default_weights(output, bundle) == [shipped]
     trained.touch()
-    assert default_weights(output, bundle) == default_weights(output, bundle, "") == trained
+    assert default_weights(output, bundle) == default_weights(output, bundle, "") == [trained]
     with pytest.raises(InputError, match=r"asked\.pt"):
         default_weights(output, bundle, asked)
     asked.touch()
-    assert default_weights(output, bundle, str(asked)) == asked
+    assert default_weights(output, bundle, str(asked)) == [asked]
 
 
 def test_the_last_run_is_noted_in_a_bundle_without_weights_of_its_own(tmp_path):
@@ -251,9 +251,9 @@ def test_the_last_run_is_noted_in_a_bundle_without_weights_of_its_own(tmp_path):
     with pytest.raises(InputError, match=r"models/model\.pt: does not exist, and neither does .*out/model\.pt: train"):
         default_weights(None, bundle)
     (output / "model.pt").touch()
-    assert default_weights(None, bundle) == default_weights(tmp_path, bundle) == output / "model.pt"
+    assert default_weights(None, bundle) == default_weights(tmp_path, bundle) == [output / "model.pt"]
     (bundle / "models" / "model.pt").touch()
-    assert default_weights(None, bundle) == bundle / "models" / "model.pt"
+    assert default_weights(None, bundle) == [bundle / "models" / "model.pt"]
     assert record_run(bundle, tmp_path) is None
 
 
@@ -269,7 +269,7 @@ def bundle(tmp_path):
 def test_install(tmp_path, bundle):
     output = tmp_path / "out"
     output.mkdir()
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="out: holds no weights"):
         install_weights(output, bundle)
     save_weights(output / "model.pt", make_network(), make_record())
     installed = install_weights(output, bundle)

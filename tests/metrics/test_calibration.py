@@ -1,0 +1,66 @@
+"""The Dice to expect of a mask, from cases whose truth is known."""
+
+import numpy as np
+import pytest
+
+from monai_supmix.metrics import CaseMeasures, calibrate
+from monai_supmix.metrics.calibration import COVERAGE, LEAST_VALUES, LOOK_BELOW
+
+
+def case(overlaps, sure):
+    """A case of two classes with these Dice values and confidences."""
+    counts = [[1000, 0, 0], *([round(1000 * d), round(1000 - 1000 * d), round(1000 - 1000 * d)] for d in overlaps)]
+    return CaseMeasures(np.array(counts), confidence=(None, *sure))
+
+
+def draw(random, count):
+    """Cases as they are: the surer, the better, with some noise."""
+    sure = random.uniform(0.6, 0.98, (count, 2))
+    overlaps = np.clip(1.6 * sure - 0.65 + random.normal(0, 0.05, sure.shape), 0, 1)
+    return [case(*pair) for pair in zip(overlaps.tolist(), sure.tolist(), strict=True)], sure, overlaps
+
+
+def test_a_few_odd_cases_do_not_move_it():
+    random = np.random.default_rng(0)
+    cases, _, _ = draw(random, 30)
+    odd = [case((0.0, 0.0), (0.97, 0.97)), case((1.0, 0.95), (0.61, 0.6))]
+    plain, with_odd = calibrate(cases), calibrate(cases + odd)
+    for sure in (0.65, 0.8, 0.95):
+        assert plain.predict(sure)["dice"] == pytest.approx(1.6 * sure - 0.65, abs=0.03)
+        assert with_odd.predict(sure)["dice"] == pytest.approx(plain.predict(sure)["dice"], abs=0.05)
+
+
+@pytest.mark.parametrize("count", [5, 20])
+def test_an_interval_holds_nine_of_ten_new_cases(count):
+    random, inside, widths = np.random.default_rng(1), [], []
+    for _ in range(60):
+        learnt = calibrate(draw(random, count)[0])
+        _, sure, overlaps = draw(random, 20)
+        told = [learnt.predict(value) for value in sure.ravel()]
+        inside += [one["low"] <= overlap <= one["high"] for one, overlap in zip(told, overlaps.ravel(), strict=True)]
+        widths += [one["high"] - one["low"] for one in told]
+    assert np.mean(inside) > COVERAGE - 0.08, "the line is drawn through the same few cases"
+    assert np.mean(widths) < 0.3
+
+
+def test_a_class_that_is_not_there_counts_as_wrong_and_one_that_was_not_found_says_nothing():
+    cases = draw(np.random.default_rng(2), 6)[0]
+    spurious = CaseMeasures(np.array([[9, 5, 0], [0, 5, 0], [0, 0, 7]]), confidence=(None, 0.7, None))
+    assert calibrate([*cases, spurious]).values == 13
+
+
+def test_too_little_is_not_learnt_from():
+    enough = [case((0.5, 0.5), (0.5, 0.5)), *draw(np.random.default_rng(3), 10)[0]][: -(-LEAST_VALUES // 2)]
+    assert calibrate(enough).values >= LEAST_VALUES
+    assert calibrate(enough[:-1]) is None
+    assert calibrate([case((0.5, 0.9), (0.8, 0.8))] * 20) is None, "equal confidences"
+    assert calibrate([CaseMeasures(one.counts) for one in enough]) is None, "nothing is known of their confidence"
+
+
+def test_who_is_flagged():
+    cases, sure, _ = draw(np.random.default_rng(4), 40)
+    learnt = calibrate(cases)
+    for value in sure.ravel():
+        told = learnt.predict(value)
+        assert told["look"] == (told["dice"] < LOOK_BELOW)
+        assert 0 <= told["low"] <= told["dice"] <= told["high"] <= 1
