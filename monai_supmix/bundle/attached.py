@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ignite.engine import Events
@@ -12,6 +13,7 @@ from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI nam
 
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.monitored import hidden_truth
+from monai_supmix.datalists.partly import KEY
 from monai_supmix.engines import SemiSupervisedTrainer
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
@@ -19,6 +21,7 @@ from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.handlers.progress import TrainingProgress
 from monai_supmix.handlers.pseudo_labels import PseudoLabelMonitor
 from monai_supmix.handlers.watch import TrainingWatch
+from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.weights import unwrap
 
 
@@ -126,3 +129,26 @@ def check_crop_size(trainer: SemiSupervisedTrainer) -> None:
     fitting = -(-least // divisor) * divisor
     needed = f"{ndim} whole numbers, multiples of {divisor} and at least {fitting}"
     raise InputError("crop_size", f"is {size}, and the networks take crops of {needed}", "give such a size")
+
+
+def check_partly_labelled(
+    datalist: Datalist, supervised_loss: Callable[..., Tensor], loaded: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raise `InputError` where labels say less than the loss would take from them.
+
+    Args:
+        datalist: what is trained on.
+        supervised_loss: the loss of its labelled images.
+        loaded: the loaded training images.
+    """
+    if any(KEY in item for item in datalist.labeled):
+        call = getattr(supervised_loss, "forward", supervised_loss)
+        if KEY not in inspect.signature(call).parameters:
+            problem = f"takes no {KEY}, and not all classes are labelled in all cases"
+            raise InputError("supervised_loss", problem, "use monai_supmix.losses.SupervisedLoss")
+        if not any(KEY in item for item in loaded):
+            problem = f"gives no {KEY}, and not all classes are labelled in all cases"
+            raise InputError("loading", problem, "use monai_supmix.data.LoadPlanes or LoadVolume")
+    ignoring = any("ignored" in item for item in datalist.labeled)
+    if ignoring and getattr(supervised_loss, "ignore_index", None) != IGNORED:
+        raise InputError("ignore_index", "is not set, and labels have pixels to ignore", f"set it to {IGNORED}")

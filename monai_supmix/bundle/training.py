@@ -15,7 +15,13 @@ from ignite.engine import Engine, Events
 from torch import nn
 from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
-from monai_supmix.bundle.attached import Loading, attach_schedules, check_crop_size, followed
+from monai_supmix.bundle.attached import (
+    Loading,
+    attach_schedules,
+    check_crop_size,
+    check_partly_labelled,
+    followed,
+)
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.bundle.tracking import Tracking, run_parameters
@@ -90,7 +96,7 @@ class TrainingRun:
 
     Raises:
         InputError: for an unknown ``resume``, crops that the network or the discriminator cannot take, cleaning of
-            other classes, or a handler
+            other classes, a loss that does not suit partly labelled cases, or a handler
             that steps ``lr_scheduler`` a second time.
 
     Example:
@@ -138,6 +144,9 @@ class TrainingRun:
         if resume not in (False, "auto", "force"):
             raise InputError("resume", f"is {resume!r}", "give false, 'auto' or 'force'")
         check_crop_size(trainer)
+        loaded = list(loaded)
+        if datalist is not None:
+            check_partly_labelled(datalist, trainer.supervised_loss, loaded)
         if not are_cleaning_rules(record.get("cleaning", ()), len(record["class_names"])):
             raise InputError("cleaning", "names what is no foreground class here", "set it to [], or to these classes")
         self.trainer, self.output_dir, self.resume = trainer, Path(output_dir), resume

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from monai_supmix.data.planes_loading import shows_foreground
 from monai_supmix.errors import InputError
 
 
@@ -25,7 +26,7 @@ class PlanesByClass(Dataset):
 
     Args:
         items: labelled cases as :class:`monai_supmix.data.LoadPlanes` gives them: ``image`` ``(Z, C_in, H, W)``,
-            ``label`` ``(Z, 1, H, W)``, ``case``.
+            ``label`` ``(Z, 1, H, W)``, ``case``, and ``labelled_classes`` ``(Z, C)`` if only some may be labelled.
         num_classes: number of classes ``C``, background included. Other label values, such as those of ignored
             pixels, are not classes.
         background_classes: classes without a group of their own.
@@ -53,10 +54,20 @@ class PlanesByClass(Dataset):
             if case["label"].ndim != 4 or case["label"].shape[1] != 1:
                 problem = "draws planes by class, and these cases are loaded as whole volumes"
                 raise InputError("PlanesByClass", problem, "load planes", code="planes-of-volumes")
-        planes = [(image, label) for case in cases for image, label in zip(case["image"], case["label"], strict=True)]
+        whole = torch.ones(num_classes, dtype=torch.bool)
+        planes = [
+            plane
+            for case in cases
+            for plane in zip(
+                case["image"],
+                case["label"],
+                case.get("labelled_classes", whole.expand(len(case["image"]), -1)),
+                strict=True,
+            )
+        ]
         self._groups = [_group("all", planes)]
         for c in range(num_classes):
-            showing = [(image, label) for image, label in planes if bool((label == c).any())]
+            showing = [plane for plane in planes if bool((plane[1] == c).any())]
             if showing and c not in background_classes:
                 self._groups.append(_group(f"class {c}", showing))
 
@@ -68,7 +79,7 @@ class PlanesByClass(Dataset):
         return self._groups[index]
 
 
-def _group(name: str, planes: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, Any]:
-    images, labels = zip(*planes, strict=True)
-    foreground = np.array([k for k, label in enumerate(labels) if bool(label.any())], dtype=int)
-    return {"image": images, "label": labels, "foreground": foreground, "case": name}
+def _group(name: str, planes: Sequence[tuple[torch.Tensor, ...]]) -> dict[str, Any]:
+    images, labels, labelled = zip(*planes, strict=True)
+    foreground = np.array([k for k, label in enumerate(labels) if bool(shows_foreground(label).any())], dtype=int)
+    return {"image": images, "label": labels, "labelled_classes": labelled, "foreground": foreground, "case": name}

@@ -12,6 +12,7 @@ from monai.transforms import Randomizable, Transform
 from monai_supmix.data.working_grid import to_working_grid, working_shape
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import load_case
+from monai_supmix.imageio.partly import IGNORED, labelled_mask
 from monai_supmix.imageio.planes import Axis, Planes
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ class LoadPlanes(Transform):
         working: the working grid, see :func:`monai_supmix.data.working_grid.working_shape`.
         axis: direction of the planes of a volume.
 
-    The result holds ``image`` ``(Z, C, H, W)``, ``label`` ``(Z, 1, H, W)`` unless there is none, ``foreground`` (the
-    numbers of the planes with a label other than 0), ``case``, and of the file's own planes ``plane_shape`` ``(H, W)``
-    and ``spacing`` (millimetres, ``None`` for pictures).
+    The result holds ``image`` ``(Z, C, H, W)``, ``case``, and of the file's own planes ``plane_shape`` ``(H, W)``
+    and ``spacing`` (millimetres, ``None`` for pictures). Where there is a label it also holds ``label``
+    ``(Z, 1, H, W)``, ``foreground`` (the numbers of the planes that show a class other than 0) and
+    ``labelled_classes``, bool ``(Z, num_classes)``, see :func:`monai_supmix.imageio.partly.labelled_mask`.
 
     Raises:
         InputError: when called, for a file that cannot be read or does not fit its label.
@@ -77,7 +79,9 @@ class LoadPlanes(Transform):
         if label is not None:
             values = torch.from_numpy(np.ascontiguousarray(planes.view(label.astype(np.uint8))))[:, None]
             result["label"] = to_working_grid(values, shape, self.working)
-            result["foreground"] = np.flatnonzero(result["label"].flatten(1).any(dim=1).numpy())
+            result["foreground"] = np.flatnonzero(shows_foreground(result["label"]).flatten(1).any(dim=1).numpy())
+            labelled = torch.from_numpy(labelled_mask(data, self.num_classes))
+            result["labelled_classes"] = labelled.expand(len(values), -1)
         return result
 
     def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -121,8 +125,24 @@ class RandPlane(Randomizable, Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Take the plane from every tensor of an item."""
         self.randomize(data)
-        planes = {key: data[key][self.index] for key in ("image", "label") if key in data}
+        planes = {key: data[key][self.index] for key in ("image", "label", "labelled_classes") if key in data}
         return {**planes, "case": data["case"]}
+
+
+def shows_foreground(label: torch.Tensor) -> torch.Tensor:
+    """Where a label map shows a class other than the background: ignored pixels show none.
+
+    Args:
+        label: uint8 of any shape.
+
+    Returns:
+        bool, of the same shape.
+
+    Example:
+        >>> shows_foreground(torch.tensor([0, 1, 255], dtype=torch.uint8))
+        tensor([False,  True, False])
+    """
+    return (label != 0) & (label != IGNORED)
 
 
 def trained_on(items: Iterable[Mapping[str, Any]]) -> dict[str, list[float] | None]:

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from monai.transforms import RandCropByPosNegLabeld, Randomizable, RandSpatialCropd, SpatialPadd, Transform
 
+from monai_supmix.data.planes_loading import shows_foreground
 from monai_supmix.data.working_grid import resize_across, resize_planes, working_volume_shape
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import load_case
+from monai_supmix.imageio.partly import labelled_mask
 from monai_supmix.imageio.planes import Axis, Planes
 
 if TYPE_CHECKING:
@@ -65,8 +67,9 @@ class LoadVolume(Transform):
         working: the working grid, see :func:`monai_supmix.data.working_grid.working_volume_shape`.
         axis: direction of the planes.
 
-    The result holds ``image`` float16 ``(C, D, H, W)``, ``label`` uint8 ``(1, D, H, W)`` unless there is none,
-    ``case``, and of the file's own planes ``plane_shape`` ``(H, W)`` and ``spacing`` (millimetres).
+    The result holds ``image`` float16 ``(C, D, H, W)``, ``case``, and of the file's own planes ``plane_shape``
+    ``(H, W)`` and ``spacing`` (millimetres). Where there is a label it also holds ``label`` uint8 ``(1, D, H, W)`` and
+    ``labelled_classes``, bool ``(num_classes,)``, see :func:`monai_supmix.imageio.partly.labelled_mask`.
 
     Raises:
         InputError: when called, for a file that cannot be read or does not fit its label, or is not a volume.
@@ -110,6 +113,7 @@ class LoadVolume(Transform):
         if label is not None:
             values = torch.from_numpy(np.ascontiguousarray(planes.view(label.astype(np.uint8))))[:, None]
             result["label"] = resize_across(resize_planes(values, shape[1:]).movedim(0, 1), shape[0])
+            result["labelled_classes"] = torch.from_numpy(labelled_mask(data, self.num_classes))
         return result
 
     def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,8 +137,8 @@ class RandVolumeCrop(Randomizable, Transform):
 
     Args:
         crop_size: ``(D, H, W)`` of the box.
-        foreground_prob: probability that the box lies around a voxel whose label is not 0, where there is a label; in
-            most boxes of a volume nothing of a rare finding is seen.
+        foreground_prob: probability that the box lies around a voxel of a class other than 0, where there is a label;
+            in most boxes of a volume nothing of a rare finding is seen.
 
     Example:
         >>> item = {"image": torch.rand(1, 8, 16, 16), "case": "a", "spacing": (1.0, 1.0)}
@@ -148,7 +152,7 @@ class RandVolumeCrop(Randomizable, Transform):
         self.crop_size, self.foreground_prob = tuple(crop_size), foreground_prob
         self._pad = SpatialPadd(keys, self.crop_size, allow_missing_keys=True)
         self._around = RandCropByPosNegLabeld(
-            keys, "label", self.crop_size, pos=foreground_prob, neg=1 - foreground_prob
+            keys, "foreground", self.crop_size, pos=foreground_prob, neg=1 - foreground_prob
         )
         self._anywhere = RandSpatialCropd("image", self.crop_size, random_size=False)
 
@@ -162,5 +166,8 @@ class RandVolumeCrop(Randomizable, Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Crop image and label of an item alike."""
         item = self._pad({key: data[key] for key in ("image", "label") if key in data})
-        box: Any = self._around(item)[0] if "label" in item else self._anywhere(item)
-        return {**box, "case": data["case"]}
+        if "label" not in item:
+            return {"image": self._anywhere(item)["image"], "case": data["case"]}
+        box = self._around({**item, "foreground": shows_foreground(item["label"])})[0]
+        kept = {key: data[key] for key in ("labelled_classes", "case") if key in data}
+        return {"image": box["image"], "label": box["label"], **kept}

@@ -7,7 +7,10 @@ An *item* is a dictionary of plain strings and integers:
 * ``slice``: index along the last axis, only when one file holds many independent images;
 * ``turns`` and ``mirror``: what brings a picture to the usual view, see `monai_supmix.imageio.usual_view`;
 * ``grey``: 1 for a picture that was saved in colour with three equal channels and is read as grey;
-* ``values``: the value that each class has in the label file, where these are not 0, 1, 2, ...: ``"0 3 205"``.
+* ``values``: the value that each class has in the label file, where these are not 0, 1, 2, ...: ``"0 3 205"``;
+* ``labelled_classes``: the classes that were labelled in this case, where others were not: a list of numbers, in files
+  of names, too. Pixels of the others carry the label of the background, see `monai_supmix.imageio.partly`;
+* ``ignored``: the value of pixels of the label file that are to be ignored, which become 255.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from monai_supmix.datalists.draw import draw_validation_groups, pick_named, select_labeled
+from monai_supmix.datalists.partly import KEY, numbered, partly_labelled
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import label_values
+from monai_supmix.imageio.hdf5 import is_there
 from monai_supmix.listing import below, read_json, shorten
 
 Item: TypeAlias = dict[str, Any]
@@ -79,7 +84,8 @@ class Datalist:
                 line += f" ({num_groups} group{'s' if num_groups > 1 else ''})"
             if side == "labeled" and items:
                 line += ": " + shorten([item["case"] for item in items], 12)
-            lines.append(line)
+            partly = "" if side == "unlabeled" else partly_labelled(items, self.class_names)
+            lines.append(f"{line}; {partly}" if partly else line)
         return [*lines, f"classes: {', '.join(self.class_names)}", *(f"note: {note}" for note in self.notes)]
 
     def label_values(self) -> list[int] | None:
@@ -133,16 +139,17 @@ class Datalist:
             if not isinstance(record.get(key), list):
                 raise InputError(path, f"has no list {key!r}", _REMEDY)
         root = path.resolve().parent if folder is None else Path(folder)
-        sides = {side: [_read_item(item, path, root) for item in record[side]] for side in SIDES}
+        names = record["class_names"]
+        sides = {side: numbered([_read_item(i, path, root) for i in record[side]], names, path) for side in SIDES}
         items = (item for side in SIDES for item in sides[side])
         named = {item[key] for item in items for key in _FILES if key in item}
-        missing = sorted(name for name in named if not Path(name).exists())
+        missing = sorted(name for name in named if not is_there(Path(name)))
         if missing:
             remedy = "fix the paths" if folder is None else "set dataset_dir to the folder of the data"
             raise InputError(path, f"names {len(missing)} missing files: {shorten(missing)}", remedy)
         datalist = cls(
             **sides,
-            class_names=record["class_names"],
+            class_names=names,
             notes=list(record.get("notes", [])),
             shared_groups=list(record.get("shared_groups", [])),
             hidden_labels=_read_hidden_labels(record.get("hidden_labels", {}), path, root),
@@ -193,7 +200,8 @@ def build_datalist(
     if unlabeled_pool not in ("rest", "all"):
         raise InputError("unlabeled_pool", f"is {unlabeled_pool!r}", "use 'rest' or 'all'")
     notes = list(notes)
-    source = train if validation_pool is None else validation_pool
+    train, test = numbered(train, class_names, subject), numbered(test, class_names, subject)
+    source = train if validation_pool is None else numbered(validation_pool, class_names, subject)
     chosen = () if labeled_list is None else pick_named(train, labeled_list, "labeled_list")
     taken = {item["group"] for item in (*test, *chosen)}
     val_groups = draw_validation_groups(source, num_val_patients, labeled_seed, taken)
@@ -207,11 +215,12 @@ def build_datalist(
         notes.append(f"labeled_list names {len(labeled)} cases, which overrides num_labeled={num_labeled}")
     drawn = {item["case"] for item in labeled}
     unlabeled = [
-        {key: value for key, value in item.items() if key != "label"}
+        {key: value for key, value in item.items() if key not in ("label", KEY)}
         for item in kept
         if unlabeled_pool == "all" or item["case"] not in drawn
     ]
-    hidden = {item["case"]: item["label"] for item in kept if "label" in item and item["case"] not in drawn}
+    whole = [item for item in kept if "label" in item and KEY not in item and "ignored" not in item]
+    hidden = {item["case"]: item["label"] for item in whole if item["case"] not in drawn}
     datalist = Datalist(
         labeled, unlabeled, validation, list(test), list(class_names), notes, sorted(shared_groups), hidden
     )
@@ -312,7 +321,7 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
     """Check one item of a datalist file and make its paths absolute."""
     if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("image", "case", "group")):
         raise InputError(subject, f"an item lacks one of the strings image, case, group: {item}", _REMEDY)
-    kinds = {"slice": int, "turns": int, "mirror": int, "grey": int}
+    kinds = {"slice": int, "turns": int, "mirror": int, "grey": int, "ignored": int, KEY: list}
     for key, value in item.items():
         if not isinstance(value, kinds.get(key, str)):
             raise InputError(subject, f"{item['case']} has {key}={value!r}", _REMEDY)

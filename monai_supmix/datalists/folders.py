@@ -9,6 +9,7 @@ from pathlib import Path
 from monai_supmix.datalists.datalist import Item
 from monai_supmix.datalists.draw import pick_named
 from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels
+from monai_supmix.datalists.partly import read_sidecar
 from monai_supmix.datalists.sides import hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
@@ -27,8 +28,8 @@ def pair_files(root: Path) -> list[Item]:
         root: the folder that holds both.
 
     Returns:
-        items in the order of their names; images without a label file have no ``label``. What is left out beside
-        them, `left_out_of_pairs` tells.
+        items in the order of their names; images without a label file have no ``label``. A file ``NAME.json`` beside a
+        label may say which classes were labelled in it. What is left out beside them, `left_out_of_pairs` tells.
 
     Raises:
         InputError: there is no image, a label without one, or a label of a type that is not read.
@@ -44,7 +45,7 @@ def pair_files(root: Path) -> list[Item]:
     items: list[Item] = [{"image": str(path), "case": stem, "group": stem} for stem, path in images.items()]
     for item in items:
         if item["case"] in labels:
-            item["label"] = str(labels[item["case"]])
+            item |= {"label": str(labels[item["case"]]), **read_sidecar(labels[item["case"]])}
     return items
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
+from monai_supmix.datalists.partly import has_mask
 from monai_supmix.errors import InputError
 from monai_supmix.listing import ending_of, is_companion, normal_form, shorten, visible_files
 
@@ -44,7 +45,7 @@ def left_out_of(folder: Path, endings: Sequence[str]) -> list[str]:
     Returns:
         a line for each reason.
     """
-    here = [path for path in visible_files(folder) if not _is_read(path, endings) and not is_companion(path)]
+    here = [path for path in _unread(folder, endings) if not (folder.name.startswith("labels") and has_mask(path))]
     below = [
         path
         for path in sorted(folder.rglob("*"))
@@ -68,16 +69,18 @@ def refuse_unread_labels(folder: Path, endings: Sequence[str], cases: Mapping[st
     """
     unread = [
         path
-        for path in visible_files(folder)
-        if not _is_read(path, endings)
-        and not is_companion(path)
-        and normal_form(path.name.removesuffix(ending_of(path.name))) in cases
+        for path in _unread(folder, endings)
+        if normal_form(path.name.removesuffix(ending_of(path.name))) in cases and not has_mask(path)
     ]
     if unread:
         why = "are of a type that is not read" if len(endings) > 1 else f"do not end in {endings[0]} as the others"
         problem = f"{len(unread)} label files of images {why}: {shorten([path.name for path in unread])}"
         wanted = endings[0] if len(endings) == 1 else ".nii.gz or .png"
         raise InputError(folder, problem, f"convert them, for example to {wanted}")
+
+
+def _unread(folder: Path, endings: Sequence[str]) -> list[Path]:
+    return [path for path in visible_files(folder) if not _is_read(path, endings) and not is_companion(path)]
 
 
 def _is_read(path: Path, endings: Sequence[str]) -> bool:

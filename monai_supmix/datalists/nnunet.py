@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist, Item, build_datalist
 from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels, told_left_out
+from monai_supmix.datalists.partly import read_sidecar
 from monai_supmix.datalists.sides import group_by_pattern, hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
 from monai_supmix.listing import check_folder, list_files, read_json, shorten
 
+IGNORE = "ignore"
+"""What nnU-Net calls the label of pixels to ignore."""
 _LAYOUT = "use nnU-Net's layout: imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz, dataset.json"
 
 
@@ -28,8 +31,9 @@ def nnunet_datalist(
 ) -> Datalist:
     """Make a datalist from a folder in nnU-Net's layout.
 
-    Images of imagesTr without a label file are the unlabelled pool.
-    The test set is the first of these that exists: the cases of `test_list`; the images of imagesTs that have
+    Images of imagesTr without a label file are the unlabelled pool. A file ``CASE.json`` beside a label may say which
+    classes were labelled in it (``labelled_classes``); pixels with the value of dataset.json's label ``ignore`` are
+    ignored. The test set is the first of these that exists: the cases of `test_list`; the images of imagesTs that have
     a file in labelsTs; a fixed draw of `test_fraction` of the labelled patients, with all their images.
 
     Args:
@@ -78,6 +82,9 @@ def nnunet_datalist(
     for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         notes += left_out_of(root / name, endings)
     notes += group_by_pattern([*items, *tests], group_pattern, record.get("patients"))
+    ignored = read_ignored(record, root / "dataset.json")
+    for item in [*items, *tests] if ignored is not None else []:
+        item["ignored"] = ignored
 
     bare = [item["image"] for item in tests if "label" not in item]
     notes += told_left_out(bare, "imagesTs", "no label in labelsTs")
@@ -121,7 +128,8 @@ def read_class_names(record: dict[str, Any], subject: object) -> list[str]:
         names, index = label value.
 
     Raises:
-        InputError: labels are missing, are regions or an ignore label, or their values are not 0, 1, 2, ...
+        InputError: labels are missing or are regions, or their values are not 0, 1, 2, ... The label ``ignore`` is no
+            class.
 
     Example:
         >>> read_class_names({"labels": {"0": "background", "1": "vessel"}}, "dataset.json")
@@ -134,16 +142,47 @@ def read_class_names(record: dict[str, Any], subject: object) -> list[str]:
     if not isinstance(labels, dict) or not labels:
         raise InputError(subject, "has no 'labels'", remedy)
     by_value: dict[int, str] = {}
-    for key, value in labels.items():
-        name, number = (value, key) if isinstance(value, str) and key.isdigit() else (key, value)
-        if name == "ignore" or isinstance(number, (list, tuple)):
-            raise InputError(subject, f"label {name!r} is an ignore label or a region", "give each pixel one class")
+    for name, number in _named_values(labels):
+        if name == IGNORE:
+            continue
+        if isinstance(number, (list, tuple)):
+            raise InputError(subject, f"label {name!r} is a region", "give each pixel one class")
         if not str(number).isdigit() or int(number) in by_value:
             raise InputError(subject, f"label {name!r} has the value {number!r}", remedy)
         by_value[int(number)] = name
     if sorted(by_value) != list(range(len(by_value))):
         raise InputError(subject, f"label values are {sorted(by_value)}", remedy)
     return [by_value[value] for value in sorted(by_value)]
+
+
+def read_ignored(record: dict[str, Any], subject: object) -> int | None:
+    """Read the value of nnU-Net's label ``ignore`` from a dataset.json.
+
+    Args:
+        record: the file's contents.
+        subject: its path, for errors.
+
+    Returns:
+        the value of pixels to ignore; ``None`` without such a label.
+
+    Raises:
+        InputError: the value is no whole number, or that of a class.
+
+    Example:
+        >>> read_ignored({"labels": {"background": 0, "vessel": 1, "ignore": 2}}, "dataset.json")
+        2
+    """
+    values = dict(_named_values(record.get("labels")))
+    value = values.get(IGNORE)
+    if value is not None and (not str(value).isdigit() or int(value) < len(values) - 1):
+        raise InputError(subject, f"label {IGNORE!r} has the value {value!r}", "give it one above those of the classes")
+    return None if value is None else int(value)
+
+
+def _named_values(labels: object) -> Iterator[tuple[str, Any]]:
+    """Names and values of either version of dataset.json."""
+    for key, value in labels.items() if isinstance(labels, dict) else ():
+        yield (value, key) if isinstance(value, str) and key.isdigit() else (key, value)
 
 
 def _pair(root: Path, side: str, endings: Sequence[str]) -> list[Item]:
@@ -162,7 +201,7 @@ def _pair(root: Path, side: str, endings: Sequence[str]) -> list[Item]:
             case = stem
         items[case] = {"image": str(path), "case": case, "group": case}
         if case in labels:
-            items[case]["label"] = str(labels.pop(case))
+            items[case] |= {"label": str(labels[case]), **read_sidecar(labels.pop(case))}
     if labels:
         number = "1 label file has" if len(labels) == 1 else f"{len(labels)} label files have"
         problem = f"{number} no image in images{side}: {shorten(list(labels))}"

@@ -12,6 +12,7 @@ from monai_supmix.datalists.datalist import SIDES, Datalist, Item
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
+from monai_supmix.imageio.partly import labelled_mask
 from monai_supmix.listing import counted, shorten
 
 _RARE = 0.002  # share of the labelled pixels
@@ -72,6 +73,7 @@ class Surveyor:
         self.rare_class_advice = rare_class_advice
         self.counts = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}
         self._showing = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}  # images, not pixels
+        self._labelled = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}
         self._shapes: list[tuple[int, ...]] = []
         self._spacings: list[tuple[float, ...]] = []
         self._ranges: list[tuple[float, float]] = []
@@ -93,9 +95,11 @@ class Surveyor:
         image, label = case
         counts = None
         if label is not None:
-            counts = np.bincount(label.ravel(), minlength=len(self.counts[side]))
+            classes = len(self.counts[side])
+            counts = np.bincount(label.ravel(), minlength=classes)[:classes]  # ignored pixels are of no class
             self.counts[side] += counts
             self._showing[side] += counts > 0
+            self._labelled[side] += labelled_mask(item, classes) * int(counts.sum())
         if item["case"] in self._seen:  # unlabeled_pool="all"
             return counts
         self._seen.add(item["case"])
@@ -125,7 +129,11 @@ class Surveyor:
         if copies:
             more = f"; and so have {counted(len(copies) - 3, 'further set')} of images" if len(copies) > 3 else ""
             survey.warnings.append(f"{'; '.join(copies[:3])} have the same contents{more}")
-        survey.warnings += _class_warnings(datalist, self.counts, self._showing["labeled"], self.rare_class_advice)
+        labelled = self._labelled["labeled"]
+        shares = self.counts["labeled"] / np.where(labelled > 0, labelled, 1)
+        survey.warnings += _class_warnings(
+            datalist, self.counts, shares, self._showing["labeled"], self.rare_class_advice
+        )
         return survey
 
 
@@ -175,9 +183,11 @@ def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> li
     return lines
 
 
-def _rare_classes(names: Sequence[str], pixels: np.ndarray, images: np.ndarray, advice: str) -> Iterable[str]:
-    """Say which of several foreground classes are so rare that they may stay unlearnt, and what there is to do."""
-    shares = pixels / max(pixels.sum(), 1)
+def _rare_classes(names: Sequence[str], shares: np.ndarray, images: np.ndarray, advice: str) -> Iterable[str]:
+    """Say which of several foreground classes are so rare that they may stay unlearnt, and what there is to do.
+
+    Shares of the pixels are those in the images in which the class is labelled.
+    """
     rare = [c for c, share in enumerate(shares) if 0 < share < _RARE]
     if len(names) < 3:
         return
@@ -191,13 +201,17 @@ def _rare_classes(names: Sequence[str], pixels: np.ndarray, images: np.ndarray, 
 
 
 def _class_warnings(
-    datalist: Datalist, counts: dict[str, np.ndarray], labeled_showing: np.ndarray, rare_class_advice: str
+    datalist: Datalist,
+    counts: dict[str, np.ndarray],
+    labeled_shares: np.ndarray,
+    labeled_showing: np.ndarray,
+    rare_class_advice: str,
 ) -> Iterable[str]:
     """Say which classes no labelled image shows, and whether the unlabelled pool is empty."""
     for side, where in (("labeled", "labelled"), ("test", "test")):
         missing = [name for name, count in zip(datalist.class_names, counts[side], strict=True) if not count]
         if missing and getattr(datalist, side):
             yield f"no {where} image shows {', '.join(missing)}"
-    yield from _rare_classes(datalist.class_names, counts["labeled"], labeled_showing, rare_class_advice)
+    yield from _rare_classes(datalist.class_names, labeled_shares, labeled_showing, rare_class_advice)
     if not datalist.unlabeled:
         yield "there are no unlabelled images, so only supervised training is possible"

@@ -12,6 +12,7 @@ from torch import nn
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.channels import fit_channels
+from monai_supmix.imageio.partly import IGNORED, labelled_mask
 from monai_supmix.inferers import Inferer
 from monai_supmix.inferers.confidence import predict_with_confidence
 from monai_supmix.inferers.slice_volume import input_channels
@@ -37,7 +38,8 @@ class CaseEvaluator(Evaluator):
 
     ``engine.state.output`` is a list with one dictionary: ``prediction`` and ``truth`` (label maps of the case's
     shape), ``confidence`` (see :func:`monai_supmix.inferers.confidence.mean_confidence`), ``case``, ``spacing`` (mm
-    along each axis, ``None`` for pictures) and ``image``, the :class:`monai_supmix.data.CaseImage`.
+    along each axis, ``None`` for pictures), ``labelled_classes`` (bool ``(C,)``, what the truth knows of),
+    ``ignore_index`` (where its item has ``ignored``) and ``image``, the :class:`monai_supmix.data.CaseImage`.
 
     Raises:
         InputError: out of ``run``, for a case that cannot be read, or that the network or its rule does not suit.
@@ -88,5 +90,7 @@ class CaseEvaluator(Evaluator):
                 "case": batchdata["case"],
                 "spacing": image.spacing,
                 "image": image,
+                "labelled_classes": labelled_mask(batchdata, self.num_classes),
+                **({"ignore_index": IGNORED} if "ignored" in batchdata else {}),
             }
         ]

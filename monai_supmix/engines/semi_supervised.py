@@ -53,11 +53,12 @@ class SemiSupervisedTrainer(Trainer):
         train_data_loader: batches ``{"labeled": {"image", "label"}, "unlabeled": {"image"}}``; images
             ``(B, C_in, *spatial)`` in [0, 1], labels ``(B, 1, *spatial)`` integers. The two batch sizes may
             differ. An optional boolean ``"ignore"`` of the unlabelled batch, ``(B, 1, *spatial)``, marks pixels
-            outside the image.
+            outside the image; an optional ``"labelled_classes"`` of the labelled one, ``(B, C)``, the classes labelled.
         network: called as ``network(images, num_dropped=n)``, see :class:`monai_supmix.networks.TrainingNetwork`;
             plain networks serve as long as ``feature_dropout`` is off.
         optimizer: optimizer of the network.
-        supervised_loss: ``loss(logits, label)``, a scalar.
+        supervised_loss: ``loss(logits, label)``, a scalar; called with a third argument, ``labelled_classes``, for a
+            batch with an image in which not all classes were labelled.
         strong_views: makes the strong views; ``None`` (or one that makes 0 views) for none.
         consistency_loss: the loss of strong views and dropped features against pseudo-labels.
         feature_dropout: decode the weak view once more with dropped feature channels (UniMatch).
@@ -130,7 +131,7 @@ class SemiSupervisedTrainer(Trainer):
         train_data_loader: PairedLoader,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
-        supervised_loss: Callable[[Tensor, Tensor], Tensor],
+        supervised_loss: Callable[..., Tensor],
         strong_views: StrongViews | None = None,
         consistency_loss: ConsistencyLoss | None = None,
         feature_dropout: bool = False,
@@ -235,7 +236,7 @@ class SemiSupervisedTrainer(Trainer):
 
         # The labelled batch x_l, y_l and the weak view x_w of the unlabelled batch, which the burn-in leaves out.
         semi = self.uses_unlabeled and engine.state.iteration > self.burn_in
-        x_l, y_l = self._labeled(batchdata["labeled"], alone=not semi or self.given_pseudo_labels, key=key)
+        x_l, y_l, *labelled = self._labeled(batchdata["labeled"], not semi or self.given_pseudo_labels, key)
         unlabeled: dict[str, Any] = batchdata["unlabeled"] if semi else {Keys.IMAGE: x_l[:0]}
         x_w = self._to_device(unlabeled[Keys.IMAGE])
 
@@ -250,7 +251,7 @@ class SemiSupervisedTrainer(Trainer):
             sufd_map = self._sufd_map(logits) if self.discriminator is not None and semi else logits
             features = self._features(logits) if self._features else logits
         p_l, p_w, p_fp = logits.split([len(x_l), num_weak, num_dropped])
-        terms = {"loss_supervised": self.supervised_loss(p_l.float(), y_l)}
+        terms = {"loss_supervised": self.supervised_loss(p_l.float(), y_l, *labelled)}
         output: dict[str, Tensor] = {}
 
         mixed: dict[str, Mixed | Blended] = {}
@@ -267,7 +268,8 @@ class SemiSupervisedTrainer(Trainer):
                 logits_mixed = self.network(torch.cat([view.image for view in mixed.values()]))
                 features_mixed = self._features(logits_mixed) if self._features else logits_mixed
             p_mixed = logits_mixed.split([len(view.image) for view in mixed.values()])
-            terms |= {f"loss_{name}": self._mixed_loss(p, mixed[name]) for name, p in zip(mixed, p_mixed, strict=True)}
+            for (name, view), p in zip(mixed.items(), p_mixed, strict=True):
+                terms[f"loss_{name}"] = self._mixed_loss(p, view, *labelled)
 
         if num_dropped:
             terms["loss_feature_dropout"] = self.consistency_loss(p_fp, pseudo_label, confidence)
@@ -283,6 +285,7 @@ class SemiSupervisedTrainer(Trainer):
                 logits=Maps.of(logits, logits_mixed, *sizes),
                 features=Maps.of(features, features_mixed, *sizes) if self._features else None,
                 label=y_l,
+                labelled_classes=labelled[0] if labelled else None,
                 pseudo_label=pseudo_label if semi else None,
                 confidence=confidence if semi else None,
                 views=tuple(views),
@@ -318,12 +321,15 @@ class SemiSupervisedTrainer(Trainer):
         self._step(loss, self.discriminator_optimizer)
         return loss, discriminator_accuracy(d_w.detach(), d_l.detach())
 
-    def _labeled(self, batch: dict[str, Any], alone: bool, key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Labelled images and their truth, mixed among themselves where an iteration has nothing else."""
+    def _labeled(self, batch: dict[str, Any], alone: bool, key: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """Labelled images, mixed where an iteration has nothing else, truth, and labelled classes if not all are."""
         image, label = (self._to_device(batch[name]) for name in (Keys.IMAGE, Keys.LABEL))
-        if self.labeled_mixing is None or not alone:
-            return image, label
-        return mix_labeled(self.labeled_mixing, image, label, derive_seed(self.seed, "labeled mixing", *key))
+        whole = batch.get("labelled_classes")
+        labelled = [] if whole is None or bool(whole.all()) else [self._to_device(whole)]
+        if self.labeled_mixing is not None and alone:
+            seed = derive_seed(self.seed, "labeled mixing", *key)
+            image, label = mix_labeled(self.labeled_mixing, image, label, seed, *labelled)
+        return image, label, *labelled
 
     def _mix(
         self, x_l: Tensor, y_l: Tensor, x_w: Tensor, pseudo_label: Tensor, confidence: Tensor, key: tuple[int, ...]
@@ -339,10 +345,10 @@ class SemiSupervisedTrainer(Trainer):
             mixed[INWARD] = paste_inward(self.inward, x_l, y_l, x_w, pseudo_label, confidence, sure, seed)
         return mixed
 
-    def _mixed_loss(self, p: Tensor, view: Mixed | Blended) -> Tensor:
+    def _mixed_loss(self, p: Tensor, view: Mixed | Blended, *labelled: Tensor) -> Tensor:
         """Consistency of a strong view; a mixed labelled image, which has no confidence, is trained on like any."""
         if view.confidence is None:
-            return self.supervised_loss(p.float(), view.label)
+            return self.supervised_loss(p.float(), view.label, *labelled)
         loss = self.consistency_loss(p, view.label, view.confidence)
         if isinstance(view, Blended):  # a soft target
             other = self.consistency_loss(p, view.other_label, view.other_confidence)

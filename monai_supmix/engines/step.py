@@ -59,6 +59,7 @@ class Step(NamedTuple):
         pseudo_label: arg max of the weak view ``(B_u, 1, *spatial)``; None during the burn-in.
         confidence: its probability ``(B_u, 1, *spatial)`` in [0, 1]; None during the burn-in.
         views: the strong views with their mixed targets and masks.
+        labelled_classes: bool ``(B_l, C)``, the classes that were labelled in each labelled image; None where all were.
 
     Example:
         >>> import torch
@@ -80,6 +81,7 @@ class Step(NamedTuple):
     pseudo_label: Tensor | None
     confidence: Tensor | None
     views: tuple[Mixed | Blended, ...]
+    labelled_classes: Tensor | None = None
 
 
 OWN_NAMES = ("supervised", "inward", "feature_dropout", "generator", "discriminator")

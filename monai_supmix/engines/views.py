@@ -153,14 +153,20 @@ def paste_inward(
 
 
 @torch.no_grad()
-def mix_labeled(mixing: RegionMix, image: Tensor, label: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+def mix_labeled(
+    mixing: RegionMix, image: Tensor, label: Tensor, seed: int = 0, labelled_classes: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Paste regions of labelled images into other labelled images of the batch, truth and all.
+
+    Nothing of an image in which not all classes were labelled is pasted: its background means something else than
+    that of the image around the region.
 
     Args:
         mixing: chooses the region on the ground truth.
         image: ``(B_l, C, *spatial)`` in [0, 1].
         label: ground truth ``(B_l, 1, *spatial)``.
         seed: of the draw.
+        labelled_classes: bool ``(B_l, C)``, the classes that were labelled in each image; ``None``: all.
 
     Returns:
         the mixed images and their truth.
@@ -174,6 +180,9 @@ def mix_labeled(mixing: RegionMix, image: Tensor, label: Tensor, seed: int = 0) 
                 [0, 1, 1]])
     """
     partner = torch.as_tensor(derangement(len(image), np.random.RandomState(seed)), device=image.device)
+    if labelled_classes is not None:
+        own = torch.arange(len(image), device=image.device)
+        partner = torch.where(labelled_classes.all(dim=1)[partner], partner, own)
     mixing.set_random_state(seed=derive_seed(seed, "mixing"))
     mixed = mixing(image[partner], label[partner], image, label)
     return mixed.image, mixed.label

@@ -12,6 +12,7 @@ import numpy as np
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
+from monai_supmix.imageio.partly import check_labelled
 from monai_supmix.imageio.reading import read_image, read_label
 
 
@@ -34,14 +35,17 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
     Args:
         item: see :mod:`monai_supmix.datalists.datalist`; ``slice`` takes one slice of a file that holds many images,
             ``turns`` and ``mirror`` bring a picture to the usual view, ``grey`` takes one of three equal channels,
-            ``values`` lists the values that the classes have in the label file, such as ``"0 3 205"``.
+            ``values`` lists the values that the classes have in the label file, such as ``"0 3 205"``, and ``ignored``
+            is the value of pixels that are to be ignored.
         num_classes: label values must be below it.
 
     Returns:
-        the image, and the label map as integers of ``image.label_shape`` (``None`` without a label file).
+        the image, and the label map as integers of ``image.label_shape`` (``None`` without a label file), with 255 in
+        ignored pixels.
 
     Raises:
-        InputError: a file cannot be read, or image and label do not fit together.
+        InputError: a file cannot be read, image and label do not fit together, or the label shows a class that the
+            item's ``labelled_classes`` leave out.
 
     Example:
         >>> import tempfile
@@ -56,12 +60,15 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
     """
     read = _read_files_of_slices if "slice" in item else _read_files
     own = "label_of_slice" in item  # a file of this slice alone, as predicting it gives
-    image, label = read(item["image"], None if own else item.get("label"), num_classes, item.get("values"))
+    coding = item.get("values"), item.get("ignored")
+    image, label = read(item["image"], None if own else item.get("label"), num_classes, *coding)
     if "slice" in item:
         index = item["slice"]
         image, label = image.take_slice(index), None if label is None else label[..., index : index + 1]
     if own:
-        label = _read_label(item["label"], image, num_classes, item.get("values"))
+        label = _read_label(item["label"], image, num_classes, *coding)
+    if label is not None and "labelled_classes" in item:
+        check_labelled(label, item, num_classes)
     if item.get("grey"):
         image = fit_channels(image, 1)
     if image.is_picture:
@@ -69,15 +76,19 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
     return Case(image, label)
 
 
-def _read_files(image_file: str, label_file: str | None, num_classes: int, values: str | None) -> Case:
+def _read_files(
+    image_file: str, label_file: str | None, num_classes: int, values: str | None, ignored: int | None
+) -> Case:
     image = read_image(image_file)
     if label_file is None:
         return Case(image, None)
-    return Case(image, _read_label(label_file, image, num_classes, values))
+    return Case(image, _read_label(label_file, image, num_classes, values, ignored))
 
 
-def _read_label(label_file: str, image: CaseImage, num_classes: int, values: str | None) -> np.ndarray:
-    return read_label(label_file, image, num_classes, None if values is None else label_values(values))
+def _read_label(
+    label_file: str, image: CaseImage, num_classes: int, values: str | None, ignored: int | None
+) -> np.ndarray:
+    return read_label(label_file, image, num_classes, None if values is None else label_values(values), ignored)
 
 
 def label_values(text: str) -> list[int]:

@@ -84,6 +84,19 @@ def files_of(pattern: Path) -> list[Path]:
     return [file for _, file in sorted(found)]
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file, or a file of a pattern, exists.
+
+    Example:
+        >>> is_there(Path(__file__)), is_there(Path("patient003_frame01_slice_*.h5"))
+        (True, False)
+    """
+    try:
+        return all(file.exists() for file in files_of(path))
+    except InputError:
+        return False
+
+
 def _read_dataset(file: Path, name: str) -> np.ndarray:
     try:
         import h5py  # noqa: PLC0415  # an extra

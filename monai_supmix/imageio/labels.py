@@ -12,6 +12,7 @@ from monai_supmix.imageio.case_image import CaseImage, voxel_size
 from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, check_file
 from monai_supmix.imageio.hdf5 import is_hdf5, read_hdf5
 from monai_supmix.imageio.nifti import corner_distance
+from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.imageio.pictures import read_label_picture
 from monai_supmix.imageio.volumes import read_volume
 from monai_supmix.listing import shorten
@@ -20,7 +21,11 @@ _LARGEST = 2.0**53  # float64 counts exactly up to here
 
 
 def read_label(
-    path: str | Path, like: CaseImage | None = None, num_classes: int | None = None, values: Sequence[int] | None = None
+    path: str | Path,
+    like: CaseImage | None = None,
+    num_classes: int | None = None,
+    values: Sequence[int] | None = None,
+    ignored: int | None = None,
 ) -> np.ndarray:
     """Read a label map on its own grid.
 
@@ -32,6 +37,7 @@ def read_label(
         num_classes: number of classes; values must lie below it. With two classes a 0/255 mask becomes 0/1.
         values: the value that each class has in the file, where these are not 0, 1, 2, ...; the label map then has the
             numbers of the classes, and other values are refused.
+        ignored: the value in the file of pixels that are to be ignored; they become 255, which is no class then.
 
     Returns:
         volumes ``(X, Y, Z)``, pictures ``(H, W)``; uint8 if the values fit, otherwise int32 or int64.
@@ -55,10 +61,15 @@ def read_label(
     if like is not None:
         _check_same_grid(label, like)
     found = _to_integers(label)
+    out = None if ignored is None else found == ignored
+    if out is not None:
+        found = np.where(out, 0 if values is None else values[0], found)
     if values is not None:
         found = _renumber(found, path, values)
     elif num_classes is not None:
         found = _check_classes(found, path, num_classes)
+    if out is not None:
+        found = np.where(out, IGNORED, found)
     return found[0] if label.is_picture else found
 
 

@@ -9,6 +9,7 @@ from monai.losses import DiceLoss
 from torch import nn
 
 from monai_supmix.losses.cross_entropy import class_index_map, summed_cross_entropy
+from monai_supmix.losses.partly_labelled import compared_maps, merge_missing
 
 
 def masked_cross_entropy(
@@ -59,6 +60,11 @@ class SupervisedLoss(nn.Module):
     Dice is :class:`monai.losses.DiceLoss`: softmax, background left out, one figure per class over the whole
     batch, so that a rare class absent from one image is still compared with the images that hold it.
 
+    An image in which not all classes were labelled is trained on for what its label says: where it says background,
+    the probability of the background is that of the background and the missing classes together, and a missing class
+    is not compared with the image in the Dice term (marginal loss, Shi et al., Medical Image Analysis 2021; target
+    adaptive loss, Fang and Yan, IEEE TMI 2020).
+
     Args:
         dice_weight: factor of the Dice term, at least 0; 0 is cross entropy only.
         ignore_index: label value whose pixels do not count in either term; ``None``: every pixel counts.
@@ -73,6 +79,9 @@ class SupervisedLoss(nn.Module):
         >>> label[..., :4] = 1
         >>> logits = torch.cat((1.0 - label.float(), label.float()), dim=1) * 50  # a perfect answer
         >>> round(loss(logits, label).item(), 4)
+        0.0
+        >>> unsure = torch.zeros_like(logits)  # no pixel of an image without labels of the one class can be wrong
+        >>> round(loss(unsure, 0 * label, labelled_classes=torch.tensor([[False, False]] * 2)).item(), 4)
         0.0
     """
 
@@ -96,13 +105,17 @@ class SupervisedLoss(nn.Module):
         self.dice = DiceLoss(
             include_background=False, to_onehot_y=True, softmax=True, batch=True, ignore_index=ignore_index
         )
+        self.dice_of_maps = DiceLoss(include_background=False, batch=True)
 
-    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, logits: torch.Tensor, label: torch.Tensor, labelled_classes: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Compute the loss.
 
         Args:
             logits: shape ``(B, C, *spatial)``.
             label: class indices, integers, shape ``(B, 1, *spatial)``.
+            labelled_classes: bool ``(B, C)``, the classes that were labelled in each image; ``None``: all.
 
         Returns:
             a float32 scalar with a gradient function; finite, also when every pixel is ignored.
@@ -110,7 +123,12 @@ class SupervisedLoss(nn.Module):
         Raises:
             ValueError: when the shapes do not belong together.
         """
-        loss = masked_cross_entropy(logits, label, self.ignore_index, self.class_weights)
+        if labelled_classes is None:
+            loss = masked_cross_entropy(logits, label, self.ignore_index, self.class_weights)
+            return loss + self.dice_weight * self.dice(logits.float(), label.long()) if self.dice_weight else loss
+        merged = merge_missing(logits, label, labelled_classes)
+        loss = masked_cross_entropy(merged, label, self.ignore_index, self.class_weights)
         if self.dice_weight == 0:
             return loss
-        return loss + self.dice_weight * self.dice(logits.float(), label.long())
+        maps = compared_maps(logits, label, labelled_classes, self.ignore_index)
+        return loss + self.dice_weight * self.dice_of_maps(*maps)

@@ -22,10 +22,11 @@ class CaseMeasures:
     """What was measured of one case; all tuples have one entry for each class.
 
     Attributes:
-        counts: int64 ``(C, 3)``, TP, FP, FN in elements of the truth's grid.
-        distances: surface distances (None for background), or None when the spacing is unknown.
-        volumes_ml: true and predicted volume in ml (None for background), or None when the spacing is unknown
-            or the case is a picture.
+        counts: int64 ``(C, 3)``, TP, FP, FN in elements of the truth's grid; 0 for classes that were not labelled.
+        distances: surface distances (None for background and classes that were not labelled), or None when the spacing
+            is unknown.
+        volumes_ml: true and predicted volume in ml (None for background and classes that were not labelled), or None
+            when the spacing is unknown or the case is a picture.
         confidence: mean probability of each class inside its mask, None where it has none; None when it is not known.
 
     Example:
@@ -46,6 +47,7 @@ def measure_case(
     num_classes: int,
     spacing: Sequence[float] | None = None,
     ignore_index: int | None = None,
+    labelled_classes: Sequence[bool] | np.ndarray | None = None,
 ) -> CaseMeasures:
     """Measure one case in every way that its geometry allows.
 
@@ -55,6 +57,8 @@ def measure_case(
         num_classes: number of classes, background included.
         spacing: mm between elements along each axis; without it there are no distances and volumes.
         ignore_index: elements of this true class are left out.
+        labelled_classes: ``(C,)``, the classes that the truth knows of; ``None``: all. Of the others nothing is
+            measured, and nothing of the background, which may be one of these.
 
     Returns:
         the counts, and the surface distances and volumes where the spacing is known.
@@ -66,11 +70,17 @@ def measure_case(
         >>> case.distances[1].hd95_mm, case.volumes_ml[1]
         (0.0, (0.04, 0.04))
     """
-    counts = overlap_counts(prediction, truth, num_classes, ignore_index)
+    known = np.ones(num_classes, bool) if labelled_classes is None else np.asarray(labelled_classes)
+    known = known & (np.arange(num_classes) > 0) if not known.all() else known
+    counts = overlap_counts(prediction, truth, num_classes, ignore_index) * known[:, None]
     if spacing is None:
         return CaseMeasures(counts)
-    distances = surface_distances(as_array(prediction), as_array(truth), num_classes, spacing, ignore_index)
-    return CaseMeasures(counts, distances, volume_ml(counts, spacing) if len(spacing) == 3 else None)
+    found = surface_distances(as_array(prediction), as_array(truth), num_classes, spacing, ignore_index)
+    distances = tuple(distance if k else None for distance, k in zip(found, known, strict=True))
+    if len(spacing) != 3:
+        return CaseMeasures(counts, distances)
+    volumes = volume_ml(counts, spacing)
+    return CaseMeasures(counts, distances, tuple(v if k else None for v, k in zip(volumes, known, strict=True)))
 
 
 class DatasetOverlap(Metric):
@@ -82,10 +92,10 @@ class DatasetOverlap(Metric):
     ``dice_<class>`` of the present classes, ``engine.state.metric_details[name]`` the measures of each case.
 
     The engine's output is a list of dictionaries with ``prediction`` and ``truth`` (label maps as for
-    `overlap_counts`), ``case`` (a unique name), ``spacing`` (mm, or None) if distances and volumes are
-    wanted, and perhaps ``confidence`` (a number or None for each class). In a distributed run the cases of all
-    processes are brought together by name, so that the cases that a sampler repeats to fill up its last batch count
-    once.
+    `overlap_counts`), ``case`` (a unique name), ``spacing`` (mm, or None) if distances and volumes are wanted, and
+    perhaps ``confidence`` (a number or None for each class), and ``labelled_classes`` (bool ``(C,)``) and
+    ``ignore_index`` of cases that are not labelled as a whole. In a distributed run the cases of all processes are
+    brought together by name, so that the cases that a sampler repeats to fill up its last batch count once.
 
     Args:
         class_names: names of the classes, background first.
@@ -130,7 +140,8 @@ class DatasetOverlap(Metric):
                 item["truth"],
                 len(self.class_names),
                 None if spacing is None else [float(step) for step in spacing],
-                self.ignore_index,
+                item.get("ignore_index", self.ignore_index),
+                item.get("labelled_classes"),
             )
             sure = item.get("confidence")
             self._add(item["case"], replace(measures, confidence=None if sure is None else tuple(sure)))

@@ -15,6 +15,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
 from monai_supmix.imageio.channels import is_grey_in_colour
+from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.imageio.planes import Axis, Planes, nearest_axes
 from monai_supmix.transforms.intensity import field_of_view
 
@@ -198,6 +199,8 @@ def look_closer(items: Sequence[Item], num_classes: int, axis: Axis) -> Closer:
             continue
         planes = Planes(image, axis)
         seen = planes.view(label)
+        if "ignored" in item:
+            seen = np.where(seen == IGNORED, 0, seen)
         per_plane = np.array([np.bincount(plane.ravel(), minlength=num_classes) for plane in seen])
         chosen = {int(per_plane[:, c].argmax()) for c in range(1, per_plane.shape[1]) if per_plane[:, c].any()}
         labels += [(np.ascontiguousarray(seen[index]), planes.spacing) for index in sorted(chosen)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.config.overrides import for_monai
+from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.listing import read_json
 from monai_supmix.own_data.editing import put, without
 from monai_supmix.own_data.mirroring import without_mirroring
@@ -56,6 +57,8 @@ def _train(config: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
     put(config, "num_labeled", None)
     put(config, "unlabeled_pool", proposal.unlabeled_pool)
     put(config, "max_epochs", proposal.max_epochs)
+    if any("ignored" in item for item in proposal.datalist.labeled):
+        put(config, "ignore_index", IGNORED)
     put(config, "crop_size", proposal.crop_size)
     put(config, "working", proposal.working)
     put(config, "intensity_settings", proposal.intensity_settings)

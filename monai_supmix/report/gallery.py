@@ -17,7 +17,8 @@ from monai_supmix.files import make_directory
 from monai_supmix.handlers.overlays import panel, save_png
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes
-from monai_supmix.metrics.overlap import iou, mean_present, overlap_counts
+from monai_supmix.metrics.dataset import measure_case
+from monai_supmix.metrics.overlap import iou, mean_present
 from monai_supmix.processes import gather
 from monai_supmix.report.pictures import PlanePictures, draw_plane
 
@@ -100,9 +101,18 @@ class CaseGallery:
     def _look(self, engine: Engine) -> None:
         items: Any = engine.state.output
         for item in items:
-            self.add(item["case"], item["image"], item["truth"], item["prediction"])
+            limits = {key: item[key] for key in ("labelled_classes", "ignore_index") if key in item}
+            self.add(item["case"], item["image"], item["truth"], item["prediction"], **limits)
 
-    def add(self, case: str, image: CaseImage, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def add(
+        self,
+        case: str,
+        image: CaseImage,
+        truth: np.ndarray,
+        prediction: np.ndarray,
+        labelled_classes: np.ndarray | None = None,
+        ignore_index: int | None = None,
+    ) -> None:
         """Look at one case; it is drawn only when it is among the best or the worst so far.
 
         Args:
@@ -110,9 +120,16 @@ class CaseGallery:
             image: the image as read.
             truth: true classes on the image's grid.
             prediction: predicted classes on the same grid.
+            labelled_classes: bool ``(C,)``, the classes that the truth knows of; the others are drawn only where they
+                are wrong for certain. ``None``: all.
+            ignore_index: elements of this true class are neither judged nor drawn.
         """
         self._seen.add(case)
-        ious = iou(overlap_counts(prediction, truth, len(self.class_names)))
+        ious = iou(measure_case(prediction, truth, len(self.class_names), None, ignore_index, labelled_classes).counts)
+        if ignore_index is not None:
+            truth, prediction = (np.where(truth == ignore_index, 0, classes) for classes in (truth, prediction))
+        if labelled_classes is not None:
+            prediction = np.where((truth == 0) & ~labelled_classes[prediction], 0, prediction)
         score = mean_present(ious[1:])
         if np.isnan(score):
             return

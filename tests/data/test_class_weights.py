@@ -25,3 +25,12 @@ def test_a_class_that_never_occurs_weighs_like_the_rarest_and_ignored_pixels_do_
 def test_nothing_to_count_is_said():
     with pytest.raises(ValueError, match="no pixel of any class"):
         inverse_frequency([{"label": torch.full((4,), 255)}], num_classes=2)
+
+
+def test_a_class_counts_only_in_the_images_in_which_it_is_labelled():
+    first, second = torch.tensor([[0, 0, 1, 2]]), torch.tensor([[0, 0, 1, 1]])
+    known = {"labelled_classes": torch.tensor([[False, True, False]])}
+    # shares: background 2/4, class 1 (1 + 2) / (4 + 4), class 2 1/4
+    expected = torch.tensor([2, 8 / 3, 4])
+    weights = inverse_frequency([{"label": first}, {"label": second, **known}], num_classes=3)
+    assert torch.allclose(torch.tensor(weights), 3 * expected / expected.sum())

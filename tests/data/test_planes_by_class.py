@@ -68,3 +68,14 @@ def test_whole_volumes_are_refused():
     volume = {"image": torch.zeros(1, 8, 4, 4), "label": torch.zeros(1, 8, 4, 4, dtype=torch.uint8), "case": "a"}
     with pytest.raises(InputError, match="whole volumes"):
         PlanesByClass([volume], num_classes=2)
+
+
+def test_planes_take_their_labelled_classes_along_and_ignored_pixels_are_no_foreground():
+    partly = case("a", 1, 255) | {"labelled_classes": torch.tensor([False, True, False]).expand(20, -1)}
+    groups = list(PlanesByClass([case("b", 0, 2), partly], num_classes=3))
+    assert [list(group["foreground"]) for group in groups] == [[1, 20], [0], [0]]
+    for group in groups:
+        plane = RandPlane(foreground_prob=1.0).set_random_state(seed=0)(group)
+        assert plane["labelled_classes"].tolist() == (
+            [False, True, False] if plane["image"][0, 0, 0] < 9750 else [True] * 3
+        )

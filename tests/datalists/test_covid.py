@@ -279,7 +279,6 @@ def test_class_names_of_both_versions():
         None,
         {},
         {"background": 0, "a": 2},
-        {"background": 0, "a": 1, "ignore": 2},
         {"background": 0, "a": [1, 2]},
         {"background": 0, "a": "one"},
         {"background": 0, "a": 0},

@@ -121,3 +121,34 @@ def test_processes_bring_their_cases_together():
         assert value == expected
         assert cases == ["case0", "case1", "case2"]
         assert np.array_equal(counts, whole.counts)
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (4, 5, 6)])
+def test_of_classes_that_were_not_labelled_in_a_case_nothing_is_measured(shape):
+    whole, partly = make_items(2, shape=shape, spacing=[1.0] * len(shape))
+    partly |= {
+        "truth": partly["truth"] * (partly["truth"] != 2),
+        "labelled_classes": np.array([False, True, False, False]),
+    }
+    engine = Engine(lambda engine, batch: batch)
+    metric = DatasetOverlap(NAMES)
+    metric.attach(engine, "mean_iou")
+    engine.run([[whole, partly]])
+    counts = [overlap_counts(item["prediction"], item["truth"], 4) for item in (whole, partly)]
+    assert np.array_equal(metric.counts[1], counts[0][1] + counts[1][1])
+    assert np.array_equal(metric.counts[[0, 2]], counts[0][[0, 2]])
+    case = metric.cases["case1"]
+    assert [distance is not None for distance in case.distances] == [False, True, False, False]
+    assert case.volumes_ml is None or [volume is not None for volume in case.volumes_ml] == [False, True, False, False]
+    assert np.isnan(dice(case.counts))[[0, 2, 3]].all()
+
+
+def test_a_case_may_have_pixels_to_ignore_of_its_own():
+    whole, partly = make_items(2)
+    partly["truth"][:4] = 255
+    engine = Engine(lambda engine, batch: batch)
+    metric = DatasetOverlap(NAMES)
+    metric.attach(engine, "mean_iou")
+    engine.run([[whole, {**partly, "ignore_index": 255}]])
+    kept = overlap_counts(partly["prediction"][4:], partly["truth"][4:], 4)
+    assert np.array_equal(metric.cases["case1"].counts, kept)

@@ -165,6 +165,20 @@ def test_equal_cases_are_not_both_the_best_and_the_worst(count):
     assert len(shown) == len(set(shown)) == min(6, count)
 
 
+def test_of_a_partly_labelled_case_only_what_its_truth_tells_is_judged_and_drawn():
+    truth, prediction = np.zeros((24, 24), np.uint8), np.zeros((24, 24), np.uint8)
+    truth[:8, :8] = prediction[:8, :8] = 1
+    whole, _, _ = picture_case(1, (24, 24))
+    alone = gallery_of({"a": (whole, truth, prediction)}, ["background", "line", "other"]).best[0]
+    prediction[12:, 12:] = 2  # not labelled: nobody knows
+    truth[:, 20:] = 255
+    known = (np.array([False, True, False]), 255)
+    partly = gallery_of({"a": (whole, truth, prediction, *known)}, ["background", "line", "other"]).best[0]
+    assert partly.score == alone.score == 1
+    assert partly.planes == alone.planes
+    assert np.array_equal(partly.overview, alone.overview)
+
+
 def test_slices_are_those_with_something_to_see_in_the_usual_view():
     image, truth, prediction = volume_case(2, size=(40, 30, 60))
     prediction[:, :, 40:] = 0

@@ -1,0 +1,118 @@
+"""Partly labelled cases of a datalist: which classes were labelled in them, by name or number, and what to tell."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.errors import InputError
+from monai_supmix.listing import ending_of, read_json, shorten
+
+KEY = "labelled_classes"
+"""Of an item, and of the file beside a label map: the classes that were labelled; without it all were."""
+
+
+def sidecar_of(label: Path) -> Path:
+    """The file beside a label map that may say which classes were labelled in it.
+
+    Example:
+        >>> sidecar_of(Path("labels/a.nii.gz")).name
+        'a.json'
+    """
+    return label.with_name(label.name[: len(label.name) - len(ending_of(label.name))] + ".json")
+
+
+def has_mask(path: Path) -> bool:
+    """Whether a file is the `sidecar_of` another one.
+
+    Example:
+        >>> has_mask(Path("labels/a.json"))
+        False
+    """
+    if path.suffix != ".json":
+        return False
+    return any(sidecar_of(other) == path and other != path for other in path.parent.glob(f"{glob.escape(path.stem)}.*"))
+
+
+def read_sidecar(label: Path) -> dict[str, Any]:
+    """What the file beside a label map adds to its item: nothing where there is none, or it is about other things.
+
+    Raises:
+        InputError: the file is no JSON, or its key is misspelt.
+    """
+    path = sidecar_of(label)
+    record = read_json(path) if path.is_file() else {}
+    if KEY in record:
+        return {KEY: record[KEY]}
+    if alike := difflib.get_close_matches(KEY, record, n=1):
+        raise InputError(path, f"has the key {alike[0]!r}", f"write {KEY!r}")
+    return {}
+
+
+def numbered(items: Iterable[Mapping[str, Any]], class_names: Sequence[str], subject: object) -> list[dict[str, Any]]:
+    """Items whose labelled classes are numbers, in order; where all classes are labelled nothing is said of them.
+
+    Args:
+        items: items of a datalist; ``labelled_classes`` is a list of names or numbers. The background need not be
+            among them.
+        class_names: names of the classes, index = number.
+        subject: what errors are about.
+
+    Raises:
+        InputError: an unknown class, or no class at all.
+
+    Example:
+        >>> item = {"case": "a", "label": "a.png", "labelled_classes": ["cup"]}
+        >>> numbered([item], ["background", "disc", "cup"], "list.json")[0]["labelled_classes"]
+        [2]
+        >>> numbered([{**item, "labelled_classes": ["cap"]}], ["background", "disc", "cup"], "list.json")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: list.json: a lists the labelled class 'cap', which is no class: use ...
+    """
+    return [_numbered(dict(item), class_names, subject) if KEY in item else dict(item) for item in items]
+
+
+def _numbered(item: dict[str, Any], class_names: Sequence[str], subject: object) -> dict[str, Any]:
+    listed = item.pop(KEY)
+    if "label" not in item:
+        return item
+    remedy = f"use {shorten([str(name) for name in class_names[1:]], 8)}, or numbers from 1 to {len(class_names) - 1}"
+    if not isinstance(listed, list):
+        raise InputError(subject, f"{item['case']} has {KEY}={listed!r}, which is no list", remedy)
+    numbers = set()
+    for entry in listed:
+        number = class_names.index(entry) if entry in class_names else entry
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(class_names):
+            raise InputError(subject, f"{item['case']} lists the labelled class {entry!r}, which is no class", remedy)
+        numbers.add(number)
+    numbers.discard(0)
+    if not numbers:
+        raise InputError(subject, f"{item['case']} has no labelled class", "name one, or leave out its label")
+    return item if len(numbers) == len(class_names) - 1 else {**item, KEY: sorted(numbers)}
+
+
+def partly_labelled(items: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> str:
+    """Say how many cases lack which class.
+
+    Args:
+        items: items with labelled classes by number.
+        class_names: names of the classes, index = number.
+
+    Returns:
+        a few words, empty where all are labelled.
+
+    Example:
+        >>> items = [{"case": "a", "labelled_classes": [1]}, {"case": "b"}, {"case": "c"}]
+        >>> partly_labelled(items, ["background", "disc", "cup"])
+        '1 of 3 partly labelled: 1 lacks cup'
+    """
+    items = list(items)
+    partly = [item[KEY] for item in items if KEY in item]
+    lacking = Counter(number for known in partly for number in range(1, len(class_names)) if number not in known)
+    told = [f"{count} {'lacks' if count == 1 else 'lack'} {class_names[c]}" for c, count in sorted(lacking.items())]
+    return f"{len(partly)} of {len(items)} partly labelled: {', '.join(told)}" if partly else ""

@@ -1,0 +1,37 @@
+"""A bundle of one's own for masks in which classes are missing or pixels are to be ignored."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from monai_supmix.own_data import propose
+from monai_supmix.own_data.template import fill_template
+
+
+def write_nnunet(folder, ignore):
+    """Grey pictures with a disc and a cup; the first lacks the cup, all have a border to ignore."""
+    y, x = np.mgrid[:64, :64]
+    for number in range(6):
+        distance = np.hypot(y - 30 - number, x - 32)
+        mask = np.where(distance < 8, 2, np.where(distance < 18, 1, 0)).astype(np.uint8)
+        image = (mask * 80 + y + number).astype(np.uint8)
+        mask = np.where((mask == 2) & (number == 0), 0, mask)
+        mask[:, :4] = 3 if ignore else 0
+        for place, name, values in (("imagesTr", f"eye{number}_0000", image), ("labelsTr", f"eye{number}", mask)):
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values.astype(np.uint8)).save(folder / place / f"{name}.png")
+    (folder / "labelsTr/eye0.json").write_text('{"labelled_classes": ["disc"]}', encoding="utf-8")
+    labels = {"background": 0, "disc": 1, "cup": 2, **({"ignore": 3} if ignore else {})}
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}), encoding="utf-8")
+
+
+def test_new_keeps_what_masks_leave_open(tmp_path):
+    for ignore in (True, False):
+        write_nnunet(tmp_path / str(ignore), ignore)
+        proposal = propose(tmp_path / str(ignore), "eyes")
+        assert any("partly labelled: 1 lacks cup" in line for line in proposal.lines)
+        assert fill_template(proposal)["train.json"]["ignore_index"] == (255 if ignore else None)
+        sides = (*proposal.datalist.labeled, *proposal.datalist.test)
+        assert [item["case"] for item in sides if item.get("labelled_classes") == [1]] == ["eye0"]
+        assert all(item.get("ignored") == (3 if ignore else None) for item in sides)
