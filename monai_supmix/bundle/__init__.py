@@ -17,6 +17,7 @@ from monai_supmix.bundle.training import TrainingRun
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.running import check_overrides
 from monai_supmix.datalists.pseudo_labels import with_pseudo_labels
+from monai_supmix.inferers.inputs import image_items
 from monai_supmix.processes import rank, world_size
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "with_pseudo_labels",
     "EvaluationRun",
     "PredictionRun",
+    "image_items",
     "IntensityRules",
     "Trained",
     "load_trained",

@@ -47,6 +47,7 @@ def check_metadata(bundle, scratch):
     """Name, version and changelog; and the schema, where its file is at hand beside the real data."""
     path = bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
+    assert metadata["supported_apps"].keys() == {"monai-label"}  # by which the zoo finds what an app can use
     assert metadata["name"] and metadata["changelog"][metadata["version"]]
     if DATA is not None:
         schema = Path(DATA).parent / "schema" / metadata["schema"].rpartition("/")[2]
