@@ -1,5 +1,6 @@
 """What bundles are made of beside MONAI's parts: runs, their records, and their errors."""
 
+from monai_supmix.bundle.attached import FollowSchedules
 from monai_supmix.bundle.defaults import default_amp, default_device, default_num_workers, unlabeled_pool
 from monai_supmix.bundle.distributed import (
     distribute,
@@ -35,6 +36,7 @@ __all__ = [
     "world_size",
     "shard",
     "tracking_store",
+    "FollowSchedules",
     "TrainingRun",
     "SelfTraining",
     "with_pseudo_labels",
