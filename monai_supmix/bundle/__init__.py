@@ -1,5 +1,6 @@
 """What bundles are made of beside MONAI's parts: runs, their records, and their errors."""
 
+from monai_supmix.bundle.attached import FollowSchedules
 from monai_supmix.bundle.defaults import default_amp, default_device, default_num_workers, unlabeled_pool
 from monai_supmix.bundle.distributed import (
     distribute,
@@ -17,6 +18,7 @@ from monai_supmix.bundle.training import TrainingRun
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.running import check_overrides
 from monai_supmix.datalists.pseudo_labels import with_pseudo_labels
+from monai_supmix.inferers.inputs import image_items
 from monai_supmix.processes import rank, world_size
 
 __all__ = [
@@ -34,11 +36,13 @@ __all__ = [
     "world_size",
     "shard",
     "tracking_store",
+    "FollowSchedules",
     "TrainingRun",
     "SelfTraining",
     "with_pseudo_labels",
     "EvaluationRun",
     "PredictionRun",
+    "image_items",
     "IntensityRules",
     "Trained",
     "load_trained",

@@ -64,6 +64,29 @@ def attach_schedules(
         trainer.add_event_handler(after_burn_in, LrScheduleHandler(discriminator_lr_scheduler, print_lr=False))
 
 
+class FollowSchedules:
+    """A handler that steps a trainer's schedules, for trainers that no `TrainingRun` attaches them to.
+
+    So it is in federated learning, where MONAI's client runs the trainer itself, round by round.
+
+    Args:
+        lr_scheduler: see `attach_schedules`.
+        discriminator_lr_scheduler: see `attach_schedules`.
+    """
+
+    def __init__(self, lr_scheduler: LRScheduler | None, discriminator_lr_scheduler: LRScheduler | None = None) -> None:
+        self.schedules, self._follows = (lr_scheduler, discriminator_lr_scheduler), False
+
+    def attach(self, engine: SemiSupervisedTrainer) -> None:
+        """Attach to a trainer; the schedules follow when it starts, for only then its burn-in is known."""
+        engine.add_event_handler(Events.STARTED, self._start)
+
+    def _start(self, engine: SemiSupervisedTrainer) -> None:
+        if not self._follows:  # each round starts the trainer
+            self._follows = True
+            attach_schedules(engine, *self.schedules)
+
+
 def followed(
     trainer: SemiSupervisedTrainer,
     class_names: Sequence[str],

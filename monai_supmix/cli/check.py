@@ -62,7 +62,9 @@ def _check_datalist(parser: Any, needs_unlabeled: bool) -> list[Problem]:
 
 def _check_inputs(parser: Any) -> list[Problem]:
     """Inputs of a prediction, against the weights that would predict them."""
-    cases, notes = find_inputs(_part(parser, "dataset"))
+    cases, notes = find_inputs(
+        _part(parser, "inputs" if "inputs" in parser else "dataset")
+    )  # as earlier bundles call it
     print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
     problems = _check_weights(parser)
     record: Mapping[str, Any] | None = None

@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ReferenceResolver
 
 from monai_supmix.config.components import check_config
 from monai_supmix.config.error_lines import show_error_line_last
+from monai_supmix.config.given_data import take_given_data
 from monai_supmix.config.living import living
 from monai_supmix.config.overrides import check_tracking, split_flags
 from monai_supmix.config.settings import is_dynamic
@@ -26,6 +27,8 @@ _OF_MONAI = {"_meta_", "tracking_uri", "experiment_name", "run_name", "save_exec
 
 def check_overrides(meta: Mapping[str, Any] | None = None) -> None:
     """Check the configuration that is about to run, and let its ``bundle_root`` be the bundle that it lies in.
+
+    Lists of cases in the place of its data become its datalist, see `take_given_data`.
 
     Args:
         meta: the configuration's own ``@_meta_``, by which its workflow is found; nothing is checked without.
@@ -44,6 +47,7 @@ def check_overrides(meta: Mapping[str, Any] | None = None) -> None:
     workflow = running_workflow(meta)
     if workflow is None:
         return
+    take_given_data(workflow)
     config: dict[str, Any] = workflow.parser[""]
     check_names(config, workflow.config_root_path, (workflow.init_id, workflow.run_id, workflow.final_id))
     check_config(config)

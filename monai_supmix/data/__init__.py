@@ -12,6 +12,7 @@ from monai_supmix.datalists.check import check_cases, usable_cases
 from monai_supmix.datalists.covid import covid_datalist
 from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.datalists.from_file import listed_datalist
+from monai_supmix.datalists.given import given_datalist
 from monai_supmix.datalists.image_folder import images_in
 from monai_supmix.datalists.monitored import hidden_truth
 from monai_supmix.datalists.nnunet import nnunet_datalist
@@ -38,6 +39,7 @@ __all__ = [
     "covid_datalist",
     "nnunet_datalist",
     "listed_datalist",
+    "given_datalist",
     "StreamLoader",
     "PairedLoader",
     "paired_loader",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from monai.engines import Evaluator
+from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from monai_supmix.imageio.case_image import CaseImage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
 
 
-class CaseEvaluator(Evaluator):
+class CaseEvaluator(SupervisedEvaluator):
     """Predict the cases of a datalist one by one, each on the truth's native grid and all its pixels.
 
     Serves for validation during training (MONAI's ``ValidationHandler``) and for the evaluation of a bundle.
@@ -33,8 +33,8 @@ class CaseEvaluator(Evaluator):
         inferer: predicts a label map for a case.
         intensity: gives the rule that maps an image's raw values to the network's range.
         num_classes: label values must be below it.
-        evaluator_kwargs: further arguments of :class:`monai.engines.Evaluator`, such as ``key_val_metric`` and
-            ``val_handlers``.
+        evaluator_kwargs: further arguments of :class:`monai.engines.SupervisedEvaluator`, such as ``key_val_metric``
+            and ``val_handlers``.
 
     ``engine.state.output`` is a list with one dictionary: ``prediction`` and ``truth`` (label maps of the case's
     shape), ``confidence`` (see :func:`monai_supmix.inferers.confidence.mean_confidence`), ``case``, ``spacing`` (mm
@@ -73,8 +73,9 @@ class CaseEvaluator(Evaluator):
         num_classes: int,
         **evaluator_kwargs: Any,
     ) -> None:
-        super().__init__(device, list(items), epoch_length=len(items), decollate=False, **evaluator_kwargs)
-        self.network, self.case_inferer = network, inferer
+        device = torch.device(device)
+        super().__init__(device, list(items), network, epoch_length=len(items), decollate=False, **evaluator_kwargs)
+        self.case_inferer = inferer
         self.intensity, self.num_classes = intensity, num_classes
 
     def _iteration(self, engine: Any, batchdata: Mapping[str, Any]) -> Any:

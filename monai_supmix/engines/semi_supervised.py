@@ -8,7 +8,7 @@ from typing import Any, Literal
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import Trainer
+from monai.engines import SupervisedTrainer
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ INWARD = "inward"
 """Name of the labelled images with pasted regions of unlabelled ones, and of their loss."""
 
 
-class SemiSupervisedTrainer(Trainer):
+class SemiSupervisedTrainer(SupervisedTrainer):
     r"""Train a segmentation network on labelled and unlabelled images.
 
     Minimises :math:`L = \frac12 (L_x + L_u) + w L_{SUFD}`, where :math:`L_x` is the supervised loss and
@@ -94,7 +94,7 @@ class SemiSupervisedTrainer(Trainer):
         seed: the run's seed.
         max_iterations: train for this many iterations in all, whatever ``max_epochs`` says.
         train_handlers: MONAI or Ignite handlers.
-        trainer_kwargs: further arguments of :class:`monai.engines.Trainer`.
+        trainer_kwargs: further arguments of :class:`monai.engines.SupervisedTrainer`.
 
     Raises:
         ValueError: when ``discriminator`` comes without its optimizer, ``sufd_input`` or ``extra_features`` names no
@@ -160,10 +160,13 @@ class SemiSupervisedTrainer(Trainer):
         super().__init__(
             device=device,
             max_epochs=max_epochs,
-            data_loader=train_data_loader,
+            train_data_loader=train_data_loader,
+            network=network,
+            optimizer=optimizer,
+            loss_function=supervised_loss,
             amp=False,  # this class autocasts by itself: MONAI's argument knows only CUDA
             decollate=False,
-            handlers=train_handlers,
+            train_handlers=train_handlers,
             **trainer_kwargs,
         )
         if (discriminator is None) != (discriminator_optimizer is None):
@@ -182,7 +185,6 @@ class SemiSupervisedTrainer(Trainer):
         self.network = network.to(self.state.device)
         channels_last_if_2d(network)
         self.streams = train_data_loader
-        self.optimizer = optimizer
         self.supervised_loss = supervised_loss
         self.strong_views = strong_views if strong_views and strong_views.num_views else None
         self.consistency_loss = consistency_loss or ConsistencyLoss()

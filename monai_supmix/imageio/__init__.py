@@ -13,7 +13,8 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
 from monai_supmix.imageio.labels import read_label
 from monai_supmix.imageio.masks import write_mask
+from monai_supmix.imageio.monai_reader import CaseReader
 from monai_supmix.imageio.planes import Planes
 from monai_supmix.imageio.reading import read_image
 
-__all__ = ["Case", "CaseImage", "Planes", "load_case", "read_image", "read_label", "write_mask"]
+__all__ = ["Case", "CaseImage", "CaseReader", "Planes", "load_case", "read_image", "read_label", "write_mask"]

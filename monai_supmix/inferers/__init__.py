@@ -7,12 +7,14 @@ from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork, in_runtime
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer, predict_planes
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
+from monai_supmix.inferers.tensors import LabelMapd
 from monai_supmix.inferers.volume import VolumeInferer
 
 __all__ = [
     "Inferer",
     "SliceVolumeInferer",
     "VolumeInferer",
+    "LabelMapd",
     "predict_planes",
     "in_runtime",
     "OpenVINONetwork",

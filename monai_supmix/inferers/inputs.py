@@ -147,6 +147,21 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
     return [cases[path] for path in sorted(cases)], notes
 
 
+def image_items(inputs: str | Path | Sequence[str | Path]) -> list[dict[str, str]]:
+    """The cases that a user names, as MONAI's data sets take them.
+
+    Args:
+        inputs: see `find_inputs`.
+
+    Returns:
+        ``{"image": path}`` of each.
+
+    Raises:
+        InputError: as `find_inputs`.
+    """
+    return [{"image": str(case.path)} for case in find_inputs(inputs)[0]]
+
+
 def set_view(cases: Sequence[InputCase], view: str = "upright") -> tuple[list[InputCase], list[str]]:
     """Turn pictures of axial slices that lie on their side; volumes know their own orientation.
 

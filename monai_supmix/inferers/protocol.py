@@ -47,6 +47,7 @@ class Inferer(Protocol):
     def __call__(
         self,
         image: CaseImage,
+        /,
         network: nn.Module,
         intensity: IntensityRule,
         probabilities: np.ndarray | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,10 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.most_probable import decide, possible_classes
+from monai_supmix.inferers.tensors import CaseInferer, input_channels
 from monai_supmix.inferers.turned_views import View, mean_over_views
 from monai_supmix.precision import Amp, autocast
 from monai_supmix.transforms.components import clean
-from monai_supmix.weights import unwrap
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -86,7 +86,7 @@ def _passes(count: int, size: int) -> list[slice]:
     return [slice(*pair) for pair in pairwise(edges)]
 
 
-class SliceVolumeInferer:
+class SliceVolumeInferer(CaseInferer):
     """Predict an image plane by plane and give its label map on its own grid.
 
     The planes are seen in the usual view (see :class:`monai_supmix.imageio.planes.Planes`) whatever way the file
@@ -109,6 +109,8 @@ class SliceVolumeInferer:
         progress: show a bar over the planes of volumes, if the output is a terminal.
         cleaning: rules that keep one connected component of some classes each, applied to the label map in their
             order, see :func:`monai_supmix.transforms.clean`; probabilities stay as they are.
+        intensity: gives each image its rule where a call brings none, as those of MONAI's tools, which come with a
+            tensor.
 
     Raises:
         ValueError: a wrong argument.
@@ -137,6 +139,7 @@ class SliceVolumeInferer:
         device: torch.device | str | None = None,
         progress: bool = False,
         cleaning: Sequence[Mapping[str, Any]] = (),
+        intensity: Callable[[CaseImage], IntensityRule] | None = None,
     ) -> None:
         if axis not in ("axial", "coronal", "sagittal"):
             raise ValueError(f"axis is axial, coronal or sagittal, not {axis!r}.")
@@ -146,6 +149,7 @@ class SliceVolumeInferer:
         self.working = dict(working or {})
         self.flips, self.amp, self.device, self.progress = flips, amp, device, progress
         self.views, self.cleaning = [list(view) for view in views], [dict(rule) for rule in cleaning]
+        self.intensity = intensity
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -183,7 +187,7 @@ class SliceVolumeInferer:
         planes = Planes(image, self.axis)
         return planes, working_shape(planes.shape, planes.spacing, self.working)
 
-    def __call__(
+    def predict(
         self,
         image: CaseImage,
         network: nn.Module,
@@ -191,22 +195,17 @@ class SliceVolumeInferer:
         probabilities: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Predict one image.
+        """Predict one image: what a call with an image does, see :meth:`CaseInferer.__call__`.
 
         Args:
-            image: from :func:`monai_supmix.imageio.reading.read_image`.
-            network: in whatever mode; evaluated in eval mode and left as it was.
+            image: the image.
+            network: the network.
             intensity: fitted to the whole image, then applied to each plane: raw values to [0, 1].
-            probabilities: filled if given, uint8 (in units of 1/255) or floating point, of shape
-                ``(classes, *image.label_shape)``; may be a memory map.
-            confidence: filled if given, uint8 of ``image.label_shape``: the highest probability, in units of 1/255.
+            probabilities: filled if given.
+            confidence: filled if given.
 
         Returns:
-            uint8 label map of ``image.label_shape``: volumes ``(X, Y, Z)``, pictures ``(H, W)``.
-
-        Raises:
-            InputError: the image does not fit the network or the working grid, or the network gives NaN.
-            ValueError: the network's output or `probabilities` has the wrong shape.
+            uint8 label map of ``image.label_shape``.
         """
         planes, shape = self.check(image, network)
         params = fit_intensity(image, intensity)
@@ -219,7 +218,7 @@ class SliceVolumeInferer:
         hidden = None if self.progress and len(planes) > 1 else True  # None: hidden unless on a terminal
         at_once = _CACHED_PLANES if device.type == "cpu" else self.batch_size
 
-        def predict(images: Tensor) -> Tensor:
+        def on_working_grid(images: Tensor) -> Tensor:
             return _on_working_grid(network, images, shape, self.divisor, self.flips, self.amp)
 
         with evaluating(network), torch.inference_mode():
@@ -230,7 +229,7 @@ class SliceVolumeInferer:
                     [to_working_grid(plane[None].to(device, torch.float32), shape, self.working) for plane in native]
                 )
                 passes = _passes(stop - start, getattr(network, "images_at_once", None) or at_once)
-                small = torch.cat([mean_over_views(predict, images[part], self.views) for part in passes])
+                small = torch.cat([mean_over_views(on_working_grid, images[part], self.views) for part in passes])
                 if not bool(small.sum().isfinite()):  # of values in [0, 1]: NaN if any is
                     remedy = "check weights and intensity rule, or set amp to false"
                     raise InputError(image.path, "the network gives NaN or infinite values", remedy)
@@ -322,16 +321,3 @@ def check_channels(image: CaseImage, network: nn.Module) -> None:
         problem = f"the network takes {wanted} channel{'s' * (wanted > 1)}, the image has {image.channels}"
         remedy = "convert the picture to grey" if wanted == 1 else "give colour pictures, or a network for grey images"
         raise InputError(image.path, problem, remedy)
-
-
-def input_channels(network: nn.Module) -> int | None:
-    """Channels of the images that a network takes: its ``in_channels``, else those of its first convolution.
-
-    Example:
-        >>> input_channels(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 8, 1)))
-        3
-    """
-    wanted = getattr(unwrap(network), "in_channels", None)
-    if isinstance(wanted, int):
-        return wanted
-    return next((m.in_channels for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d))), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from monai_supmix.imageio.planes import Axis, Planes
 from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.most_probable import decide
 from monai_supmix.inferers.slice_volume import check_channels, evaluating, fit_intensity, store_probabilities
+from monai_supmix.inferers.tensors import CaseInferer
 from monai_supmix.precision import Amp, autocast
 from monai_supmix.transforms.components import clean
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _PLANES_AT_ONCE = 8
 
 
-class VolumeInferer:
+class VolumeInferer(CaseInferer):
     """Predict a volume with a 3D network and give its label map on its own grid.
 
     MONAI's ``SlidingWindowInferer`` over the working grid; where windows overlap, probabilities are averaged with
@@ -50,6 +51,8 @@ class VolumeInferer:
         progress: show a bar over the windows, if the output is a terminal.
         cleaning: rules that keep one connected component of some classes each, applied to the label map, see
             :func:`monai_supmix.transforms.clean`.
+        intensity: gives each volume its rule where a call brings none, as those of MONAI's tools, which come with a
+            tensor.
 
     Raises:
         ValueError: a wrong argument.
@@ -76,6 +79,7 @@ class VolumeInferer:
         device: torch.device | str | None = None,
         progress: bool = False,
         cleaning: Sequence[Mapping[str, Any]] = (),
+        intensity: Callable[[CaseImage], IntensityRule] | None = None,
     ) -> None:
         if axis not in ("axial", "coronal", "sagittal"):
             raise ValueError(f"axis is axial, coronal or sagittal, not {axis!r}.")
@@ -87,7 +91,7 @@ class VolumeInferer:
         self.roi_size, self.working, self.axis = tuple(roi_size), dict(working or {}), axis
         self.overlap, self.batch_size = overlap, batch_size
         self.flips, self.amp, self.device, self.progress = flips, amp, device, progress
-        self.cleaning = [dict(rule) for rule in cleaning]
+        self.cleaning, self.intensity = [dict(rule) for rule in cleaning], intensity
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -145,7 +149,7 @@ class VolumeInferer:
         )
         return slide(images, predict)  # type: ignore[return-value]  # one tensor goes in and one comes out
 
-    def __call__(
+    def predict(
         self,
         image: CaseImage,
         network: nn.Module,
@@ -153,22 +157,17 @@ class VolumeInferer:
         probabilities: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Predict one volume.
+        """Predict one volume: what a call with an image does, see :meth:`CaseInferer.__call__`.
 
         Args:
-            image: from :func:`monai_supmix.imageio.reading.read_image`.
-            network: in whatever mode; evaluated in eval mode and left as it was.
+            image: the volume.
+            network: the network.
             intensity: fitted to the whole volume, then applied: raw values to [0, 1].
-            probabilities: filled if given, uint8 (in units of 1/255) or floating point, of shape
-                ``(classes, *image.label_shape)``; may be a memory map.
-            confidence: filled if given, uint8 of ``image.label_shape``: the highest probability, in units of 1/255.
+            probabilities: filled if given.
+            confidence: filled if given.
 
         Returns:
             uint8 label map of ``image.label_shape``, ``(X, Y, Z)``.
-
-        Raises:
-            InputError: the image does not fit the network or the working grid, or the network gives NaN.
-            ValueError: the network's output or `probabilities` has the wrong shape.
         """
         planes, shape = self.check(image, network)
         volume = working_volume(planes, intensity, fit_intensity(image, intensity), shape)

@@ -123,6 +123,7 @@ def _metadata(metadata: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
     numbered = ", ".join(f"{value} {name}" for value, name in enumerate(names))
     kind = ("colour" if proposal.channels == 3 else "grey") + (" pictures" if proposal.pictures else " volumes")
     rule = next(choice.value for choice in proposal.choices if choice.subject == "intensity")
+    put(metadata, "name", proposal.name)
     put(metadata, "task", f"Semi-supervised segmentation of {', '.join(names[1:])} ({proposal.name})")
     put(
         metadata,

@@ -6,11 +6,10 @@ import shutil
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, load, verify_net_in_out
-from monai.data import load_net_with_metadata
 
 from monai_supmix.export import write_archive
 from monai_supmix.weights import load_weights
-from tests.bundles.workflows import BUNDLES, NAMES, SHIPPED, read_config, run
+from tests.bundles.workflows import BUNDLES, NAMES, SHIPPED, run, workflow
 
 
 def parts(bundle, home=BUNDLES):
@@ -31,17 +30,6 @@ def test_the_network_takes_and_gives_what_the_metadata_say(bundle, n):
         verify_net_in_out(**parts(bundle), device="cpu", num_classes=7)
 
 
-@pytest.mark.parametrize("bundle", SHIPPED)
-def test_ckpt_export_takes_the_weights_as_they_are(bundle, tmp_path):
-    path = BUNDLES / bundle / "models" / "model.pt"
-    ckpt_export(**parts(bundle), filepath=str(tmp_path / "model.ts"), ckpt_file=str(path))
-    network, metadata, files = load_net_with_metadata(str(tmp_path / "model.ts"), more_extra_files=["inference.json"])
-    assert metadata == read_config(bundle, "metadata")
-    assert files["inference.json"]
-    state = load_weights(path)[0]
-    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
-
-
 @pytest.fixture
 def own_logging():
     """The bundle's logging.conf counts for one test alone."""
@@ -51,16 +39,35 @@ def own_logging():
     root.handlers[:], root.level = handlers, level
 
 
-@pytest.mark.usefixtures("own_logging")
-@pytest.mark.parametrize("kind", ["train", "inference"])
+@pytest.fixture
+def offline(monkeypatch):
+    """MONAI's download fails the test."""
+    monkeypatch.setattr("monai.bundle.scripts.download", lambda **_: pytest.fail("a download"))
+
+
+@pytest.mark.usefixtures("own_logging", "offline")
+@pytest.mark.parametrize(("kind", "source"), [("train", "monaihosting"), ("inference", None), ("inference", "github")])
 @pytest.mark.parametrize("bundle", SHIPPED)
-def test_monai_loads_a_bundle_with_its_weights(bundle, kind, monkeypatch):
-    monkeypatch.chdir(BUNDLES / bundle)  # MONAI gives no bundle_root, so the configurations' "." stands
+def test_monai_loads_a_bundle_with_its_weights(bundle, kind, source, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # MONAI gives no bundle_root
     # Without the bundle's own loading, which would hide that MONAI's copies nothing.
     monkeypatch.setattr("monai_supmix.bundle.trained.load_into", lambda *_: None)
-    network = load(bundle, bundle_dir=str(BUNDLES), workflow_type=kind, device="cpu")
+    told = {} if source is None else {"source": source}
+    network = load(bundle, bundle_dir=str(BUNDLES), workflow_type=kind, device="cpu", **told)
     state = load_weights(BUNDLES / bundle / "models" / "model.pt")[0]
+    assert state.keys() == network.state_dict().keys()
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.usefixtures("own_logging")
+@pytest.mark.parametrize("kind", ["train", "evaluate", "inference"])
+@pytest.mark.parametrize("bundle", SHIPPED)
+def test_initialize_reads_neither_data_nor_weights(bundle, kind, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    flow = workflow(bundle, kind, dataset_dir="nowhere", ckpt_path="no_weights.pt", device="cpu")
+    flow.initialize()
+    assert not {"found", "datalist", "network", "trained"} & flow.parser.ref_resolver.resolved_content.keys()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("bundle", NAMES)

@@ -6,14 +6,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from monai.bundle import verify_metadata, verify_net_in_out
+import torch
+from monai.bundle import ConfigParser, load
 
 from monai_supmix.config.audit import audit_bundle
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
 from monai_supmix.own_data import write_bundle
 from monai_supmix.weights import load_weights
-from tests.bundles.workflows import DATA, TINY, workflow
+from tests.bundles import zoo
+from tests.bundles.workflows import TINY, workflow
 from tests.names import dotted_names, modules_among
 
 KINDS = ("volumes", "grey", "colour")
@@ -48,18 +50,24 @@ def test_no_name_in_it_is_a_module(kind, bundles):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_passes_verification(kind, bundles, tmp_path):
-    configs = bundles[kind] / "configs"
-    verify_net_in_out(
-        net_id="network_def",
-        meta_file=str(configs / "metadata.json"),
-        config_file=str(configs / "inference.json"),
+def test_it_passes_the_model_zoos_checks(kind, bundles, tmp_path):
+    zoo.check_files(bundles[kind], weights=False)
+    zoo.check_keys(bundles[kind])
+    zoo.check_metadata(bundles[kind], tmp_path)
+    zoo.check_network(bundles[kind])
+
+
+def test_monai_loads_it_once_it_has_weights(bundles, tmp_path, monkeypatch):
+    bundle = Path(shutil.copytree(bundles["volumes"], tmp_path / "mine"))
+    network = ConfigParser(ConfigParser.load_config_file(bundle / "configs/train.json")).get_parsed_content(
+        "network_def"
     )
-    if DATA is None:
-        pytest.skip("SUPMIX_DATA is unset: MONAI's schema is beside the real data")
-    schema = next((Path(DATA).parent / "schema").glob("meta_schema_*.json"))
-    copy = shutil.copy(schema, tmp_path)
-    verify_metadata(meta_file=str(configs / "metadata.json"), filepath=str(copy))
+    (bundle / "models").mkdir()
+    torch.save(network.state_dict(), bundle / "models" / "model.pt")
+    monkeypatch.chdir(tmp_path)
+    for kind in ("train", "inference"):
+        loaded = load("mine", bundle_dir=tmp_path, workflow_type=kind, device="cpu").state_dict()
+        assert all(torch.equal(tensor, loaded[name]) for name, tensor in network.state_dict().items())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,80 @@
+"""A datalist from what another program names: its labelled files; images beside them are the pool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.datalists.datalist import Datalist, check_datalist
+from monai_supmix.errors import InputError
+from monai_supmix.imageio.file_kinds import suffix_of
+from monai_supmix.listing import is_companion, visible_files
+
+
+def given_datalist(
+    labeled: Sequence[Mapping[str, Any]], class_names: Sequence[str], validation: Sequence[Mapping[str, Any]] = ()
+) -> Datalist:
+    """Make a datalist of labelled files, as MONAI Label hands them over.
+
+    The unlabelled pool are the other images in the folders of the labelled ones. Every image counts as a patient of its
+    own, unless an item names its ``group``.
+
+    Args:
+        labeled: items with ``image`` and ``label``, paths.
+        class_names: names of the classes, background first.
+        validation: such items that are held out.
+
+    Returns:
+        the list, without a test side.
+
+    Raises:
+        InputError: an item names no image or no label, or the list fails its checks.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("a.nii.gz", "b.nii.gz", "c.nii.gz"):
+        ...     (folder / name).touch()
+        >>> item = {"image": str(folder / "a.nii.gz"), "label": str(folder / "labels" / "a.nii.gz")}
+        >>> datalist = given_datalist([item], ["background", "lesion"])
+        >>> [item["case"] for item in datalist.labeled], [item["case"] for item in datalist.unlabeled]
+        (['a'], ['b', 'c'])
+    """
+    for item in (*labeled, *validation):
+        if not all(isinstance(item.get(key), str) for key in ("image", "label")):
+            remedy = "give {image: path, label: path}"
+            raise InputError("train#dataset#data", f"has the item {dict(item)} without image or label", remedy)
+    named = [Path(item["image"]) for item in (*labeled, *validation)]
+    taken = {_place(path) for path in named}
+    folders = sorted({Path(item["image"]).parent for item in labeled})
+    endings = {suffix_of(item["image"]).lower() for item in labeled}
+    pool = [
+        path
+        for folder in folders
+        for path in visible_files(folder)
+        if suffix_of(path).lower() in endings and not is_companion(path) and _place(path) not in taken
+    ]
+    root = Path(os.path.commonpath([path.parent for path in (*named, *pool)])) if named else Path()
+    datalist = Datalist(
+        [_item(item, root) for item in labeled],
+        [_item({"image": str(path)}, root) for path in pool],
+        [_item(item, root) for item in validation],
+        [],
+        list(class_names),
+        [f"labelled cases were named by the caller; the pool are {len(pool)} other images in their folders"],
+    )
+    check_datalist(datalist, "train#dataset#data")
+    return datalist
+
+
+def _place(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+def _item(item: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """An item with the names that a datalist needs."""
+    path = Path(item["image"])
+    case = path.relative_to(root).as_posix().removesuffix(suffix_of(path))
+    return {"case": case, "group": case, **item}
