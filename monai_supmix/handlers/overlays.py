@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from monai_supmix.files import atomic_write
-from monai_supmix.handlers.palette import FOUND, class_palette
+from monai_supmix.palette import FOUND, class_palette
 
 CLASS_COLOURS = class_palette()
 # Blue, yellow and vermilion also differ in lightness; no class has the colour of what was found.

@@ -21,6 +21,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.dicom import DicomImage
+from monai_supmix.palette import class_palette
 from monai_supmix.version import __version__
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def has_highdicom() -> bool:
 class DicomSegmentations:
     """Makes masks of DICOM series into segmentations that any DICOM viewer lays over the series.
 
-    One binary segment for each foreground class, numbered as in the mask; the frames of a segment are the slices that
-    hold it, at the place and in the frame of reference of the series' own slices.
+    One binary segment for each foreground class, numbered as in the mask, with the colour that reports give it; the
+    frames of a segment are the slices that hold it, at the place and in the frame of reference of the series' own
+    slices.
 
     Args:
         wanted: ``True``: of every DICOM series, or it is an error; ``"auto"``: wherever it is possible, that is, when
@@ -179,6 +181,7 @@ class DicomSegmentations:
             parameters={"weights_sha256": ", ".join(self.hashes)},
         )
         segments = []
+        colours = class_palette().tolist()
         for number, name in enumerate(self.class_names[1:], start=1):
             terms = self.codes.get(name, {})
             segments.append(
@@ -189,6 +192,7 @@ class DicomSegmentations:
                     segmented_property_type=highdicom.sr.CodedConcept(*terms.get("type", _TISSUE)),
                     algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
                     algorithm_identification=algorithm,
+                    display_color=highdicom.color.CIELabColor.from_rgb(*colours[1 + (number - 1) % (len(colours) - 1)]),
                 )
             )
         return segments

@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from highdicom.color import CIELabColor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from monai_supmix.imageio.dicom import list_dicom_files
 from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
 from monai_supmix.imageio.masks import write_mask
 from monai_supmix.imageio.reading import read_image
+from monai_supmix.palette import class_palette
 from monai_supmix.version import __version__
 from tests.imageio.dicom_series import PATIENT, PATIENT_ID, edit, write_series
 
@@ -154,6 +156,8 @@ def test_segments_say_what_they_show_and_what_found_it(tmp_path):
         assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("monai-supmix", __version__)
         assert algorithm.AlgorithmParameters == f"weights_sha256={SHA}" and part.SegmentAlgorithmType == "AUTOMATIC"
     assert data.DeviceSerialNumber == SHA
+    shown = [CIELabColor.from_dicom_value(part.RecommendedDisplayCIELabValue).to_rgb() for part in data.SegmentSequence]
+    assert np.allclose(shown, class_palette()[1:3], atol=3)  # those of reports and overlays
 
 
 def test_no_class_found_gives_empty_frames_and_a_note(tmp_path):

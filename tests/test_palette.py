@@ -3,7 +3,7 @@
 import numpy as np
 
 from monai_supmix.handlers.overlays import CLASS_COLOURS, ERROR_COLOURS
-from monai_supmix.handlers.palette import class_palette, lab
+from monai_supmix.palette import class_palette, lab
 
 
 def test_colours_of_many_classes_are_different():
