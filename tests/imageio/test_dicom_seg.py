@@ -1,6 +1,8 @@
 """A DICOM segmentation lies over its series as the NIfTI mask does, read back with pydicom and geometry alone."""
 
 import logging
+import shutil
+import subprocess
 
 import highdicom
 import nibabel as nib
@@ -158,6 +160,16 @@ def test_segments_say_what_they_show_and_what_found_it(tmp_path):
     assert data.DeviceSerialNumber == SHA
     shown = [CIELabColor.from_dicom_value(part.RecommendedDisplayCIELabValue).to_rgb() for part in data.SegmentSequence]
     assert np.allclose(shown, class_palette()[1:3], atol=3)  # those of reports and overlays
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dciodvfy of Debian's dicom3tools")
+@pytest.mark.parametrize("found", [True, False])
+def test_a_validator_finds_no_error(tmp_path, found):
+    image = series(tmp_path / "ct")
+    write(random_mask(image.array.shape) * np.uint8(found), image, tmp_path / "ct_seg.dcm")
+    told = subprocess.run(["dciodvfy", tmp_path / "ct_seg.dcm"], capture_output=True, text=True, check=False)
+    lines = (told.stdout + told.stderr).splitlines()
+    assert "Segmentation" in lines and not [line for line in lines if line.startswith("Error")]
 
 
 def test_no_class_found_gives_empty_frames_and_a_note(tmp_path):
