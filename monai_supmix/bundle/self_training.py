@@ -129,12 +129,14 @@ class SelfTraining:
             for place, folder in enumerate(self._folders(number)):
                 logger.info("self-training: round %d of %d, %s", number, self.rounds, folder)
                 own = self.networks[place]
-                first, seed = {**SUPERVISED, **self.first_round} if masks is None else {}, (given | own)["seed"]
-                changes = first | own | _length(given | own, self.lengths[number])
+                settings = {**given, **own}
+                first = {**SUPERVISED, **self.first_round} if masks is None else {}
+                changes = {**first, **own, **_length(settings, self.lengths[number])}
                 if masks is not None:
                     changes["pseudo_labels"] = str(masks)
                 if number > 0 and not (self.anew or given.get("pseudo_labels")):
                     changes["ckpt_path"] = str(self._folders(number - 1)[place] / "model.pt")
+                seed = settings["seed"]
                 changes["seed"] = seed if number == self.rounds else derive_seed(seed, "network", number, place)
                 left_out |= _train(given, {**changes, "output_dir": str(folder)})
             if number < self.rounds:
