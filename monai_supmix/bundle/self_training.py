@@ -19,6 +19,7 @@ from torch import nn
 from monai_supmix.bundle.trained import load_trained
 from monai_supmix.config.comparison import configuration_of
 from monai_supmix.datalists.datalist import Datalist, require_unlabeled
+from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.channels import fit_channels
@@ -41,6 +42,7 @@ SUPERVISED: Mapping[str, Any] = {
 """What makes a training of the first round of any method's configuration."""
 _TRAIN = ["$bundle.start_from(@ckpt_path, @network_def, @class_names)", "$@training.run()"]
 _MADE_BY = "made_by.json"
+_RECORD = "training#record"
 
 
 class SelfTraining:
@@ -62,7 +64,8 @@ class SelfTraining:
         rounds: rounds of training on pseudo-labels, at least 1.
         networks: networks of each round but the last: how many, or for each the entries of the configuration that are
             its own, with ids such as ``labeled_mixing#prob``. Errors that networks do not share disappear from their
-            mean; those of one configuration share most of theirs.
+            mean; those of one configuration share most of theirs. What images are shown to a network as (classes,
+            intensity, working grid) is common to all.
         lengths: how long each round trains, as a multiple of the configuration's iterations or epochs; by default 1.
         first_round: entries of the configuration that are others in round 0, such as a larger batch of labelled images.
         anew: begin each round with random weights, which takes longer and forgets more of the errors.
@@ -71,7 +74,7 @@ class SelfTraining:
 
     Raises:
         ValueError: ``rounds`` is below 1, there are no ``networks``, or the lengths are not one for each round.
-        InputError: when run, whatever a training refuses.
+        InputError: when run, networks that are shown images in different ways, and whatever a training refuses.
 
     Example:
         >>> from monai_supmix.inferers import SliceVolumeInferer
@@ -118,21 +121,27 @@ class SelfTraining:
         given = configuration_of(self) if self.configuration is None else self.configuration
         if given is None:
             raise ValueError("a self-training that no configuration made has to be given one: configuration={...}.")
+        _require_alike(given, self.networks)
         masks, left_out = None, False
         if given.get("pseudo_labels"):
             masks = Path(given["pseudo_labels"])
         for number in range(self.rounds if masks else 0, self.rounds + 1):
             for place, folder in enumerate(self._folders(number)):
                 logger.info("self-training: round %d of %d, %s", number, self.rounds, folder)
-                seed = given["seed"] if number == self.rounds else derive_seed(given["seed"], "network", number, place)
-                changes = {**SUPERVISED, **self.first_round} if masks is None else {"pseudo_labels": str(masks)}
+                own = self.networks[place]
+                settings = {**given, **own}
+                first = {**SUPERVISED, **self.first_round} if masks is None else {}
+                changes = {**first, **own, **_length(settings, self.lengths[number])}
+                if masks is not None:
+                    changes["pseudo_labels"] = str(masks)
                 if number > 0 and not (self.anew or given.get("pseudo_labels")):
                     changes["ckpt_path"] = str(self._folders(number - 1)[place] / "model.pt")
-                changes |= self.networks[place] | _length(given, self.lengths[number])
-                left_out |= _train(given, {**changes, "seed": seed, "output_dir": str(folder)})
+                seed = settings["seed"]
+                changes["seed"] = seed if number == self.rounds else derive_seed(seed, "network", number, place)
+                left_out |= _train(given, {**changes, "output_dir": str(folder)})
             if number < self.rounds:
                 masks = self.output_dir / "rounds" / str(number) / "pseudo_labels"
-                _predict_unlabeled(given, self._folders(number), masks, self.inferer)
+                _predict_unlabeled(given, self._folders(number), self.networks, masks, self.inferer)
         if left_out:
             raise SystemExit(1)
 
@@ -156,6 +165,18 @@ def _parser(given: Mapping[str, Any], changes: Mapping[str, Any]) -> ConfigParse
     return parser
 
 
+def _require_alike(given: Mapping[str, Any], networks: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `InputError` unless all networks see images as the inferer shows them, which predicts with their mean."""
+    parsers = [_parser(given, own) for own in ({}, *networks)]
+    if _RECORD not in parsers[0]:
+        return
+    shared, *records = [parser.get_parsed_content(_RECORD) for parser in parsers]
+    for place, record in enumerate(records):
+        if differing := [key for key in shared if record[key] != shared[key]]:
+            problem = f"is to have another {differing[0]} than the configuration, by which the mean of all is predicted"
+            raise InputError(f"self_training#networks#{place}", problem, "change it for all, outside of the networks")
+
+
 def _train(given: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
     """Train to the end; whether broken cases were left out, which a training tells by its exit status."""
     parser, left_out = _parser(given, changes), False
@@ -171,7 +192,13 @@ def _train(given: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
     return left_out
 
 
-def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks: Path, inferer: Inferer) -> None:
+def _predict_unlabeled(
+    given: Mapping[str, Any],
+    folders: Sequence[Path],
+    networks: Sequence[Mapping[str, Any]],
+    masks: Path,
+    inferer: Inferer,
+) -> None:
     """Write what the mean of the networks in some folders makes of the unlabelled images, unless it is there."""
     parser = _parser(given, {"pseudo_labels": None})
     datalist: Datalist = parser.get_parsed_content("datalist")
@@ -179,8 +206,8 @@ def _predict_unlabeled(given: Mapping[str, Any], folders: Sequence[Path], masks:
     if idist.get_rank() == 0:
         device = parser.get_parsed_content("device")
         trained = []
-        for folder in folders:
-            network = _parser(given, {}).get_parsed_content("network_def")
+        for folder, own in zip(folders, networks, strict=True):
+            network = _parser(given, own).get_parsed_content("network_def")
             trained.append(load_trained(network, folder, folder, device=device))
         made_by = {"weights_sha256": [one.sha256 for one in trained], "prediction": inferer.settings}
         _write_masks(

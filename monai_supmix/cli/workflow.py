@@ -83,11 +83,18 @@ def own_weights(configured: Configured) -> None:
 
     Args:
         configured: the inference with all overrides, changed in place.
+
+    Raises:
+        InputError: the run named has no weights; those of the bundle would be used in their place.
     """
     from monai_supmix.weights.places import last_run  # noqa: PLC0415  # slow, as `Configured.workflow`
 
     overrides = configured.overrides
     if "run_dir" in overrides or "run_dir" not in configured.merged():  # a bundle of one's own may lack it
+        named = overrides.get("run_dir")
+        if named and "ckpt_path" not in overrides and not (Path(named) / "model.pt").is_file():
+            remedy = "give the folder of a training, or name files and folders of weights by --ckpt_path"
+            raise InputError(named, "holds no model.pt, as --run_dir should", remedy)
         return
     overrides["run_dir"] = None
     folder = Path(overrides["output_dir"])

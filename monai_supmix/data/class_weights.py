@@ -19,6 +19,7 @@ def inverse_frequency(items: Iterable[Mapping[str, Any]], num_classes: int) -> l
     Args:
         items: labelled images with ``label``, class indices of any shape; values that are not classes do not count.
             With ``labelled_classes``, bool ``(C,)`` or ``(Z, C)``, a class counts in the images where it is labelled.
+            Where no image has all classes labelled, the background is what none of them calls a class.
         num_classes: C, background included.
 
     Returns:
@@ -32,7 +33,7 @@ def inverse_frequency(items: Iterable[Mapping[str, Any]], num_classes: int) -> l
         >>> inverse_frequency([{"label": label}], num_classes=2)
         [0.5, 1.5]
     """
-    counts, pixels = torch.zeros(num_classes, dtype=torch.float64), torch.zeros(num_classes, dtype=torch.float64)
+    counts, pixels, every = torch.zeros(3, num_classes, dtype=torch.float64)
     for item in items:
         label = torch.as_tensor(item["label"]).flatten().long()
         found = torch.bincount(label[(label >= 0) & (label < num_classes)], minlength=num_classes)
@@ -40,7 +41,10 @@ def inverse_frequency(items: Iterable[Mapping[str, Any]], num_classes: int) -> l
         labelled = labelled.view(-1, num_classes)[0]  # the same for all planes of a case
         counts += labelled * found
         pixels += labelled * found.sum()
-    if not counts.any():
+        every += found
+    if not every.any():
         raise ValueError("the labelled images hold no pixel of any class to count.")
+    if not pixels[0]:  # it may hold missing classes, but it is not rare
+        counts[0], pixels[0] = every[0], every.sum()
     counts *= pixels.max() / pixels.clamp(min=1)  # as if all classes were labelled in as many pixels
     return (num_classes * inverse_frequency_weights(counts.numpy())).tolist()

@@ -170,12 +170,13 @@ def _merge(output_dir: Path, planned: Sequence[Path], records: Sequence[Path]) -
         for line in file.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):  # a process was killed while it wrote this line
                 _put(rows, json.loads(line))
-    for row in rows.values():
+    for mask, row in rows.items():
         there = (output_dir / row["mask"]).exists()
         if row["status"] != "failed":
             row["status"] = "done" if there else "open"
-        if there and "warnings" not in row:
-            row.update(_beside(output_dir / row["mask"]))
+        if there and ("warnings" not in row or _is_newer(output_dir / mask, row["time"])):
+            kept = {key: value for key, value in row.items() if key not in _SURE}
+            rows[mask] = {**kept, **_beside(output_dir / mask)}
     return {"settings": settings, "cases": [rows[mask] for mask in sorted(rows)]}
 
 
@@ -183,6 +184,11 @@ def _put(rows: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
     known = rows.get(row["mask"])
     if known is None or row["time"] >= known["time"]:
         rows[row["mask"]] = row
+
+
+def _is_newer(mask: Path, time_ns: int) -> bool:
+    """Whether a mask was made after what was said about it, such as by predicting its case alone."""
+    return mask.stat().st_mtime_ns > time_ns
 
 
 def _beside(mask: Path) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **e
     the classes other than background. Where the spacing of every case is known, a class
     other than background also has ``hd95_mm`` and ``asd_mm`` (means over the cases in which they were measured, None
     if in none), the numbers of cases in which it was ``measured``, ``missed``, ``spurious`` and ``absent`` (see
-    `SurfaceDistance`), and where all cases are volumes the ``true_ml`` and ``predicted_ml`` of all together.
+    `SurfaceDistance`), and where all cases are volumes the ``true_ml`` and ``predicted_ml`` of all together. Cases in
+    which a class was not labelled are in none of its figures.
 
     Args:
         cases: measures of each case by its name.
@@ -85,15 +86,16 @@ def _mean_and_deviation(values: np.ndarray) -> tuple[float | None, float | None]
 
 def _geometry(cases: Sequence[CaseMeasures], index: int) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    distances = [case.distances[index] for case in cases if case.distances is not None]
-    known = [distance for distance in distances if distance is not None]
-    if len(known) == len(cases):
+    with_spacing = all(case.distances is not None for case in cases)
+    # of the cases in which the class was labelled
+    known = [d for case in cases if case.distances is not None and (d := case.distances[index]) is not None]
+    if with_spacing and known:
         figures["hd95_mm"] = _or_none(mean_present([d.hd95_mm for d in known if d.hd95_mm is not None]))
         figures["asd_mm"] = _or_none(mean_present([d.asd_mm for d in known if d.asd_mm is not None]))
         for outcome in ("measured", "missed", "spurious", "absent"):
             figures[outcome] = sum(distance.outcome == outcome for distance in known)
     volumes = [v for case in cases if case.volumes_ml is not None and (v := case.volumes_ml[index]) is not None]
-    if len(volumes) == len(cases):
+    if volumes and all(case.volumes_ml is not None for case in cases):
         figures["true_ml"], figures["predicted_ml"] = (float(total) for total in np.sum(volumes, axis=0))
     return figures
 

@@ -32,7 +32,7 @@ def default_weights(
     Args:
         run_dir: folder of a training run, perhaps.
         bundle_root: folder of the bundle.
-        ckpt_path: weights that the user asks for, see `weight_files`; None or empty for the default.
+        ckpt_path: weights that the user asks for, see `weight_files`; None or an empty string for the default.
 
     Returns:
         the files of ``ckpt_path`` if given, else the first of these that exists: ``run_dir/model.pt``, those in
@@ -53,7 +53,7 @@ def default_weights(
         ...
         monai_supmix.errors.InputError: no_run/model.pt: does not exist, and neither does my_bundle/models/model.pt: ...
     """
-    if ckpt_path:
+    if ckpt_path is not None and ckpt_path != "":
         return weight_files(ckpt_path)
     models = Path(bundle_root) / "models"
     folders = [*([] if run_dir is None else [Path(run_dir)]), models, last_run(bundle_root)]

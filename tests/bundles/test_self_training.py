@@ -134,8 +134,13 @@ def test_every_bundle_trains_itself_as_it_validates(bundle):
     assert made.folders()[-1] == "out" and len(made.folders()) == 1 + made.rounds * len(made.networks)
 
 
-def test_networks_have_entries_of_their_own_and_the_first_is_the_last(phantoms, tmp_path):
-    own = [{"teacher_momentum": 0.25, "optimizer#lr": 0.5}, {"optimizer#lr": 0.125}]
+def test_networks_have_entries_of_their_own_and_the_first_is_the_last(phantoms, finished, tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr("monai_supmix.bundle.start_from", lambda path, *more: begun.append(path))
+    own = [
+        {"teacher_momentum": 0.25, "optimizer#lr": 0.5, "ckpt_path": str(finished / "model.pt")},
+        {"optimizer#lr": 0.125, "network_def#features": [8, 4, 4, 4, 4, 4]},
+    ]
     out = tmp_path / "out"
     train(phantoms[BUNDLE], out, **{"self_training#networks": own, "self_training#rounds": 1})
     seen = []
@@ -143,6 +148,18 @@ def test_networks_have_entries_of_their_own_and_the_first_is_the_last(phantoms, 
         config = read_checkpoint(newest_intact(folder / "checkpoints")[0])["config"]
         seen.append((config["teacher_momentum"], config["optimizer"]["lr"]))
     assert seen == [(0.25, 0.5), (0.99, 0.125), (0.25, 0.5)]
+    first, second, last = begun
+    assert (first, second) == (str(finished / "model.pt"), None)
+    assert last == str(out / "rounds/0/network_0/model.pt"), "the second round goes on with what the first has learnt"
+
+
+@pytest.mark.parametrize("entry", [{"working": {"size": [64, 64]}}, {"intensity_settings#hu#high": 99.0}])
+def test_networks_that_see_images_differently_have_no_mean(entry, phantoms, tmp_path):
+    with pytest.raises(RuntimeError) as failure:
+        train(phantoms[BUNDLE], tmp_path / "out", **{"self_training#networks": [{}, entry]})
+    key = "working" if "working" in entry else "intensity"
+    assert f"self_training#networks#1: is to have another {key} than the configuration" in error_line(failure.value)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

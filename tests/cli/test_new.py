@@ -76,6 +76,8 @@ def test_masks_do_not_say_which_weights_are_used(front, pairs, tmp_path):
         assert ("the weights in first are not used: --run_dir first" in ended.out + ended.err) == (masks == "first")
     assert used["masks"] == used["first"] == sha256("second/model.pt")
     assert used["named"] == sha256("first/model.pt")
+    ended = front("predict", "mine", pairs / "images" / "e.png", "--output_dir", "none", "--run_dir", tmp_path, *tiny)
+    assert ended.status == 2 and "holds no model.pt, as --run_dir should: give the folder of a training" in ended.err
 
 
 def test_a_bundle_without_a_test_trains_on_all_labels(front, pairs):

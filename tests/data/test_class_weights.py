@@ -34,3 +34,12 @@ def test_a_class_counts_only_in_the_images_in_which_it_is_labelled():
     expected = torch.tensor([2, 8 / 3, 4])
     weights = inverse_frequency([{"label": first}, {"label": second, **known}], num_classes=3)
     assert torch.allclose(torch.tensor(weights), 3 * expected / expected.sum())
+
+
+def test_the_background_is_not_rare_where_no_image_is_labelled_as_a_whole():
+    images = [
+        {"label": torch.tensor([[0, 0, 0, k]]), "labelled_classes": torch.tensor([[False, k == 1, k == 2]])}
+        for k in (1, 2)
+    ]
+    expected = torch.tensor([8 / 6, 4, 4])  # one over 6 of 8 pixels, 1 of 4, 1 of 4
+    assert torch.allclose(torch.tensor(inverse_frequency(images, num_classes=3)), 3 * expected / expected.sum())

@@ -79,6 +79,16 @@ def test_distances_and_volumes_are_summed_up_by_their_conventions(tmp_path):
     strict((tmp_path / "metrics.json").read_text(encoding="utf-8"))
 
 
+def test_a_case_that_lacks_a_class_takes_no_figure_of_it_from_the_others():
+    cases = make_cases(spacing=(1.0, 1.0, 5.0))
+    ones = np.ones((4, 4, 4), int)
+    partly = {"partly": measure_case(0 * ones, ones, 4, (1, 1, 1), labelled_classes=[False, True, False, False])}
+    whole, summary = (summarize(one, NAMES)["classes"] for one in (cases, cases | partly))
+    assert summary["consolidation"] == whole["consolidation"] and "hd95_mm" in whole["consolidation"]
+    assert summary["ground_glass"]["missed"] == whole["ground_glass"]["missed"] + 1
+    assert "hd95_mm" not in summarize(cases | {"flat": make_cases()["fälle/0"]}, NAMES)["classes"]["consolidation"]
+
+
 def test_class_that_was_never_measured_has_no_distance():
     truth = np.zeros((4, 4, 4), int)
     truth[1, 1, 1] = 1

@@ -47,6 +47,8 @@ def test_what_is_no_weights_is_said(tmp_path):
     ):
         with pytest.raises(InputError, match=told):
             weight_files(named)
+    with pytest.raises(InputError, match="ckpt_path: names no weights"):
+        default_weights(None, "my_bundle", [])
     (tmp_path / "a.pt").touch()
     with pytest.raises(InputError, match=r"a\.pt: is named twice"):
         weight_files([tmp_path / "a.pt", tmp_path])
