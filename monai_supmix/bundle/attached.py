@@ -72,6 +72,13 @@ class FollowSchedules:
     Args:
         lr_scheduler: see `attach_schedules`.
         discriminator_lr_scheduler: see `attach_schedules`.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+        >>> handler = FollowSchedules(torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=100))
+        >>> handler.schedules[1] is None  # in a configuration one of ``train#handlers``
+        True
     """
 
     def __init__(self, lr_scheduler: LRScheduler | None, discriminator_lr_scheduler: LRScheduler | None = None) -> None:

@@ -158,6 +158,13 @@ def image_items(inputs: str | Path | Sequence[str | Path]) -> list[dict[str, str
 
     Raises:
         InputError: as `find_inputs`.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "chest.nii.gz").touch()
+        >>> [Path(item["image"]).name for item in image_items(folder)]
+        ['chest.nii.gz']
     """
     return [{"image": str(case.path)} for case in find_inputs(inputs)[0]]
 
