@@ -1,4 +1,6 @@
-"""Phantom data for both bundles, made once."""
+"""Phantom data for both bundles, made once, and what tests of bundles put back."""
+
+import logging
 
 import pytest
 
@@ -25,3 +27,12 @@ def trained(phantoms, tmp_path_factory):
             max_iterations=2, crop_size=[64, 64], **TINY,
         )  # fmt: skip
     return folders
+
+
+@pytest.fixture
+def own_logging():
+    """The bundle's logging.conf counts for one test alone."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level

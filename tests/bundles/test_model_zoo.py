@@ -1,7 +1,5 @@
 """Every shipped bundle passes the checks of MONAI's model zoo, and a unit test as its bundles have one."""
 
-import logging
-
 import pytest
 from monai.bundle import ConfigWorkflow
 
@@ -23,15 +21,6 @@ def test_a_bundle_passes_the_zoos_checks(bundle, tmp_path):
     zoo.check_metadata(folder, tmp_path)
     zoo.check_network(folder)
     zoo.check_torchscript(folder, tmp_path)
-
-
-@pytest.fixture
-def own_logging():
-    """The bundle's logging.conf counts for one test alone."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture(scope="module")

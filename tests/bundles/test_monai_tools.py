@@ -1,6 +1,5 @@
 """What MONAI's own tools find in the shipped bundles and their archives, called as its model zoo calls them."""
 
-import logging
 import shutil
 
 import pytest
@@ -28,15 +27,6 @@ def test_the_network_takes_and_gives_what_the_metadata_say(bundle, n):
     verify_net_in_out(**parts(bundle), device="cpu", n=n)
     with pytest.raises(ValueError, match="channel number"):
         verify_net_in_out(**parts(bundle), device="cpu", num_classes=7)
-
-
-@pytest.fixture
-def own_logging():
-    """The bundle's logging.conf counts for one test alone."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture
