@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -163,6 +164,9 @@ def load_trained(
         members.append((weights.sha256, path, empty))
     record = common_record(records)
     members.sort(key=lambda member: member[0])  # the same set gives the same bits, whatever its order
+    for (digest, path, _), (following, other, _) in itertools.pairwise(members):
+        if digest == following:
+            raise InputError(other, f"holds the same weights as {path}", "name each network once")
     hashes, paths, networks = zip(*members, strict=True)
     network, sha256 = (networks[0], hashes[0]) if len(files) == 1 else (Ensemble(networks), list(hashes))
     quality = read_quality(paths[0], record) if len(files) == 1 else None

@@ -47,7 +47,7 @@ def given_datalist(
             remedy = "give {image: path, label: path}"
             raise InputError("train#dataset#data", f"has the item {dict(item)} without image or label", remedy)
     named = [Path(item["image"]) for item in (*labeled, *validation)]
-    taken = {_place(path) for path in named}
+    taken = {_place(Path(item[key])) for item in (*labeled, *validation) for key in ("image", "label")}
     folders = sorted({Path(item["image"]).parent for item in labeled})
     endings = {suffix_of(item["image"]).lower() for item in labeled}
     pool = [

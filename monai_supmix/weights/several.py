@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,9 @@ def weight_files(named: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     files = [file for place in places for file in ([place] if place.is_file() else _files_in(place))]
     if not files:
         raise InputError("ckpt_path", "names no weights", "give files or folders of weights")
-    for file in files:
-        if files.count(file) > 1:
+    real = [os.path.realpath(file) for file in files]
+    for file, path in zip(files, real, strict=True):
+        if real.count(path) > 1:
             raise InputError(file, "is named twice", "name each network once")
     return files
 
@@ -62,22 +63,33 @@ def _files_in(folder: Path) -> list[Path]:
         raise InputError(folder, "no weights file has this path", "give the path of a model.pt, or of a folder of them")
     if (folder / "model.pt").is_file():
         return [folder / "model.pt"]
-    if runs := sorted(folder.glob("*/model.pt"), key=_by_number):
-        _require_all_folds(folder, runs)
+    if folds := _folds_in(folder):
+        return folds
+    if runs := sorted(_visible(folder.glob("*/model.pt"), folder), key=_by_number):
         return runs
-    by_stem = {file.stem: file for ending in reversed(_ENDINGS) for file in folder.glob(f"*{ending}")}
+    by_stem = {file.stem: file for ending in reversed(_ENDINGS) for file in _visible(folder.glob(f"*{ending}"), folder)}
     if not by_stem:
         raise InputError(folder, "holds no weights", "give the folder of a training, or one of several such folders")
     return sorted(by_stem.values(), key=_by_number)
 
 
-def _require_all_folds(folder: Path, runs: Sequence[Path]) -> None:
+def _folds_in(folder: Path) -> list[Path]:
+    """The weights of all folds, and of no copy beside them such as ``fold_1_old``; empty where there is no fold."""
+    numbers = [int(path.name[5:]) for path in folder.glob("fold_*/") if re.fullmatch(r"fold_\d+", path.name)]
     told = re.fullmatch(r"(\d+)_folds", folder.name)
-    number = int(told[1]) if told else sum(1 for _ in folder.glob("fold_*/"))
-    have = sum(run.parent.name.startswith("fold_") for run in runs)
-    if have < number:
-        problem = f"has the weights of {have} of {number} folds"
+    if not numbers and not told:
+        return []
+    count = int(told[1]) if told else max(numbers)
+    runs = [folder / f"fold_{number}" / "model.pt" for number in range(1, count + 1)]
+    have = sum(run.is_file() for run in runs)
+    if have < count:
+        problem = f"has the weights of {have} of {count} folds"
         raise InputError(folder, problem, "train the others first, or name the files that you want")
+    return runs
+
+
+def _visible(paths: Iterable[Path], folder: Path) -> list[Path]:
+    return [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _by_number(path: Path) -> list[Any]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from monai_supmix.__main__ import main
-from monai_supmix.bundle import error_line, start_from
+from monai_supmix.bundle import error_line, load_trained, start_from
 from monai_supmix.errors import InputError
 from monai_supmix.files import sha256
 from monai_supmix.imageio.reading import read_image
@@ -81,3 +81,12 @@ def test_who_takes_one_network_says_so(weights, tmp_path, capsys):
         start_from([str(file) for file in weights], CompactUNet(in_channels=1, num_classes=4))
     assert main(["predict", BUNDLE, "x.nii.gz", "--output_dir", str(tmp_path / "out"), "--ckpt_path", "[1,2]"]) == 2
     assert "1: no weights file has this path" in capsys.readouterr().err
+
+
+def test_a_copy_of_weights_of_another_program_is_no_second_network(tmp_path):
+    network = CompactUNet(2, 1, 4, (4, 4, 4, 4, 4, 4))
+    paths = [tmp_path / name for name in ("a.pt", "copy_of_a.pt")]
+    for path in paths:
+        torch.save(network.state_dict(), path)
+    with pytest.raises(InputError, match="holds the same weights as"):
+        load_trained(network, None, BUNDLES / BUNDLE, paths, num_classes=4)

@@ -80,6 +80,14 @@ def test_a_validation_alone_and_items_without_a_label_are_refused(studies):
         given_datalist([first, second], ["background", "lesion"], [second])
 
 
+def test_labels_in_the_folder_of_the_images_are_no_unlabelled_images(tmp_path):
+    for name in ("a.png", "a_label.png", "b.png", "b_label.png", "c.png"):
+        (tmp_path / name).touch()
+    train, held_out = ({"image": str(tmp_path / f"{n}.png"), "label": str(tmp_path / f"{n}_label.png")} for n in "ab")
+    found = given_datalist([train], ["background", "lesion"], [held_out])
+    assert [item["case"] for item in found.unlabeled] == ["c"]
+
+
 @pytest.mark.slow
 def test_monai_labels_train_task_trains_on_its_datastore(studies, tmp_path, monkeypatch):
     pytest.importorskip("monailabel", reason="monailabel is not installed (an environment of its own, see README)")

@@ -37,6 +37,19 @@ def test_half_of_the_folds_are_no_ensemble(folds):
     shutil.rmtree(folds / "fold_3")
     with pytest.raises(InputError, match="9 of 10 folds"):
         weight_files(folds)
+    shutil.copytree(folds / "fold_1", folds / "fold_1_old")  # no fold, and no tenth one
+    with pytest.raises(InputError, match="9 of 10 folds"):
+        weight_files(folds)
+
+
+def test_hidden_files_and_links_are_no_further_networks(folds, tmp_path):
+    runs = tmp_path / "runs"
+    for name in ("a", "b", ".ipynb_checkpoints"):
+        shutil.copytree(folds / "fold_1", runs / name)
+    assert [file.parent.name for file in weight_files(runs)] == ["a", "b"]
+    (tmp_path / "link.pt").symlink_to(runs / "a" / "model.pt")
+    with pytest.raises(InputError, match="is named twice"):
+        weight_files([runs / "a", tmp_path / "link.pt"])
 
 
 def test_what_is_no_weights_is_said(tmp_path):
