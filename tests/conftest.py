@@ -12,10 +12,13 @@ absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(autouse=True)
-def _loggers_are_on():
-    """Whatever set up logging in an earlier test, messages of this package can be read in the next."""
+def _logging_is_new():
+    """Whatever an earlier test set up, the next has pytest's handlers alone, and this package's messages are read."""
     logging.disable(logging.NOTSET)
     logging.root.setLevel(min(logging.root.level, logging.WARNING))
+    for handler in logging.root.handlers[:]:
+        if type(handler).__module__.partition(".")[0] != "_pytest":
+            logging.root.removeHandler(handler)
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] == "monai_supmix":
             logger = logging.getLogger(name)

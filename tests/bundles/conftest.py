@@ -1,6 +1,4 @@
-"""Phantom data for both bundles, made once, and what tests of bundles put back."""
-
-import logging
+"""Phantom data for both bundles, made once."""
 
 import pytest
 
@@ -27,12 +25,3 @@ def trained(phantoms, tmp_path_factory):
             max_iterations=2, crop_size=[64, 64], **TINY,
         )  # fmt: skip
     return folders
-
-
-@pytest.fixture
-def own_logging():
-    """The bundle's logging.conf counts for one test alone."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level

@@ -29,7 +29,6 @@ def data(phantoms, tmp_path_factory):
     return {**phantoms, "acdc_supmix": hearts}
 
 
-@pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize("bundle", SHIPPED)
 def test_a_bundle_trains_evaluates_and_infers_as_the_zoos_unit_tests_do(bundle, data, tmp_path):
     configs = BUNDLES / bundle / "configs"

@@ -35,7 +35,7 @@ def offline(monkeypatch):
     monkeypatch.setattr("monai.bundle.scripts.download", lambda **_: pytest.fail("a download"))
 
 
-@pytest.mark.usefixtures("own_logging", "offline")
+@pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize(("kind", "source"), [("train", "monaihosting"), ("inference", None), ("inference", "github")])
 @pytest.mark.parametrize("bundle", SHIPPED)
 def test_monai_loads_a_bundle_with_its_weights(bundle, kind, source, monkeypatch, tmp_path):
@@ -49,7 +49,6 @@ def test_monai_loads_a_bundle_with_its_weights(bundle, kind, source, monkeypatch
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
 
 
-@pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize("kind", ["train", "evaluate", "inference"])
 @pytest.mark.parametrize("bundle", SHIPPED)
 def test_initialize_reads_neither_data_nor_weights(bundle, kind, monkeypatch, tmp_path):
