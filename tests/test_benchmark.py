@@ -23,6 +23,7 @@ def load_script(monkeypatch):
         ("load", "cached / from disk"),
         ("infer", "default network, MONAI / ours in torch"),
         pytest.param("train", "peak memory, ours / reference", marks=pytest.mark.slow),  # starts fresh processes
+        pytest.param("cohort", "4 small volumes, one process / two", marks=pytest.mark.slow),
     ],
 )
 def test_every_subject_runs(load_script, subject, ratio, tmp_path, capsys):

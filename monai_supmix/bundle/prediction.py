@@ -50,6 +50,7 @@ class PredictionRun(Evaluator):
         val_handlers: handlers of the engine.
         verify: recognise the images of existing masks by their hash, not by size and time.
         shard: ``"i/n"`` predicts the i-th of n parts of the cases.
+        readers: so many images are read ahead; with more than 1, masks are written meanwhile, too.
 
     Several processes share the cases, see :mod:`monai_supmix.inferers.cohort`. Of more than one case, whoever ends last
     writes ``summary.json`` and ``cases.csv``, see :func:`monai_supmix.inferers.collect`.
@@ -85,6 +86,7 @@ class PredictionRun(Evaluator):
         val_handlers: Sequence | None = None,
         verify: bool = False,
         shard: str | None = None,
+        readers: int = 1,
     ) -> None:
         device = next(trained.network.parameters()).device
         super().__init__(device, [inputs], epoch_length=1, decollate=False, val_handlers=val_handlers)
@@ -104,6 +106,7 @@ class PredictionRun(Evaluator):
             "settings": settings,
             "verify": verify,
             "shard": shard,
+            "readers": readers,
             "keep_record": True,
         }
         self.summary = PredictionSummary()

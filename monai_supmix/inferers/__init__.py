@@ -2,11 +2,12 @@
 
 from monai_supmix.inferers.collecting import collect
 from monai_supmix.inferers.flips import class_probabilities
-from monai_supmix.inferers.predict import PredictionSummary, predict_cases
+from monai_supmix.inferers.predict import predict_cases
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork, in_runtime
 from monai_supmix.inferers.slice_volume import SliceVolumeInferer, predict_planes
 from monai_supmix.inferers.suitability import choose_intensity, suitability_warnings
+from monai_supmix.inferers.summary import PredictionSummary
 from monai_supmix.inferers.tensors import LabelMapd
 from monai_supmix.inferers.volume import VolumeInferer
 

@@ -6,8 +6,8 @@ import contextlib
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ from monai_supmix.inferers.suitability import choose_intensity, edge_warnings, s
 from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
+
+Written = tuple[Path | None, list[str], dict[str, Any]]
+"""The DICOM segmentation, if one was written, what a reader of the mask should know, and `least_sure`."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,15 @@ class CasePrediction:
         fit_intensity(image, choose_intensity(self.record, image, self.intensity)[1])
         self.segmentations.check(image)
 
-    def __call__(self, case: InputCase, image: CaseImage) -> tuple[Path | None, list[str], dict[str, Any]]:
-        """Predict a case and write its results.
+    def __call__(self, case: InputCase, image: CaseImage) -> Callable[[], Written]:
+        """Predict a case.
 
         Args:
             case: the case.
             image: its image, as read.
 
         Returns:
-            the DICOM segmentation, if one was written, what a reader of the mask should know, and `least_sure`.
+            writes the results when called, and needs none of the image's values for it.
         """
         network, record, inferer = self.network, self.record, self.inferer
         image = fit_channels(image, input_channels(network))
@@ -117,33 +120,40 @@ class CasePrediction:
         predicted, quality_notes = predicted_dice(confidence, self.quality, inferer.settings)
         warnings += edge_warnings(mask, image, inferer.settings.get("working"), inferer.axis)
         segmentation, seg_notes = self.segmentations.make(mask, image)
-        sidecar = {
-            "image": case.name,
-            "class_names": self.class_names,
-            **({"label_values": record["label_values"]} if "label_values" in record else {}),
-            "image_sha256": case.sha256(),
-            "image_stamp": case.stamp(),
-            **self.made_with(case),
-            "intensity": {"name": name, "rule": record["intensity"][name]},
-            "precision": _precision(inferer, network),
-            "runtime": network.runtime if isinstance(network, OpenVINONetwork) else "torch",
-            "settings": dict(self.settings),
-            "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
-            "shape": list(mask.shape),
-            "spacing": image.spacing,
-            "confidence": confidence,
-            **({} if predicted is None else {"predicted": predicted}),
-            "warnings": warnings,
-            "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *seg_notes, *quality_notes],
-        }
-        remove_old(case, self.output_dir)
-        # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
-        write_json(sidecar, case.output(self.output_dir, ".json"))
-        dicom = None
-        if segmentation is not None:
-            dicom = write_segmentation(segmentation, case.output(self.output_dir, ".dcm"))
-        write_mask(in_label_values(mask, record), image, mask_path)
-        return dicom, warnings, least_sure(confidence, predicted)
+        image = replace(
+            image, array=np.broadcast_to(np.uint8(0), image.array.shape)
+        )  # where it lies, without its values
+
+        def write() -> Written:
+            sidecar = {
+                "image": case.name,
+                "class_names": self.class_names,
+                **({"label_values": record["label_values"]} if "label_values" in record else {}),
+                "image_sha256": case.sha256(),
+                "image_stamp": case.stamp(),
+                **self.made_with(case),
+                "intensity": {"name": name, "rule": record["intensity"][name]},
+                "precision": _precision(inferer, network),
+                "runtime": network.runtime if isinstance(network, OpenVINONetwork) else "torch",
+                "settings": dict(self.settings),
+                "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
+                "shape": list(mask.shape),
+                "spacing": image.spacing,
+                "confidence": confidence,
+                **({} if predicted is None else {"predicted": predicted}),
+                "warnings": warnings,
+                "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *seg_notes, *quality_notes],
+            }
+            remove_old(case, self.output_dir)
+            # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
+            write_json(sidecar, case.output(self.output_dir, ".json"))
+            dicom = None
+            if segmentation is not None:
+                dicom = write_segmentation(segmentation, case.output(self.output_dir, ".dcm"))
+            write_mask(in_label_values(mask, record), image, mask_path)
+            return dicom, warnings, least_sure(confidence, predicted)
+
+        return write
 
 
 @contextlib.contextmanager

@@ -1,12 +1,9 @@
-"""Predict many cases: check them, predict them one after the other, write masks and their records."""
+"""Predict many cases: find and check them, share them among processes, and sum up what became of them."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,14 +13,16 @@ from tqdm import tqdm
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.dicom_seg import DicomSegmentations
+from monai_supmix.inferers.case_run import CaseRun
 from monai_supmix.inferers.cohort import Cohort
 from monai_supmix.inferers.collecting import CaseRecords
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from monai_supmix.inferers.one_case import CasePrediction
-from monai_supmix.inferers.outputs import check_outputs, is_there
+from monai_supmix.inferers.outputs import check_outputs
 from monai_supmix.inferers.progress import CaseProgress
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.reading import read_cases
+from monai_supmix.inferers.summary import PredictionSummary, merged
 from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.processes import agreed, from_first, gather, rank, share
 
@@ -31,50 +30,6 @@ logger = logging.getLogger(__name__)
 
 CHECKED_FIRST = 300
 """Up to so many inputs are all read and checked before the first mask is written."""
-
-
-@dataclass
-class PredictionSummary:
-    """What became of the cases.
-
-    Args:
-        written: masks written now.
-        dicom: DICOM segmentations written now.
-        skipped: masks that were there already, made with the same weights and settings.
-        failed: name of the case and its error, only with ``on_error="skip"``.
-        warnings: by name of the case, what a reader of its mask should know.
-        notes: what was left out when searching.
-
-    Example:
-        >>> summary = PredictionSummary(written=[Path("out/a_seg.png")], failed=[("b", "b.png: is empty")])
-        >>> len(summary.written), len(summary.skipped), [case for case, _ in summary.failed]
-        (1, 0, ['b'])
-    """
-
-    written: list[Path] = field(default_factory=list)
-    dicom: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    warnings: dict[str, list[str]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
-def merged(summaries: Sequence[PredictionSummary]) -> PredictionSummary:
-    """The summaries of several processes as one; what all of them note is noted once.
-
-    Example:
-        >>> parts = [PredictionSummary(written=[Path("b")], notes=["n"]), PredictionSummary([Path("a")], notes=["n"])]
-        >>> [path.name for path in merged(parts).written], merged(parts).notes
-        (['a', 'b'], ['n'])
-    """
-    if len(summaries) == 1:
-        return summaries[0]
-    lists = ("written", "dicom", "skipped", "failed")
-    whole = {name: sorted(entry for part in summaries for entry in getattr(part, name)) for name in lists}
-    warnings = dict(sorted(item for part in summaries for item in part.warnings.items()))
-    return PredictionSummary(
-        **whole, warnings=warnings, notes=list(dict.fromkeys(n for part in summaries for n in part.notes))
-    )
 
 
 def predict_cases(
@@ -97,12 +52,13 @@ def predict_cases(
     shard: str | None = None,
     keep_record: bool = False,
     quality: Calibration | None = None,
+    readers: int = 1,
 ) -> PredictionSummary:
     """Predict every case that `inputs` names and write ``<output_dir>/<relative folder>/<stem>_seg.nii.gz``.
 
     Pictures give ``_seg.png``, DICOM series also ``_seg.dcm`` if that is wanted. Beside each mask lies
-    ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. At most two images are in
-    memory: the one being predicted and, where there is plenty of memory, the next one, which is read meanwhile.
+    ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. In memory are the image that
+    is being predicted and, where there is plenty of memory, the next one or `readers` next ones, read meanwhile.
 
     The processes of a launch (``torch.distributed``) share the cases, and so do others that predict into the same
     folder with the same settings: each case is claimed before it is read, see `monai_supmix.inferers.cohort`.
@@ -131,6 +87,8 @@ def predict_cases(
         shard: ``"i/n"`` predicts the i-th of n parts of the cases.
         keep_record: also write down what became of each of several cases, for `monai_supmix.inferers.collect`.
         quality: tells what Dice a confidence means, see `monai_supmix.metrics.Calibration`.
+        readers: so many images are read ahead, each in a thread, while one is predicted, as far as memory allows; with
+            more than 1, masks are written meanwhile, too.
 
     Returns:
         what was written, skipped, and failed by all processes of the launch.
@@ -155,6 +113,8 @@ def predict_cases(
     """
     if on_error not in ("raise", "skip"):
         raise InputError("on_error", f"is {on_error!r}", "use 'raise' or 'skip'")
+    if isinstance(readers, bool) or not isinstance(readers, int) or readers < 1:
+        raise InputError("readers", f"is {readers!r}", "give the number of images to read ahead, at least 1")
     output_dir = Path(output_dir)
     segmentations = DicomSegmentations(dicom_seg, record.get("class_names", []), dicom_codes, weights_sha256)
     cases, notes, view_notes = from_first(lambda: _find(inputs, view))
@@ -165,7 +125,7 @@ def predict_cases(
         tuple(view_notes), quality,
     )  # fmt: skip
     from_first(lambda: check_outputs(cases, output_dir, predict.maps))
-    run = _Run(predict, PredictionSummary(notes=notes), CaseRecords(output_dir), on_error, verify)
+    run = CaseRun(predict, PredictionSummary(notes=notes), CaseRecords(output_dir), on_error, verify)
     only = None
     with agreed():
         mine = share(cases, shard)
@@ -181,72 +141,8 @@ def predict_cases(
         run.records.kept(cohort, cases if keep_record and len(cases) > 1 else ()),
         CaseProgress(cohort, len(todo), shown=inferer.progress) as progress,
     ):
-
-        def open_ones(claimed: Iterable[InputCase], look: bool = True) -> Iterator[InputCase]:
-            """What nobody else has finished since we looked."""
-            for case in claimed:
-                if not look or run.is_open(case):
-                    yield case
-                else:
-                    cohort.release(case)
-                    progress.step()
-
-        free = open_ones(cohort.take(todo), look=not overwrite)
-        found = read_cases(free, ahead=True) if only is None else ((case, only) for case in free)
-        for case, image in itertools.chain(found, read_cases(open_ones(cohort.wait()))):
-            run.predict_case(case, image, progress)
-            del image  # before the next is read
-            cohort.release(case)
-            progress.step(failed=len(run.summary.failed))
+        run.work_through(todo, cohort, progress, only, readers, look=not overwrite)
     return merged(gather(run.summary))
-
-
-@dataclass
-class _Run:
-    """What becomes of the cases of one process."""
-
-    predict: CasePrediction
-    summary: PredictionSummary
-    records: CaseRecords
-    on_error: str
-    verify: bool
-
-    def is_open(self, case: InputCase) -> bool:
-        """Whether a case is to be predicted: neither is its mask there, nor is something wrong with what is there."""
-        output_dir = self.predict.output_dir
-        with self.reporting(case):
-            if not is_there(case, output_dir, self.predict.made_with(case), self.summary.notes, self.verify):
-                return True
-            self.summary.skipped.append(case.output(output_dir))
-            self.records.write(case, "done")
-        return False
-
-    def predict_case(self, case: InputCase, image: CaseImage | Exception, progress: CaseProgress) -> None:
-        """Predict a case and note what was written."""
-        with self.reporting(case):
-            if isinstance(image, Exception):
-                raise image
-            segmentation, warnings, sure = self.predict(case, image)
-            self.summary.written.append(case.output(self.predict.output_dir))
-            self.summary.dicom += [segmentation] if segmentation is not None else []
-            self.records.write(case, "done", warnings=warnings, **sure)
-            if warnings:
-                self.summary.warnings[case.name] = warnings
-                progress.warn(case.name, warnings)
-
-    @contextlib.contextmanager
-    def reporting(self, case: InputCase) -> Iterator[None]:
-        """With ``on_error="skip"``, note an error of this case instead of raising it."""
-        try:
-            yield
-        except Exception as error:
-            known = isinstance(error, InputError)
-            subject = error.subject if isinstance(error, InputError) else str(case.path)
-            text = str(error) if known else f"{subject}: {type(error).__name__}: {error}"
-            self.records.write(case, "failed", problem=text.removeprefix(f"{subject}: "))
-            if self.on_error == "raise":
-                raise
-            self.summary.failed.append((case.name, text))
 
 
 def _find(inputs: str | Path | Sequence[str | Path], view: str) -> tuple[list[InputCase], list[str], list[str]]:

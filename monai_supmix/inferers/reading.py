@@ -1,8 +1,9 @@
-"""Read cases one after the other, the next one ahead of time where memory allows."""
+"""Read cases one after the other, the next ones ahead of time where memory allows."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -17,35 +18,37 @@ from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.memory import available_memory
 
-_SHARE = 0.25  # of the available memory that an image read ahead may take
+_SHARE = 0.25  # of the available memory that images read ahead may take
 _PACKED = 8  # compressed medical images are seldom smaller than this part of their voxels
 
 
-def read_cases(cases: Iterable[InputCase], ahead: bool = False) -> Iterator[tuple[InputCase, CaseImage | Exception]]:
+def read_cases(cases: Iterable[InputCase], ahead: int = 0) -> Iterator[tuple[InputCase, CaseImage | Exception]]:
     """Read cases one after the other; what cannot be read comes as its error.
 
     The generator keeps no image that it has given, so that the caller decides how many are in memory.
 
     Args:
-        cases: the cases, in the order in which they come; with `ahead` the next one is asked for while one is at work.
-        ahead: read one case in a thread while the caller works with the one before, if it will take less than a quarter
-            of the memory that is left.
+        cases: the cases, in the order in which they come; with `ahead` the next ones are asked for while one is used.
+        ahead: read so many cases in as many threads while the caller works with the one before, as long as all of them
+            will take less than a quarter of the memory that is left.
 
     Yields:
         case and image, or case and error.
     """
-    coming = iter(cases)
-    with ThreadPoolExecutor(1, "reader") as reader:
-        pending: Future | None = None
-        case = next(coming, None)
-        while case is not None:
-            given = [pending.result() if pending is not None else _read(case)]
-            pending = None
-            following = next(coming, None) if ahead else None
-            if following is not None and decoded_bytes(following.path) < _SHARE * available_memory():
-                pending = reader.submit(_read, following)
-            yield case, given.pop()
-            case = following if ahead else next(coming, None)
+    coming, waiting = iter(cases), deque[tuple[InputCase, Future | None, int]]()
+    with ThreadPoolExecutor(max(ahead, 1), "reader") as readers:
+        for first in coming:
+            waiting.append((first, None, 0))
+            while waiting:
+                case, reading, _ = waiting.popleft()
+                given = [_read(case) if reading is None else reading.result()]
+                while len(waiting) < ahead and (following := next(coming, None)) is not None:
+                    size = decoded_bytes(following.path)
+                    if size + sum(each for _, _, each in waiting) >= _SHARE * available_memory():
+                        waiting.append((following, None, 0))  # read when its turn comes
+                        break
+                    waiting.append((following, readers.submit(_read, following), size))
+                yield case, given.pop()
 
 
 def _read(case: InputCase) -> CaseImage | Exception:

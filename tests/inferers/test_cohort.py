@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from monai_supmix.errors import InputError
-from monai_supmix.inferers import claims, collect, inputs, predict
+from monai_supmix.inferers import claims, collect, inputs, one_case, predict
 from monai_supmix.inferers.claims import Claims, Owner, claim_file
 from monai_supmix.inferers.cohort import Cohort
 from tests.inferers import cohort_workers as workers
@@ -71,11 +72,12 @@ def test_shards_give_the_tree_of_one_run_in_any_order(data, whole, tmp_path, ord
     assert tree(tmp_path) == tree(whole)
 
 
-@pytest.mark.parametrize("shards", [("1/3", "2/3", "3/3"), (None, None)])
-def test_at_once_every_case_is_predicted_once(data, whole, tmp_path, shards):
+@pytest.mark.parametrize(("shards", "readers"), [(("1/3", "2/3", "3/3"), 1), ((None, None), 1), ((None, None), 3)])
+def test_at_once_every_case_is_predicted_once(data, whole, tmp_path, shards, readers):
     output = tmp_path / "out"
     results = [tmp_path / f"{number}.json" for number, _ in enumerate(shards)]
-    started = [workers.start(data, output, result, shard=shard) for result, shard in zip(results, shards, strict=True)]
+    options = [{"shard": shard, "readers": readers} for shard in shards]
+    started = [workers.start(data, output, result, **own) for result, own in zip(results, options, strict=True)]
     assert workers.finish(*started) == [0] * len(shards)
     written = [mask for result in results for mask in told(result)["written"]]
     assert sorted(written) == [str(output / name.replace(".nii", "_seg.nii")) for name in sorted(NAMES)]
@@ -105,13 +107,14 @@ def test_a_launch_checks_everything_before_the_first_mask(data, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("readers", [1, 4])
 @pytest.mark.parametrize(
     "at", [("claimed", 0), ("recorded", 0), ("recorded", 3), ("written", 2), ("noted", 1), ("noted", 8)]
 )
-def test_killed_at_any_step_and_started_again_it_ends_as_if_never_killed(data, whole, tmp_path, at):
-    assert workers.finish(workers.start(data, tmp_path, at=at)) == [-signal.SIGKILL]
+def test_killed_at_any_step_and_started_again_it_ends_as_if_never_killed(data, whole, tmp_path, at, readers):
+    assert workers.finish(workers.start(data, tmp_path, at=at, readers=readers)) == [-signal.SIGKILL]
     assert list((tmp_path / ".cohort").glob("*.member"))  # it had no time to tidy up
-    workers.predict(data, tmp_path)
+    workers.predict(data, tmp_path, readers=readers)
     collect(tmp_path)
     assert tree(tmp_path) == tree(whole)
 
@@ -153,6 +156,50 @@ def test_other_settings_at_once_are_refused_and_later_too(data, tmp_path):
     with pytest.raises(InputError, match=r"made differently \(inference\)"):
         workers.predict(data, tmp_path, flips=True)
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+def test_a_mask_that_cannot_be_written_is_that_cases_error(data, tmp_path, monkeypatch, readers):
+    place, real = tmp_path / NAMES[2].replace(".nii", "_seg.nii"), one_case.write_mask
+
+    def write(mask, image, path, *more):
+        if path == place:
+            raise InputError(path, "cannot be written", "free some space")
+        real(mask, image, path, *more)
+
+    monkeypatch.setattr(one_case, "write_mask", write)
+    summary = workers.predict(data, tmp_path, readers=readers, on_error="skip")
+    assert [case for case, _ in summary.failed] == [NAMES[2]] and len(summary.written) == 8
+    collect(tmp_path)
+    assert rows(tmp_path) == {**dict.fromkeys(NAMES, "done"), NAMES[2]: "failed"}
+    with pytest.raises(InputError, match="cannot be written"):
+        workers.predict(data, tmp_path, readers=readers)
+    assert not list(tmp_path.rglob("*.claim*")) and not list((tmp_path / ".cohort").glob("*.member"))
+
+
+def test_while_a_mask_is_written_the_next_image_is_predicted(data, tmp_path, monkeypatch):
+    predicted, real = threading.Event(), one_case.write_mask
+    second = one_case.CasePrediction.__call__
+
+    def write(mask, image, path, *more):
+        assert predicted.wait(60)
+        real(mask, image, path, *more)
+
+    def predict(self, case, image):
+        result = second(self, case, image)
+        if case.name != NAMES[0]:
+            predicted.set()
+        return result
+
+    monkeypatch.setattr(one_case, "write_mask", write)
+    monkeypatch.setattr(one_case.CasePrediction, "__call__", predict)
+    assert len(workers.predict(data, tmp_path, readers=2).written) == 9
+
+
+@pytest.mark.parametrize("readers", [0, True, "2", 1.5])
+def test_readers_that_cannot_be(data, tmp_path, readers):
+    with pytest.raises(InputError, match="readers: is"):
+        workers.predict(data, tmp_path, readers=readers)
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b", "1/0", 2])

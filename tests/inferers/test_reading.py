@@ -1,6 +1,7 @@
 """Cases are read in their order, ahead of time only where memory allows, and what cannot be read is no exception."""
 
 import threading
+from concurrent.futures import Future
 
 import itk
 import nibabel as nib
@@ -27,7 +28,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("ahead", [0, 1, 3])
 def test_the_order_and_the_errors_do_not_depend_on_reading_ahead(folder, ahead):
     cases, _ = find_inputs(folder)
     read = list(read_cases(cases, ahead))
@@ -51,7 +52,7 @@ def test_the_next_case_is_read_meanwhile_if_it_takes_less_than_a_quarter_of_the_
 
     monkeypatch.setattr(reading, "read_image", read)
     cases, _ = find_inputs([folder / "a.nii.gz", folder / "c.nii"])
-    cases = read_cases(cases, ahead=True)
+    cases = read_cases(cases, ahead=1)
     next(cases)
     expected = memory > 40 * 30 * 20 * 2 * 4
     assert begun.wait(30 if expected else 0) == expected
@@ -65,3 +66,37 @@ def test_the_estimate_is_exact_for_nifti_and_not_too_low_for_others(folder):
     for name in ("d.png", "e.nrrd", "f"):
         assert decoded_bytes(folder / name) >= read_image(folder / name).array.nbytes
     assert decoded_bytes(folder / "b.nii") == decoded_bytes(folder / "missing.mha") == 0
+
+
+def test_so_many_are_read_at_once_as_there_are_readers_and_memory_for(folder, monkeypatch):
+    cases = find_inputs(folder)[0] * 2
+    together, begun, lock = threading.Barrier(3, timeout=60), [], threading.Lock()
+
+    def read(path):
+        with lock:
+            begun.append(path)
+            place = len(begun)
+        if 1 < place <= 4:
+            together.wait()  # comes back when three read at once
+        return read_image(path)
+
+    monkeypatch.setattr(reading, "read_image", read)
+    found = read_cases(cases, ahead=3)
+    assert [case for case, _ in found] == cases
+    assert sorted(begun) == sorted(case.path for case in cases)
+
+    small = [case for case in cases if case.path.name == "a.nii.gz"] * 8
+    monkeypatch.setattr(reading, "available_memory", lambda: 4 * (2 * 40 * 30 * 20 * 2 + 1))  # for two of them
+    submitted = []
+    monkeypatch.setattr(
+        reading.ThreadPoolExecutor, "submit", lambda pool, call, case: submitted.append(case) or _done(call(case))
+    )
+    found = read_cases(small, ahead=9)
+    next(found)
+    assert len(submitted) == 2
+
+
+def _done(value):
+    future = Future()
+    future.set_result(value)
+    return future
