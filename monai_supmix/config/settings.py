@@ -96,6 +96,14 @@ SETTINGS: dict[str, Expected] = {
         lambda v: v is None or (isinstance(v, str) and re.fullmatch(r"[1-9]\d*/[1-9]\d*", v) is not None),
         "i/n with i from 1 to n, such as 2/8, or null",
     ),
+    "readers": _whole(1),
+    "self_training::networks": Expected(
+        lambda v: (
+            (type(v) is int and v >= 1)
+            or (isinstance(v, (list, tuple)) and len(v) > 0 and all(isinstance(own, Mapping) for own in v))
+        ),
+        "a number of networks, or a list with the entries of each, such as [{}, {'labeled_mixing#prob': 0.0}]",
+    ),
     "tta": _BOOL,
     "dicom_seg": _one_of(True, False, "auto"),
     "runtime": _one_of("torch", "openvino"),

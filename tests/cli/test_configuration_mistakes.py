@@ -89,6 +89,12 @@ MISTAKES = [
     ("run chase_supmix train --sufd_weight high", "--sufd_weight: is 'high': give a number of at least 0"),
     ("run chase_supmix train --optimizer#lr high", "--optimizer#lr: is 'high': give a number such as"),
     ("run chase_supmix inference --on_error ignore", "--on_error: is 'ignore': give 'raise' or 'skip'"),
+    ("run chase_supmix inference --readers 0", "--readers: is 0: give a whole number of at least 1"),
+    (
+        "run chase_supmix train --method self_training --self_training#networks [1,2]",
+        "--self_training#networks: is [1, 2]: give a number of networks, or a list with the entries of each, such as "
+        "[{}, {'labeled_mixing#prob': 0.0}]",
+    ),
     ("run chase_supmix inference --shard 0/4", "--shard: is '0/4': give i/n with i from 1 to n, such as 2/8, or null"),
     ("run chase_supmix inference --overwrite maybe", "--overwrite: is 'maybe': give true or false"),
     (

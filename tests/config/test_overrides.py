@@ -163,3 +163,11 @@ def test_a_number_for_a_new_argument_of_a_component_is_a_number():
     config = {"mixing": {"_target_": "SupMix"}, "run_name": "@output_dir", "total": "$1 + 1"}
     pairs = {"mixing#prob": "0.25", "run_name": "5", "total": "7"}
     assert read_overrides(config, pairs, []) == {"mixing#prob": 0.25, "run_name": "5", "total": 7}
+
+
+@pytest.mark.parametrize("default", [2, [{"seed": 1}, {}]])
+def test_networks_of_a_self_training_are_a_number_or_their_entries_whichever_the_bundle_has(default):
+    config = {"self_training": {"networks": default}}
+    for text, value in (("3", 3), ('[{}, {"seed": 3}]', [{}, {"seed": 3}])):
+        overrides = read_overrides(config, {"self_training#networks": text}, [])
+        assert overrides == {"self_training#networks": value}
