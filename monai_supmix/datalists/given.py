@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def given_datalist(
         for path in visible_files(folder)
         if suffix_of(path).lower() in endings and not is_companion(path) and _place(path) not in taken
     ]
+    pool = _without_labels(pool, labeled)
     root = Path(os.path.commonpath([path.parent for path in (*named, *pool)])) if named else Path()
     datalist = Datalist(
         [_item(item, root) for item in labeled],
@@ -67,6 +69,23 @@ def given_datalist(
     )
     check_datalist(datalist, "train#dataset#data")
     return datalist
+
+
+def _without_labels(pool: Sequence[Path], labeled: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """The pool without label maps of its images: files named after another one as the given labels are."""
+    patterns = {
+        (label[: found.start()], label[found.end() :])
+        for item in labeled
+        for image, label in [(_stem(Path(item["image"])), _stem(Path(item["label"])))]
+        if Path(item["label"]).parent == Path(item["image"]).parent
+        for found in re.finditer(re.escape(image), label)
+    }
+    labels = {path.with_name(f"{before}{_stem(path)}{after}") for path in pool for before, after in patterns}
+    return [path for path in pool if path.with_name(_stem(path)) not in labels]
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(suffix_of(path))
 
 
 def _place(path: Path) -> str:

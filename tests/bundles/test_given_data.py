@@ -88,6 +88,17 @@ def test_labels_in_the_folder_of_the_images_are_no_unlabelled_images(tmp_path):
     assert [item["case"] for item in found.unlabeled] == ["c"]
 
 
+@pytest.mark.parametrize("name", ["{}_seg.nii.gz", "mask-{}.nii.gz", "my {} label.nii.gz"])
+def test_nor_are_labels_of_images_that_nobody_named(tmp_path, name):
+    for case in ("a", "b", "a_seg_b"):
+        (tmp_path / f"{case}.nii.gz").touch()
+    for case in ("a", "b"):
+        (tmp_path / name.format(case)).touch()
+    item = {"image": str(tmp_path / "a.nii.gz"), "label": str(tmp_path / name.format("a"))}
+    datalist = given_datalist([item], ["background", "lesion"])
+    assert [item["case"] for item in datalist.unlabeled] == ["a_seg_b", "b"]
+
+
 @pytest.mark.slow
 def test_monai_labels_train_task_trains_on_its_datastore(studies, tmp_path, monkeypatch):
     pytest.importorskip("monailabel", reason="monailabel is not installed (an environment of its own, see README)")
