@@ -5,13 +5,15 @@
 
 A value is one class of one case. `bad` values have a Dice below 0.6; `found` of them are among the 20 % with the lowest
 confidence. Then the calibration of `run --folds` is learnt from the cases of N patients, drawn 50 times, and tried on
-those of the others: mean error of the predicted Dice, share of the values inside their interval, half its width.
+those of the others: mean error of the predicted Dice, share of the values inside their interval, half its width. With
+`--quality O/quality.json` this file's calibration is tried on all values, and a line says what it flags.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from monai_supmix.metrics import CaseMeasures, calibrate, dice, read_cases_csv
+from monai_supmix.metrics import Calibration, CaseMeasures, calibrate, dice, read_cases_csv
+from monai_supmix.metrics.calibration import from_plain
 
 BAD, FLAGGED, DRAWS = 0.6, 0.2, 50
 HEAD = "| evaluation | values | mean Dice | rank correlation | bad | found | patients | error | inside | +- |"
@@ -51,10 +54,22 @@ def calibrated(cases: dict[str, CaseMeasures], patients: dict[str, str], count: 
         if learnt is None:
             continue
         rest = values([case for name, case in cases.items() if patients[name] not in drawn])
-        told = [learnt.predict(sure) for sure in rest[:, 0]]
-        errors = np.abs([one["dice"] - overlap for one, overlap in zip(told, rest[:, 1], strict=True)])
-        results.append((errors.mean(), (errors <= learnt.margin + 5e-4).mean(), learnt.margin))
+        results.append(tried(learnt, rest))
     return [f"{value:.2f}" for value in np.mean(results, axis=0)] if results else ["", "", ""]
+
+
+def tried(learnt: Calibration, pairs: np.ndarray) -> tuple[float, float, float]:
+    """Mean error of the predicted Dice, share of the values inside their interval, and half its width."""
+    told = [learnt.predict(sure)["dice"] for sure in pairs[:, 0]]
+    errors = np.abs(told - pairs[:, 1])
+    return float(errors.mean()), float((errors <= learnt.margin + 5e-4).mean()), learnt.margin
+
+
+def flags(learnt: Calibration, pairs: np.ndarray) -> str:
+    """How many values are flagged, and how many bad ones are among them."""
+    flagged = np.array([learnt.predict(sure)["look"] for sure in pairs[:, 0]])
+    bad = pairs[:, 1] < BAD
+    return f"flagged by quality.json: {flagged.sum()} values, {(flagged & bad).sum()} of the {bad.sum()} bad ones"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("tables", nargs="+", type=Path, help="cases.csv of evaluations")
     parser.add_argument("--group", default="(.*)", help="regular expression that finds the patient in a case's name")
     parser.add_argument("--patients", nargs="+", type=int, default=[3, 5, 10], help="how many to learn from")
+    parser.add_argument("--quality", type=Path, help="quality.json of a training with --folds")
     arguments = parser.parse_args(argv)
+    learnt = arguments.quality and from_plain(json.loads(arguments.quality.read_text(encoding="utf-8")))
     print(HEAD, "|---" * (HEAD.count("|") - 1) + "|", sep="\n")
     for table in arguments.tables:
         with table.open(encoding="utf-8", newline="") as file:
@@ -76,6 +93,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         for count in arguments.patients:
             row = [table.parent.name, *plain, f"{count}", *calibrated(cases, patients, count)]
             print("| " + " | ".join(row) + " |", flush=True)
+        if learnt:
+            pairs = values(list(cases.values()))
+            row = [table.parent.name, *plain, "folds", *(f"{value:.2f}" for value in tried(learnt, pairs))]
+            print("| " + " | ".join(row) + " |", flags(learnt, pairs), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import confidence_table
 import numpy as np
 
-from monai_supmix.metrics import CaseMeasures, write_cases_csv
+from monai_supmix.bundle.quality import write_quality
+from monai_supmix.metrics import Calibration, CaseMeasures, write_cases_csv
 
 NAMES = ["background", "a", "b"]
 
@@ -23,3 +24,11 @@ def test_the_table_of_cases_in_which_confidence_tells_all(tmp_path, capsys):
     # 40 values; Dice 0.5 to 0.575 are bad, and lowest in confidence
     assert cells[0] == ["run", "40", "0.844", "1.00", "4", "4", "4", "0.00", "1.00", "0.00"]
     assert cells[1][6:] == ["1", "", "", ""], "four values are too few to learn from"
+
+    quality = write_quality(
+        tmp_path, {"content_sha256": ""}, Calibration(slope=2.0, intercept=-1.0, margin=0.01, values=9)
+    )
+    confidence_table.main([str(tmp_path / "run" / "cases.csv"), "--patients", "4", "--quality", str(quality)])
+    *_, row, flagged = capsys.readouterr().out.splitlines()
+    assert [cell.strip() for cell in row.split("|")[7:11]] == ["folds", "0.00", "1.00", "0.01"]
+    assert flagged == "flagged by quality.json: 8 values, 4 of the 4 bad ones"
