@@ -91,6 +91,16 @@ class CaseRecords:
         return {"case": case.name, "mask": mask, "status": status, **more}
 
 
+def has_records(output_dir: Path) -> bool:
+    """Whether something is known of the cases that were predicted into a folder.
+
+    Example:
+        >>> has_records(Path("nowhere"))
+        False
+    """
+    return any((output_dir / FOLDER).glob("*.json*"))
+
+
 def collect(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
     """Bring the records of all processes together and write ``summary.json`` and ``cases.csv``.
 
@@ -129,7 +139,7 @@ def collect(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
     """
     output_dir = Path(output_dir)
     folder = output_dir / FOLDER
-    if not any(folder.glob("*.json*")):
+    if not has_records(output_dir):
         raise InputError(output_dir, "holds no record of a prediction of several cases", "give its output_dir")
     with visiting(folder) as visitor:
         alive = {member["place"].with_suffix(".jsonl") for member in members(folder, visitor.now())}

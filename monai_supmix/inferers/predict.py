@@ -15,7 +15,7 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.dicom_seg import DicomSegmentations
 from monai_supmix.inferers.case_run import CaseRun
 from monai_supmix.inferers.cohort import Cohort
-from monai_supmix.inferers.collecting import CaseRecords
+from monai_supmix.inferers.collecting import CaseRecords, has_records
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from monai_supmix.inferers.one_case import CasePrediction
 from monai_supmix.inferers.outputs import check_outputs
@@ -85,7 +85,8 @@ def predict_cases(
         settings: plain values to record, such as the configuration.
         verify: recognise the images of existing masks by their hash, not by size and time.
         shard: ``"i/n"`` predicts the i-th of n parts of the cases.
-        keep_record: also write down what became of each of several cases, for `monai_supmix.inferers.collect`.
+        keep_record: also write down what became of each of several cases, or of a single one where there are such
+            records, for `monai_supmix.inferers.collect`.
         quality: tells what Dice a confidence means, see `monai_supmix.metrics.Calibration`.
         readers: so many images are read ahead, each in a thread, while one is predicted, as far as memory allows; with
             more than 1, masks are written meanwhile, too.
@@ -138,7 +139,7 @@ def predict_cases(
     decisive = {**predict.decisive, "view": view, "dicom_seg": segmentations.on, "dicom_codes": dicom_codes}
     with (
         Cohort(output_dir, decisive) as cohort,
-        run.records.kept(cohort, cases if keep_record and len(cases) > 1 else ()),
+        run.records.kept(cohort, cases if keep_record and (len(cases) > 1 or has_records(output_dir)) else ()),
         CaseProgress(cohort, len(todo), shown=inferer.progress) as progress,
     ):
         run.work_through(todo, cohort, progress, only, readers, look=not overwrite)

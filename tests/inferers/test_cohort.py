@@ -177,6 +177,23 @@ def test_a_mask_that_cannot_be_written_is_that_cases_error(data, tmp_path, monke
     assert not list(tmp_path.rglob("*.claim*")) and not list((tmp_path / ".cohort").glob("*.member"))
 
 
+def test_a_case_that_failed_and_is_predicted_alone_is_done(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in "abc":
+        nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "data" / f"{name}.nii.gz")
+    whole = (tmp_path / "data" / "b.nii.gz").read_bytes()
+    (tmp_path / "data" / "b.nii.gz").write_bytes(b"broken")
+    workers.predict(tmp_path / "data", tmp_path / "out", on_error="skip")
+    assert collect(tmp_path / "out")["failed"] == 1
+    (tmp_path / "data" / "b.nii.gz").write_bytes(whole)
+    workers.predict(tmp_path / "data" / "b.nii.gz", tmp_path / "out")
+    summary = collect(tmp_path / "out")
+    assert [summary[key] for key in ("cases", "done", "failed", "failures")] == [3, 3, 0, []]
+
+    workers.predict(tmp_path / "data" / "a.nii.gz", tmp_path / "alone")
+    assert [path.name for path in (tmp_path / "alone").iterdir() if path.is_dir()] == []
+
+
 def test_while_a_mask_is_written_the_next_image_is_predicted(data, tmp_path, monkeypatch):
     predicted, real = threading.Event(), one_case.write_mask
     second = one_case.CasePrediction.__call__
