@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from monai_supmix.report.curves import Mark, Points, line_chart
 from monai_supmix.report.page import class_hex
 
+_MOST = 12  # curves that can still be told apart
 _NAMED = 6  # colours of classes in report.css
 
 
@@ -20,8 +21,9 @@ def chart(
     colours: Mapping[str, str] | None = None,
     axis: str = "",
     mark: Mark | None = None,
+    prefer: Literal["largest", "smallest"] = "largest",
 ) -> str:
-    """Draw columns over the iterations.
+    """Draw columns over the iterations, those of twelve at most.
 
     Args:
         title: heading of the chart.
@@ -32,6 +34,7 @@ def chart(
         colours: see :func:`monai_supmix.report.curves.line_chart`, as for the arguments below.
         axis: what the values are.
         mark: an iteration to mark.
+        prefer: which ones are drawn, by their newest values, if there are more; the heading says so.
 
     Returns:
         HTML; empty when no column has a value.
@@ -45,7 +48,12 @@ def chart(
     series: dict[str, Points] = {
         name: [(row["iteration"], row[column]) for row in rows if column in row] for column, name in told.items()
     }
-    known = {name: points for name, points in series.items() if points}
+    known = {name: points for name, points in series.items() if any(value is not None for _, value in points)}
+    if len(known) > _MOST:
+        newest = {name: [value for _, value in points if value is not None][-1] for name, points in known.items()}
+        drawn = sorted(newest, key=lambda name: newest[name], reverse=prefer == "largest")[:_MOST]
+        caption = f"{caption}{'; ' if caption else ''}the {_MOST} {prefer} of {len(known)}"
+        known = {name: points for name, points in known.items() if name in drawn}
     return line_chart(title, known, as_percent, caption, colours, axis, mark)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -62,7 +63,7 @@ def table(
 
     Args:
         columns: heads of the columns.
-        rows: fractions and other numbers are shown with four significant digits and sort by their full value;
+        rows: the numbers of a column are shown with as many decimals as suit all of them and sort by their full value;
             ``None`` is shown as a dash and always sorts last.
         footer: a last row that stays where it is.
         bars: columns whose values in [0, 1] are also drawn as bars.
@@ -72,31 +73,40 @@ def table(
         '<td>a</td><td class="number" data-value="0.51239">0.5124</td></tr></tbody></table></div>'
     """
     heads = "".join(f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in columns)
-    drawn = [name in bars for name in columns]
-    body = "".join(_row(row, drawn) for row in rows)
-    foot = f"<tfoot>{_row(footer, drawn)}</tfoot>" if footer is not None else ""
+    all_rows = [*rows, *([] if footer is None else [footer])]
+    looks = [(name in bars, _decimals(row[index] for row in all_rows)) for index, name in enumerate(columns)]
+    body = "".join(_row(row, looks) for row in rows)
+    foot = f"<tfoot>{_row(footer, looks)}</tfoot>" if footer is not None else ""
     return (
         f'<div class="wide"><table class="sortable"><thead><tr>{heads}</tr></thead>'
         f"{foot}<tbody>{body}</tbody></table></div>"
     )
 
 
-def _row(row: Sequence[Cell], drawn: Sequence[bool]) -> str:
-    return f"<tr>{''.join(_cell(value, bar) for value, bar in zip(row, drawn, strict=True))}</tr>"
+def _decimals(column: Iterable[Cell]) -> int:
+    sizes = [abs(value) for value in column if isinstance(value, float) and math.isfinite(value) and value]
+    if max(sizes, default=0) < 10:
+        return 4
+    return 2 if min(sizes) < 10 else 1
 
 
-def _cell(value: Cell, bar: bool) -> str:
+def _row(row: Sequence[Cell], looks: Sequence[tuple[bool, int]]) -> str:
+    return f"<tr>{''.join(_cell(value, *look) for value, look in zip(row, looks, strict=True))}</tr>"
+
+
+def _cell(value: Cell, bar: bool, decimals: int) -> str:
     if value is None:
         return '<td class="number none">&ndash;</td>'
     if isinstance(value, str):
         return f"<td>{escape(value)}</td>"
     share = f' style="--share:{100 * value:.1f}%"' if bar else ""
     kind = "number bar" if bar else "number"
-    return f'<td class="{kind}" data-value="{value}"{share}>{number(value)}</td>'
+    shown = str(value) if isinstance(value, int) else f"{value:.{decimals}f}"
+    return f'<td class="{kind}" data-value="{value}"{share}>{shown}</td>'
 
 
 def number(value: float) -> str:
-    """A number with four significant digits, whole numbers in full.
+    """A number on its own, with about four significant digits; whole numbers in full.
 
     Example:
         >>> number(0.51239), number(12), number(1234.56), number(0.5)

@@ -60,6 +60,7 @@ def pseudo_labels_section(record: Mapping[str, Any]) -> str:
             colours=colours,
             axis="precision",
             mark=mark,
+            prefer="smallest",
         ),
         chart(
             "Recall of each class",
@@ -70,6 +71,7 @@ def pseudo_labels_section(record: Mapping[str, Any]) -> str:
             colours=colours,
             axis="recall",
             mark=mark,
+            prefer="smallest",
         ),
     ]
     if not any(charts):

@@ -15,6 +15,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.handlers.overlays import ERROR_COLOURS, class_colours
 from monai_supmix.imageio.planes import Planes
 from monai_supmix.report import CaseGallery, command_line, read_history, write_history
+from monai_supmix.report.charts import chart
 from monai_supmix.report.curves import line_chart, nice_ticks
 from monai_supmix.report.gallery import choose_planes, file_name, within_budget
 from monai_supmix.report.markup import settings_list, table
@@ -69,6 +70,28 @@ def test_cells_hold_what_they_sort_by():
     assert cells[3]["style"] == "--share:33.3%"
     assert cells[5]["class"] == "number none"
     assert page.text == "case IoU all 2 a< 0.3333 b \N{EN DASH}"
+
+
+def test_the_numbers_of_a_column_have_equal_decimals():
+    rows = [["a", 210.46, 17.3, 0.5, 3], ["b", 5.1527, 20.25, 0.03451, 12], ["c", None, 12.0, 0.0, 0]]
+    text = Page(table(["class", "HD95", "true", "IoU", "n"], rows, footer=["mean", 9.0, 16.5, 0.25, 15])).text
+    shown = "mean 9.00 16.5 0.2500 15 a 210.46 17.3 0.5000 3 b 5.15 20.2 0.0345 12 c \N{EN DASH} 12.0 0.0000 0"
+    assert text.endswith(f" n {shown}")
+
+
+@pytest.mark.parametrize(("prefer", "shown"), [("largest", range(28, 40)), ("smallest", range(12))])
+def test_a_chart_of_many_classes_draws_those_that_matter(prefer, shown):
+    names = {f"share_{index}": f"organ {index:02d}" for index in range(41)}
+    rows = [
+        {"iteration": n, **{key: (index if n == 2 else 41 - index) for index, key in enumerate(names)}} for n in (1, 2)
+    ]
+    rows[1]["share_40"] = rows[0]["share_40"] = None
+    page = Page(chart("Shares", rows, names, prefer=prefer, caption="of all"))
+    assert len(page.all("polyline")) == 12
+    assert [name for name in names.values() if name in page.text] == [f"organ {index:02d}" for index in shown]
+    assert f"of all; the 12 {prefer} of 40" in page.text
+    few = dict(list(names.items())[:12])
+    assert "largest" not in chart("Shares", rows, few)
 
 
 def test_settings_are_told_without_folders():
