@@ -77,7 +77,12 @@ def _wrap(head: str, text: str) -> list[str]:
 
 def _next_commands(bundle: str, proposal: Proposal) -> list[str]:
     shown = shlex.quote(str(Path(bundle)))
-    lines = [f"run {shown} train --output_dir output"]
+    first, *others = proposal.methods
+    lines = [f"run {shown} train --method {first} --output_dir output"]
     lines += [f"run {shown} evaluate --output_dir output"] if proposal.datalist.test else []
+    lines += [f"predict {shown} IMAGES --output_dir masks"]
     preset = f" --preset {proposal.preset}" if proposal.preset else ""
-    return [f"  monai-supmix {line}{preset}" for line in [*lines, f"predict {shown} IMAGES --output_dir masks"]]
+    folds = "" if proposal.datalist.test else f" --folds {min(5, len(proposal.datalist.labeled))}"
+    for other in others:
+        lines.append(f"compare {shown} --methods {first} {other} --seeds 0 1 2{folds} --output_dir comparison")
+    return [f"  monai-supmix {line}{preset}" for line in lines]

@@ -22,6 +22,7 @@ from monai_supmix.own_data.facts import Facts, look_closer
 from monai_supmix.own_data.grid import grid_3d, memory_needed, propose_crop, propose_grid
 from monai_supmix.own_data.intensity import check_wanted, rule_for_pictures, rule_for_volumes
 from monai_supmix.own_data.layout import find_cases
+from monai_supmix.own_data.method import propose_method
 from monai_supmix.own_data.mirroring import propose_mirroring
 from monai_supmix.own_data.room import propose_room
 
@@ -50,6 +51,7 @@ class Proposal:
         axis: direction of the planes of volumes.
         crop_size: of the training crops.
         max_epochs: passes over the unlabelled images.
+        methods: what to train first, and what to compare with it.
         preset: the preset to train with, if the bundle's own network is not the one to begin with.
         mirror: whether training and inference may mirror images left to right.
         unlabeled_pool: ``"all"`` where there are too few images without a label.
@@ -86,6 +88,7 @@ class Proposal:
     axis: Axis
     crop_size: list[int]
     max_epochs: int
+    methods: list[str]
     preset: str | None
     mirror: bool
     unlabeled_pool: str
@@ -181,6 +184,7 @@ def propose(
     pool, pool_choice = _pool(datalist)
     batches = settings["labeled_batch_size"], settings["unlabeled_batch_size"]
     max_epochs, length = _length(datalist, pool, *batches)
+    methods, method = propose_method(datalist)
     whole = replace(datalist, unlabeled=[*datalist.unlabeled, *(datalist.labeled if pool == "all" else ())])
     survey = facts.surveyor.report(whole)
     memory = memory_needed(views, working, channels)
@@ -202,6 +206,7 @@ def propose(
         axis=axis,
         crop_size=crop_size,
         max_epochs=max_epochs,
+        methods=methods,
         preset=preset,
         mirror=mirror,
         unlabeled_pool=pool,
@@ -216,6 +221,7 @@ def propose(
             crop,
             *([] if room is None else [room]),
             mirroring,
+            method,
             length,
         ],
         lines=[f"{found.root}: {found.layout}", *_without_classes(datalist), *survey.lines],

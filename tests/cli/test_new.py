@@ -34,10 +34,23 @@ def _no_steps(request, monkeypatch):
 def test_the_time_of_a_training_is_measured_with_each_preset(front, pairs):
     ended = front("new", pairs, "--output_dir", "mine")
     assert ended.status == 0, ended.err
-    assert re.search(r"  as proposed: about .* \(a step took .* s, after the burn-in .* s\)", ended.out)
+    assert re.search(r"  --method supervised: about .* \(a step took [^,]* s\)", ended.out)
+    assert re.search(
+        r"  semi-supervised, the default: about .* \(a step took .* s, after the burn-in .* s\)", ended.out
+    )
     assert "--preset paper: not measured, it is for a GPU" in ended.out or torch.cuda.is_available()
     assert re.search(r"  --preset pretrained: (about|not measured)", ended.out)
     assert sorted(path.name for path in Path().iterdir()) == ["mine"], "steps leave nothing"
+
+
+def test_few_labels_and_many_images_without_one_are_for_a_comparison(front, pairs):
+    for number in range(20):
+        write_pair(pairs.parent / "data", f"unlabelled {number}", np.full((40, 40), number))
+    ended = front("new", pairs, "--output_dir", "mine", "--test_list", "none")
+    assert ended.status == 0, ended.err
+    assert "4 labelled patients and 21 unlabelled images" in " ".join(ended.out.split())
+    command = "compare mine --methods supervised self_training --seeds 0 1 2 --folds 4 --output_dir comparison"
+    assert command in ended.out
 
 
 def test_it_tells_what_it_proposes_and_the_front_takes_the_bundle(front, pairs):
@@ -45,7 +58,8 @@ def test_it_tells_what_it_proposes_and_the_front_takes_the_bundle(front, pairs):
     assert ended.status == 0, ended.err
     for text in ("0 none, 1 thin_line", "because: as asked for", "labelled 3", "working grid", "crop", "written: "):
         assert text in ended.out, text
-    assert "predict mine IMAGES" in ended.out
+    assert "run mine train --method supervised --output_dir output" in ended.out
+    assert "predict mine IMAGES" in ended.out and "monai-supmix compare" not in ended.out
     checked = front("check", "mine")
     assert checked.status == 0, checked.err
     assert "cases are fit for use" in checked.out
