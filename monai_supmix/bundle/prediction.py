@@ -45,6 +45,7 @@ class PredictionRun(Evaluator):
         probabilities: also write a map for each foreground class.
         view: how pictures lie, see :func:`monai_supmix.inferers.inputs.set_view`.
         dicom_seg: whether masks of DICOM series are also written as DICOM segmentations.
+        rtstruct: whether they are also written as DICOM structure sets.
         dicom_codes: what their segments show, by name of the class.
         settings: plain values to record beside each mask.
         val_handlers: handlers of the engine.
@@ -81,6 +82,7 @@ class PredictionRun(Evaluator):
         probabilities: bool = False,
         view: str = "upright",
         dicom_seg: bool | Literal["auto"] = False,
+        rtstruct: bool | Literal["auto"] = False,
         dicom_codes: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         val_handlers: Sequence | None = None,
@@ -102,6 +104,7 @@ class PredictionRun(Evaluator):
             "probabilities": probabilities,
             "view": view,
             "dicom_seg": dicom_seg,
+            "rtstruct": rtstruct,
             "dicom_codes": dicom_codes,
             "settings": settings,
             "verify": verify,

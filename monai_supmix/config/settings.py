@@ -106,6 +106,7 @@ SETTINGS: dict[str, Expected] = {
     ),
     "tta": _BOOL,
     "dicom_seg": _one_of(True, False, "auto"),
+    "rtstruct": _one_of(True, False, "auto"),
     "runtime": _one_of("torch", "openvino"),
     "intensity": _one_of(None, "hu", "picture"),
 }

@@ -10,7 +10,8 @@ An *item* is a dictionary of plain strings and integers:
 * ``values``: the value that each class has in the label file, where these are not 0, 1, 2, ...: ``"0 3 205"``;
 * ``labelled_classes``: the classes that were labelled in this case, where others were not: a list of numbers, in files
   of names, too. Pixels of the others carry the label of the background, see `monai_supmix.imageio.partly`;
-* ``ignored``: the value of pixels of the label file that are to be ignored, which become 255.
+* ``ignored``: the value of pixels of the label file that are to be ignored, which become 255;
+* ``class_names``: the names by which segments of a DICOM label are recognised, only where the label is one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import label_values
 from monai_supmix.imageio.hdf5 import is_there
+from monai_supmix.imageio.labels import is_dicom_file
 from monai_supmix.listing import below, read_json, shorten
 
 Item: TypeAlias = dict[str, Any]
@@ -140,7 +142,7 @@ class Datalist:
                 raise InputError(path, f"has no list {key!r}", _REMEDY)
         root = path.resolve().parent if folder is None else Path(folder)
         names = record["class_names"]
-        sides = {side: numbered([_read_item(i, path, root) for i in record[side]], names, path) for side in SIDES}
+        sides = {side: _prepared([_read_item(i, path, root) for i in record[side]], names, path) for side in SIDES}
         items = (item for side in SIDES for item in sides[side])
         named = {item[key] for item in items for key in _FILES if key in item}
         missing = sorted(name for name in named if not is_there(Path(name)))
@@ -200,8 +202,8 @@ def build_datalist(
     if unlabeled_pool not in ("rest", "all"):
         raise InputError("unlabeled_pool", f"is {unlabeled_pool!r}", "use 'rest' or 'all'")
     notes = list(notes)
-    train, test = numbered(train, class_names, subject), numbered(test, class_names, subject)
-    source = train if validation_pool is None else numbered(validation_pool, class_names, subject)
+    train, test = _prepared(train, class_names, subject), _prepared(test, class_names, subject)
+    source = train if validation_pool is None else _prepared(validation_pool, class_names, subject)
     chosen = () if labeled_list is None else pick_named(train, labeled_list, "labeled_list")
     taken = {item["group"] for item in (*test, *chosen)}
     val_groups = draw_validation_groups(source, num_val_patients, labeled_seed, taken)
@@ -226,6 +228,23 @@ def build_datalist(
     )
     check_datalist(datalist, subject)
     return datalist
+
+
+def _prepared(items: Iterable[Item], class_names: Sequence[str], subject: object) -> list[Item]:
+    """Items that say of classes what reading their labels takes."""
+    return [with_segment_names(item, class_names) for item in numbered(items, class_names, subject)]
+
+
+def with_segment_names(item: Item, class_names: Sequence[str]) -> Item:
+    """An item that knows, if its label is DICOM, the names by which segments are classes.
+
+    Example:
+        >>> with_segment_names({"image": "a.png", "label": "a_mask.png", "case": "a"}, ["background", "vessel"])
+        {'image': 'a.png', 'label': 'a_mask.png', 'case': 'a'}
+    """
+    if "label" not in item or not is_dicom_file(Path(item["label"])):
+        return item
+    return {**item, "class_names": list(class_names)}
 
 
 def check_datalist(datalist: Datalist, subject: object) -> None:
@@ -321,7 +340,7 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
     """Check one item of a datalist file and make its paths absolute."""
     if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("image", "case", "group")):
         raise InputError(subject, f"an item lacks one of the strings image, case, group: {item}", _REMEDY)
-    kinds = {"slice": int, "turns": int, "mirror": int, "grey": int, "ignored": int, KEY: list}
+    kinds = {"slice": int, "turns": int, "mirror": int, "grey": int, "ignored": int, KEY: list, "class_names": list}
     for key, value in item.items():
         if not isinstance(value, kinds.get(key, str)):
             raise InputError(subject, f"{item['case']} has {key}={value!r}", _REMEDY)

@@ -1,4 +1,4 @@
-"""Data sets of two folders: images/ and labels/ with files of the same names."""
+"""Data sets of two folders: images/ and labels/ with files, or folders of a DICOM series, of the same names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels
 from monai_supmix.datalists.partly import read_sidecar
 from monai_supmix.datalists.sides import hold_out_test, split_named
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.file_kinds import SUFFIXES
-from monai_supmix.listing import list_files, read_names, shorten
+from monai_supmix.imageio.dicom import list_dicom_files
+from monai_supmix.imageio.file_kinds import LABEL_SUFFIXES, SUFFIXES
+from monai_supmix.listing import list_files, normal_form, read_names, shorten
 
 
 def holds_pairs(folder: Path) -> bool:
@@ -22,7 +23,7 @@ def holds_pairs(folder: Path) -> bool:
 
 
 def pair_files(root: Path) -> list[Item]:
-    """Pair the files of ``images/`` and ``labels/``; each image is its own group.
+    """Pair the files and DICOM series of ``images/`` and the files of ``labels/``; each image is its own group.
 
     Args:
         root: the folder that holds both.
@@ -34,10 +35,11 @@ def pair_files(root: Path) -> list[Item]:
     Raises:
         InputError: there is no image, a label without one, or a label of a type that is not read.
     """
-    images, labels = list_files(root / "images", SUFFIXES), list_files(root / "labels", SUFFIXES)
-    refuse_unread_labels(root / "labels", SUFFIXES, images)
+    images, labels = _list_images(root / "images"), list_files(root / "labels", LABEL_SUFFIXES)
+    refuse_unread_labels(root / "labels", LABEL_SUFFIXES, images)
     if not images:
-        raise InputError(root / "images", "holds no images", f"give files ending in {', '.join(SUFFIXES)}")
+        remedy = f"give files ending in {', '.join(SUFFIXES)}, or a folder for each DICOM series"
+        raise InputError(root / "images", "holds no images", remedy)
     if orphans := [stem for stem in labels if stem not in images]:
         number = "1 label file has" if len(orphans) == 1 else f"{len(orphans)} label files have"
         remedy = f"names must match but for the ending: {_would_match(orphans[0], images)}, or remove the labels"
@@ -49,6 +51,19 @@ def pair_files(root: Path) -> list[Item]:
     return items
 
 
+def _list_images(folder: Path) -> dict[str, Path]:
+    """The files of a folder by their names without ending, and its sub-folders that hold a DICOM series by theirs."""
+    images = list_files(folder, SUFFIXES)
+    for series in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if list_dicom_files(series):
+            name = normal_form(series.name)
+            if name in images:
+                problem = f"both {images[name].name} and the series {series.name} exist"
+                raise InputError(folder, problem, "keep one image for each case")
+            images[name] = series
+    return dict(sorted(images.items()))
+
+
 def _would_match(label: str, images: Mapping[str, Path]) -> str:
     """What to rename: the label after the image that its name is most like, or the image that is missing."""
     like = difflib.get_close_matches(label, images, n=1, cutoff=0.5)
@@ -57,7 +72,8 @@ def _would_match(label: str, images: Mapping[str, Path]) -> str:
 
 def left_out_of_pairs(root: Path) -> list[str]:
     """Tell of the files in ``images/`` and ``labels/`` that `pair_files` does not use."""
-    return [line for name in ("images", "labels") for line in left_out_of(root / name, SUFFIXES)]
+    endings = {"images": SUFFIXES, "labels": LABEL_SUFFIXES}
+    return [line for name, read in endings.items() for line in left_out_of(root / name, read)]
 
 
 def split_pairs(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.datalists.datalist import Datalist, check_datalist
+from monai_supmix.datalists.datalist import Datalist, check_datalist, with_segment_names
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import suffix_of
 from monai_supmix.listing import is_companion, visible_files
@@ -60,9 +60,9 @@ def given_datalist(
     pool = _without_labels(pool, labeled)
     root = Path(os.path.commonpath([path.parent for path in (*named, *pool)])) if named else Path()
     datalist = Datalist(
-        [_item(item, root) for item in labeled],
+        [with_segment_names(_item(item, root), class_names) for item in labeled],
         [_item({"image": str(path)}, root) for path in pool],
-        [_item(item, root) for item in validation],
+        [with_segment_names(_item(item, root), class_names) for item in validation],
         [],
         list(class_names),
         [f"labelled cases were named by the caller; the pool are {len(pool)} other images in their folders"],

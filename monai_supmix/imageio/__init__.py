@@ -6,7 +6,7 @@ Each format goes through the library that gives its stored values and its grid b
 * NRRD and MetaImage through ITK for their geometry, while the voxels are read and their checksums verified here;
 * DICOM series through ITK, which sorts the slices and brings its own decoders of compressed pixels;
 * pictures through Pillow;
-* DICOM segmentations are written by highdicom (extra ``dicom``).
+* DICOM segmentations are written by highdicom (extra ``dicom``), structure sets by pydicom; pydicom reads both.
 """
 
 from monai_supmix.imageio.case_image import CaseImage

@@ -35,8 +35,9 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
     Args:
         item: see :mod:`monai_supmix.datalists.datalist`; ``slice`` takes one slice of a file that holds many images,
             ``turns`` and ``mirror`` bring a picture to the usual view, ``grey`` takes one of three equal channels,
-            ``values`` lists the values that the classes have in the label file, such as ``"0 3 205"``, and ``ignored``
-            is the value of pixels that are to be ignored.
+            ``values`` lists the values that the classes have in the label file, such as ``"0 3 205"``, ``ignored``
+            is the value of pixels that are to be ignored, and ``class_names`` are what segments of a DICOM label may be
+            called.
         num_classes: label values must be below it.
 
     Returns:
@@ -60,13 +61,14 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
     """
     read = _read_files_of_slices if "slice" in item else _read_files
     own = "label_of_slice" in item  # a file of this slice alone, as predicting it gives
-    coding = item.get("values"), item.get("ignored")
-    image, label = read(item["image"], None if own else item.get("label"), num_classes, *coding)
+    names = item.get("class_names")
+    coding = _Coding(num_classes, item.get("values"), item.get("ignored"), None if names is None else tuple(names))
+    image, label = read(item["image"], None if own else item.get("label"), coding)
     if "slice" in item:
         index = item["slice"]
         image, label = image.take_slice(index), None if label is None else label[..., index : index + 1]
     if own:
-        label = _read_label(item["label"], image, num_classes, *coding)
+        label = _read_label(item["label"], image, coding)
     if label is not None and "labelled_classes" in item:
         check_labelled(label, item, num_classes)
     if item.get("grey"):
@@ -76,19 +78,23 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
     return Case(image, label)
 
 
-def _read_files(
-    image_file: str, label_file: str | None, num_classes: int, values: str | None, ignored: int | None
-) -> Case:
+class _Coding(NamedTuple):
+    """How label files say which class a pixel has; can be a key, for files are cached by it."""
+
+    num_classes: int
+    values: str | None
+    ignored: int | None
+    class_names: tuple[str, ...] | None
+
+
+def _read_files(image_file: str, label_file: str | None, coding: _Coding) -> Case:
     image = read_image(image_file)
-    if label_file is None:
-        return Case(image, None)
-    return Case(image, _read_label(label_file, image, num_classes, values, ignored))
+    return Case(image, None if label_file is None else _read_label(label_file, image, coding))
 
 
-def _read_label(
-    label_file: str, image: CaseImage, num_classes: int, values: str | None, ignored: int | None
-) -> np.ndarray:
-    return read_label(label_file, image, num_classes, None if values is None else label_values(values), ignored)
+def _read_label(label_file: str, image: CaseImage, coding: _Coding) -> np.ndarray:
+    values = None if coding.values is None else label_values(coding.values)
+    return read_label(label_file, image, coding.num_classes, values, coding.ignored, coding.class_names)
 
 
 def label_values(text: str) -> list[int]:

@@ -6,7 +6,7 @@ files are often made of identifiers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from monai_supmix.imageio.dicom_storage import is_dicom, read_header, read_plane
 from monai_supmix.imageio.itk_images import LPS_TO_RAS
 
 _KIND = b"\x02\x00\x02\x00UI"  # of the file meta information, which is little endian: media storage SOP class
-_SEGMENTATIONS = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7")  # the latter: label maps
+# Segmentations, those that are label maps, and structure sets.
+_LABELS = tuple(b"1.2.840.10008.5.1.4.1.1." + kind for kind in (b"66.4", b"66.7", b"481.3"))
 # Positions may deviate from an even grid by this part of a step; rounded positions stay well below it.
 _EVEN = 0.1
 
@@ -41,28 +42,32 @@ class _Slice:
 
 @dataclass(frozen=True, eq=False)
 class DicomImage(CaseImage):
-    """A series as a volume that knows the file of each slice.
+    """A series as a volume that knows the file and the place of each slice.
 
     Args:
         files: in the order of the last axis of `array`.
+        positions: ``(slices, 3)``, the first voxel of each slice in LPS millimetres as its file has it, which may be a
+            little off the even grid of `affine`.
     """
 
     files: tuple[Path, ...] = ()
+    positions: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
 
     def take_slice(self, index: int) -> DicomImage:
         """Take one slice with its file."""
         taken = super().take_slice(index)
         assert isinstance(taken, DicomImage)
-        return replace(taken, files=self.files[index : index + 1])
+        one = slice(index, index + 1)
+        return replace(taken, files=self.files[one], positions=self.positions[one])
 
 
 def list_dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a folder (not below it), sorted by name; segmentations are not images and left out."""
-    return sorted(file for file in folder.iterdir() if file.is_file() and is_dicom(file) and not _is_segmentation(file))
+    """The DICOM files of a folder (not below it), sorted by name; segmentations and structure sets are not images."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and is_dicom(file) and not is_dicom_label(file))
 
 
-def _is_segmentation(file: Path) -> bool:
-    """Whether a DICOM file says at its beginning that it holds a segmentation, such as one written beside a mask."""
+def is_dicom_label(file: Path) -> bool:
+    """Whether a DICOM file says at its beginning that it holds a segmentation or a structure set."""
     try:
         with file.open("rb") as stream:
             start = stream.read(512)
@@ -71,7 +76,7 @@ def _is_segmentation(file: Path) -> bool:
     kind = start.find(_KIND, 132)
     length, value = kind + len(_KIND), kind + len(_KIND) + 2
     end = value + int.from_bytes(start[length:value], "little")
-    return kind > 0 and start[value:end].rstrip(b"\0 ") in _SEGMENTATIONS
+    return kind > 0 and start[value:end].rstrip(b"\0 ") in _LABELS
 
 
 def read_dicom(folder: str | Path) -> DicomImage:
@@ -123,6 +128,7 @@ def read_dicom(folder: str | Path) -> DicomImage:
         spacing=voxel_size(affine),
         notes=tuple(notes),
         files=tuple(part.file for part in slices),
+        positions=np.array([part.position for part in slices]),
     )
     check_values(image)
     return image

@@ -18,6 +18,8 @@ PICTURE_SUFFIXES = (
 )
 SUFFIXES = (*NIFTI_SUFFIXES, *PAIR_SUFFIXES, *MGH_SUFFIXES, *ITK_SUFFIXES, *HDF5_SUFFIXES, *PICTURE_SUFFIXES)
 """Endings of the files that are read, as images and as label maps."""
+LABEL_SUFFIXES = (*SUFFIXES, ".dcm")
+"""Endings of the files in a folder of label maps that are read: DICOM segmentations and structure sets, too."""
 UNREAD_SUFFIXES = (
     *(".gipl", ".gipl.gz", ".nhdr", ".mnc", ".mif", ".mif.gz", ".mih", ".rec", ".vtk", ".vti", ".mat"),
     *(".npy", ".npz", ".zarr", ".dcm", ".dicom", ".ima", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".psd", ".svs"),

@@ -9,7 +9,9 @@ import numpy as np
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage, voxel_size
-from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, check_file
+from monai_supmix.imageio.dicom_labels import read_dicom_label
+from monai_supmix.imageio.dicom_storage import is_dicom
+from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, check_file, suffix_of
 from monai_supmix.imageio.hdf5 import is_hdf5, read_hdf5
 from monai_supmix.imageio.nifti import corner_distance
 from monai_supmix.imageio.partly import IGNORED
@@ -26,21 +28,25 @@ def read_label(
     num_classes: int | None = None,
     values: Sequence[int] | None = None,
     ignored: int | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Read a label map on its own grid.
+    """Read a label map on its own grid, or a DICOM segmentation or structure set on that of its series.
 
     Args:
         path: a volume, a picture whose compression loses nothing, or HDF5 (its dataset ``label``). Floating point is
             accepted if every value is whole. Palette pictures keep their indices, one-bit pictures are 0 and 1, other
-            grey values stay as they are.
-        like: the image it labels. Its grid must be the same: shape, and for volumes the place in the world.
+            grey values stay as they are. A DICOM segmentation or structure set is placed by its millimetres, see
+            `monai_supmix.imageio.dicom_labels`.
+        like: the image it labels. Its grid must be the same: shape, and for volumes the place in the world. A DICOM
+            label is of a DICOM series.
         num_classes: number of classes; values must lie below it. With two classes a 0/255 mask becomes 0/1.
         values: the value that each class has in the file, where these are not 0, 1, 2, ...; the label map then has the
             numbers of the classes, and other values are refused.
         ignored: the value in the file of pixels that are to be ignored; they become 255, which is no class then.
+        class_names: names of the classes, background first, by which the segments of a DICOM label are recognised.
 
     Returns:
-        volumes ``(X, Y, Z)``, pictures ``(H, W)``; uint8 if the values fit, otherwise int32 or int64.
+        volumes ``(X, Y, Z)``, pictures ``(H, W)``; uint8 if the values fit, otherwise a larger type of integer.
 
     Raises:
         InputError: unreadable, values that are not whole or no class, or another grid than the image's.
@@ -57,6 +63,8 @@ def read_label(
     path = Path(path)
     if path.is_dir():
         raise InputError(path, "is a folder, a label map is expected", "give the file")
+    if is_dicom_file(path):
+        return read_dicom_label(path, like, num_classes, class_names, values)
     label = read_hdf5(path, "label") if is_hdf5(path) else _read_file(path)
     if like is not None:
         _check_same_grid(label, like)
@@ -71,6 +79,16 @@ def read_label(
     if out is not None:
         found = np.where(out, IGNORED, found)
     return found[0] if label.is_picture else found
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether a label file is DICOM, by what it holds unless its ending says something else.
+
+    Example:
+        >>> is_dicom_file(Path("missing.dcm"))
+        False
+    """
+    return not suffix_of(path) and path.is_file() and path.stat().st_size > 0 and is_dicom(path)
 
 
 def _read_file(path: Path) -> CaseImage:

@@ -119,9 +119,9 @@ class CaseRun:
         if write is None:
             return
         with self.reporting(case):
-            segmentation, warnings, sure = write()
+            dicom, warnings, sure = write()
             self.summary.written.append(case.output(self.predict.output_dir))
-            self.summary.dicom += [segmentation] if segmentation is not None else []
+            self.summary.dicom += dicom
             self.records.write(case, "done", warnings=warnings, **sure)
             if warnings:
                 self.summary.warnings[case.name] = warnings

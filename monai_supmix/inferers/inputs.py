@@ -269,7 +269,8 @@ def _search(root: Path, base: PurePath, unused: list[Path], without: Collection[
 def _is_own(name: str) -> bool:
     """Whether this is a result of an earlier run (or another label map) rather than an image."""
     stem = name.removesuffix(suffix_of(name)) if suffix_of(name) else PurePath(name).stem
-    return stem.endswith(_OWN) or f"{_OWN}_prob_" in stem or _CHASE_MASK.fullmatch(stem) is not None
+    own = stem.endswith((_OWN, f"{_OWN}_rtstruct")) or f"{_OWN}_prob_" in stem
+    return own or _CHASE_MASK.fullmatch(stem) is not None
 
 
 def _read_datalist(path: Path, notes: list[str]) -> Iterator[InputCase]:

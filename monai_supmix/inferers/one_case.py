@@ -19,11 +19,11 @@ from torch import nn
 from monai_supmix.files import make_directory
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
-from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
+from monai_supmix.imageio.dicom_results import DicomResults, write_dicom
 from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_json, write_mask
 from monai_supmix.inferers.confidence import least_sure, predict_with_confidence, predicted_dice
 from monai_supmix.inferers.inputs import InputCase
-from monai_supmix.inferers.outputs import remove_old
+from monai_supmix.inferers.outputs import DICOM_ENDINGS, remove_old
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork
 from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
@@ -32,8 +32,8 @@ from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
 
-Written = tuple[Path | None, list[str], dict[str, Any]]
-"""The DICOM segmentation, if one was written, what a reader of the mask should know, and `least_sure`."""
+Written = tuple[list[Path], list[str], dict[str, Any]]
+"""The DICOM results, if any were written, what a reader of the mask should know, and `least_sure`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class CasePrediction:
         network: the network.
         record: the record of the weights.
         inferer: predicts one image.
-        segmentations: makes DICOM segmentations.
+        dicom: make DICOM segmentations and structure sets.
         intensity: what the inputs' values are.
         probabilities: whether to write a map for each foreground class.
         weights_sha256: the weights.
@@ -58,7 +58,7 @@ class CasePrediction:
     network: nn.Module
     record: Mapping[str, Any]
     inferer: Inferer
-    segmentations: DicomSegmentations
+    dicom: Sequence[DicomResults]
     intensity: str | None
     probabilities: bool
     weights_sha256: str | Sequence[str]
@@ -88,7 +88,7 @@ class CasePrediction:
 
     def made_with(self, case: InputCase) -> dict[str, Any]:
         """What decides the mask of a case beside its image, in plain values."""
-        with_dicom = {"dicom_seg": True} if self.segmentations.on and case.is_dicom else {}
+        with_dicom = {results.option: True for results in self.dicom if results.on and case.is_dicom}
         return {"view": {"turns": case.turns, "mirror": case.mirror}, **self.decisive, **with_dicom}
 
     def check(self, image: CaseImage) -> None:
@@ -96,7 +96,8 @@ class CasePrediction:
         image = fit_channels(image, input_channels(self.network))
         self.inferer.check(image, self.network)
         fit_intensity(image, choose_intensity(self.record, image, self.intensity)[1])
-        self.segmentations.check(image)
+        for results in self.dicom:
+            results.check(image)
 
     def __call__(self, case: InputCase, image: CaseImage) -> Callable[[], Written]:
         """Predict a case.
@@ -119,7 +120,8 @@ class CasePrediction:
         confidence = None if sure is None else dict(zip(self.class_names[1:], sure[1:], strict=True))
         predicted, quality_notes = predicted_dice(confidence, self.quality, inferer.settings)
         warnings += edge_warnings(mask, image, inferer.settings.get("working"), inferer.axis)
-        segmentation, seg_notes = self.segmentations.make(mask, image)
+        made = {results.option: results.make(mask, image) for results in self.dicom}
+        dicom_notes = [note for _, notes in made.values() for note in notes]
         image = replace(
             image, array=np.broadcast_to(np.uint8(0), image.array.shape)
         )  # where it lies, without its values
@@ -142,14 +144,16 @@ class CasePrediction:
                 "confidence": confidence,
                 **({} if predicted is None else {"predicted": predicted}),
                 "warnings": warnings,
-                "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *seg_notes, *quality_notes],
+                "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *dicom_notes, *quality_notes],
             }
             remove_old(case, self.output_dir)
             # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
             write_json(sidecar, case.output(self.output_dir, ".json"))
-            dicom = None
-            if segmentation is not None:
-                dicom = write_segmentation(segmentation, case.output(self.output_dir, ".dcm"))
+            dicom = [
+                write_dicom(result, case.output(self.output_dir, DICOM_ENDINGS[option]))
+                for option, (result, _) in made.items()
+                if result is not None
+            ]
             write_mask(in_label_values(mask, record), image, mask_path)
             return dicom, warnings, least_sure(confidence, predicted)
 

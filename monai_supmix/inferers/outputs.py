@@ -12,6 +12,9 @@ from monai_supmix.errors import InputError
 from monai_supmix.imageio.masks import write_json
 from monai_supmix.inferers.inputs import InputCase
 
+DICOM_ENDINGS = {"dicom_seg": ".dcm", "rtstruct": "_rtstruct.dcm"}
+"""What the names of DICOM results have after that of the mask, by the option that asks for them."""
+
 
 def _real(path: Path) -> Path:
     """Where a path leads; unlike `Path.resolve` it leaves a link to itself for the reader to refuse."""
@@ -81,14 +84,15 @@ def is_there(
         verify: hash the image whatever its stamp.
 
     Raises:
-        InputError: it was made differently, or a DICOM segmentation of that name comes from elsewhere.
+        InputError: it was made differently, or a DICOM result of that name comes from elsewhere.
     """
     mask_path, record_path = case.output(output_dir), case.output(output_dir, ".json")
     if not mask_path.exists():
-        segmentation = case.output(output_dir, ".dcm")
-        if "dicom_seg" in made_with and segmentation.exists() and not record_path.exists():
-            problem = "exists without a record of how it was made"
-            raise InputError(segmentation, problem, "move it away, set overwrite to true, or choose another output_dir")
+        for option, ending in DICOM_ENDINGS.items():
+            result = case.output(output_dir, ending)
+            if option in made_with and result.exists() and not record_path.exists():
+                problem = "exists without a record of how it was made"
+                raise InputError(result, problem, "move it away, set overwrite to true, or choose another output_dir")
         return False
     if not record_path.exists():
         notes.append(f"{mask_path} exists without a record of how it was made: kept, not predicted")
@@ -119,7 +123,7 @@ def _is_of(case: InputCase, record: Mapping[str, Any], record_path: Path, verify
 
 
 def remove_old(case: InputCase, output_dir: Path) -> None:
-    """Remove a mask that is replaced, and its DICOM segmentation; one without a record is not ours and stays.
+    """Remove a mask that is replaced, and its DICOM results; those without a record are not ours and stay.
 
     Args:
         case: the case.
@@ -127,4 +131,5 @@ def remove_old(case: InputCase, output_dir: Path) -> None:
     """
     case.output(output_dir).unlink(missing_ok=True)
     if case.is_dicom and case.output(output_dir, ".json").exists():
-        case.output(output_dir, ".dcm").unlink(missing_ok=True)
+        for ending in DICOM_ENDINGS.values():
+            case.output(output_dir, ending).unlink(missing_ok=True)

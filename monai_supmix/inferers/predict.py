@@ -13,6 +13,7 @@ from tqdm import tqdm
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.dicom_seg import DicomSegmentations
+from monai_supmix.imageio.rtstruct import StructureSets
 from monai_supmix.inferers.case_run import CaseRun
 from monai_supmix.inferers.cohort import Cohort
 from monai_supmix.inferers.collecting import CaseRecords, has_records
@@ -45,6 +46,7 @@ def predict_cases(
     probabilities: bool = False,
     view: str = "upright",
     dicom_seg: bool | Literal["auto"] = False,
+    rtstruct: bool | Literal["auto"] = False,
     dicom_codes: Mapping[str, Any] | None = None,
     weights_sha256: str | Sequence[str] = "",
     settings: Mapping[str, Any] | None = None,
@@ -56,9 +58,9 @@ def predict_cases(
 ) -> PredictionSummary:
     """Predict every case that `inputs` names and write ``<output_dir>/<relative folder>/<stem>_seg.nii.gz``.
 
-    Pictures give ``_seg.png``, DICOM series also ``_seg.dcm`` if that is wanted. Beside each mask lies
-    ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. In memory are the image that
-    is being predicted and, where there is plenty of memory, the next one or `readers` next ones, read meanwhile.
+    Pictures give ``_seg.png``, DICOM series also ``_seg.dcm`` and ``_seg_rtstruct.dcm`` if these are wanted. Beside
+    each mask lies ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. In memory are
+    the image that is being predicted and, where there is plenty of memory, the next one or `readers` next ones, read meanwhile.
 
     The processes of a launch (``torch.distributed``) share the cases, and so do others that predict into the same
     folder with the same settings: each case is claimed before it is read, see `monai_supmix.inferers.cohort`.
@@ -80,7 +82,8 @@ def predict_cases(
         view: how pictures lie, see `set_view`.
         dicom_seg: whether masks of DICOM series are also written as DICOM segmentations, which carry the
             patient's name and identifiers: ``True``, ``"auto"`` (wherever it is possible) or ``False``.
-        dicom_codes: what their segments show, see `monai_supmix.imageio.dicom_seg.DicomSegmentations`.
+        rtstruct: likewise, whether they are also written as DICOM structure sets, the contours of radiotherapy.
+        dicom_codes: what their segments show, see `monai_supmix.imageio.dicom_results.DicomResults`.
         weights_sha256: recorded, and compared with the records of existing masks; of several networks several.
         settings: plain values to record, such as the configuration.
         verify: recognise the images of existing masks by their hash, not by size and time.
@@ -117,12 +120,13 @@ def predict_cases(
     if isinstance(readers, bool) or not isinstance(readers, int) or readers < 1:
         raise InputError("readers", f"is {readers!r}", "give the number of images to read ahead, at least 1")
     output_dir = Path(output_dir)
-    segmentations = DicomSegmentations(dicom_seg, record.get("class_names", []), dicom_codes, weights_sha256)
+    described = (record.get("class_names", []), dicom_codes, weights_sha256)
+    dicom = (DicomSegmentations(dicom_seg, *described), StructureSets(rtstruct, *described))
     cases, notes, view_notes = from_first(lambda: _find(inputs, view))
     if any(case.is_dicom for case in cases):
-        notes += segmentations.notes
+        notes += [note for results in dicom for note in results.notes]
     predict = CasePrediction(
-        output_dir, network, record, inferer, segmentations, intensity, probabilities, weights_sha256, settings or {},
+        output_dir, network, record, inferer, dicom, intensity, probabilities, weights_sha256, settings or {},
         tuple(view_notes), quality,
     )  # fmt: skip
     from_first(lambda: check_outputs(cases, output_dir, predict.maps))
@@ -136,7 +140,8 @@ def predict_cases(
         elif on_error == "raise" and rank() == 0:
             more = "each is checked when it is read; the first error ends the run (on_error=skip goes on)"
             logger.info("more than %d inputs: %s", CHECKED_FIRST, more)
-    decisive = {**predict.decisive, "view": view, "dicom_seg": segmentations.on, "dicom_codes": dicom_codes}
+    with_dicom = {results.option: results.on for results in dicom}
+    decisive = {**predict.decisive, "view": view, **with_dicom, "dicom_codes": dicom_codes}
     with (
         Cohort(output_dir, decisive) as cohort,
         run.records.kept(cohort, cases if keep_record and (len(cases) > 1 or has_records(output_dir)) else ()),

@@ -13,7 +13,7 @@ class PredictionSummary:
 
     Args:
         written: masks written now.
-        dicom: DICOM segmentations written now.
+        dicom: DICOM segmentations and structure sets written now.
         skipped: masks that were there already, made with the same weights and settings.
         failed: name of the case and its error, only with ``on_error="skip"``.
         warnings: by name of the case, what a reader of its mask should know.

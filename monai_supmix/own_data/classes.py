@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.dicom_labels import dicom_label_names, is_only_a_number
+from monai_supmix.imageio.labels import is_dicom_file
 from monai_supmix.imageio.reading import read_label
 from monai_supmix.listing import shorten
 
@@ -101,8 +104,8 @@ def safe_name(name: str) -> str:
 def classes_from_values(labels: Iterable[Path]) -> Classes:
     """Name the classes after the values that label files hold: background, label_1, label_2, ...
 
-    Values with gaps become classes with a table of their values. Files that cannot be read are passed over; the check
-    of all cases reports them.
+    Values with gaps become classes with a table of their values. Where all labels are DICOM ones, classes have the
+    names of their segments. Files that cannot be read are passed over; the check of all cases reports them.
 
     Args:
         labels: the label files.
@@ -119,11 +122,14 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
         >>> classes_from_values([path])
         Classes(names=['background', 'label_1'], why='the label files hold 0 and 255', values=None)
     """
+    labels = list(labels)
+    if segments := _segment_names(labels):
+        return Classes(["background", *segments], "the segments of the label files have these names")
     found: dict[int, Path] = {}
     mask_files, refused = True, None
     for path in labels:
         try:
-            values = _values(read_label(path))
+            values = [0, *dicom_label_names(path)] if is_dicom_file(path) else _values(read_label(path))
         except InputError as error:
             refused = refused or error
             continue
@@ -151,6 +157,22 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
     return Classes(names, f"the label files hold {text}: masks will have the same values", values)
 
 
-def _values(label: np.ndarray) -> Sequence[int]:
+def _segment_names(labels: Sequence[Path]) -> list[str]:
+    """Names of classes by the segments of DICOM labels, in the order in which they come first; capitals do not count.
+
+    Returns:
+        none where some labels are of another type, or where names say no more than numbers.
+    """
+    names: dict[str, str] = {}
+    for path in labels:
+        if not is_dicom_file(path):
+            return []
+        with contextlib.suppress(InputError):
+            for _, name in sorted(dicom_label_names(path).items()):
+                names.setdefault(safe_name(name).casefold(), safe_name(name))
+    return [] if all(map(is_only_a_number, names)) else list(names.values())
+
+
+def _values(label: np.ndarray) -> list[int]:
     """The different values of a label map, slice by slice: the sorted copy of a volume is eight times its size."""
     return sorted({int(value) for index in range(label.shape[-1]) for value in np.unique(label[..., index])})

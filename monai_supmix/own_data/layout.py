@@ -15,7 +15,7 @@ from monai_supmix.datalists.left_out import left_out_of
 from monai_supmix.datalists.nnunet import nnunet_datalist, read_class_names
 from monai_supmix.datalists.sides import NO_TEST, group_by_pattern
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.file_kinds import SUFFIXES
+from monai_supmix.imageio.file_kinds import LABEL_SUFFIXES, SUFFIXES
 from monai_supmix.listing import check_folder, counted, find_data_folder, list_files, read_json, shorten
 from monai_supmix.own_data.choice import Choice
 from monai_supmix.own_data.classes import Classes, classes_from_values, safe_name, split_labels
@@ -133,14 +133,14 @@ def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None, la
         return Classes(list(given), "as asked for")
     if listed is not None:
         return Classes(listed, "dataset.json names them")
-    folders = ("labelsTr", "labelsTs") if _is_nnunet(root) else ("labels",)
-    files = [path for name in folders for path in list_files(root / name, SUFFIXES).values()]
+    folders, endings = (("labelsTr", "labelsTs"), SUFFIXES) if _is_nnunet(root) else (("labels",), LABEL_SUFFIXES)
+    files = [path for name in folders for path in list_files(root / name, endings).values()]
     if not files:
         below = sum(map(_count_below, (root / name for name in folders)))
         problem, remedy = "holds no label file", "label some of the images"
         if below:
             problem, remedy = f"holds label files in sub-folders only ({below})", "put all into one folder"
-        elif left_out := [line for name in folders for line in left_out_of(root / name, SUFFIXES)]:
+        elif left_out := [line for name in folders for line in left_out_of(root / name, endings)]:
             problem, remedy = f"holds no label file that is read: {left_out[0]}", "convert them, for example to .png"
         raise InputError(root / folders[0], problem, remedy)
     found = classes_from_values(files)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from monai_supmix.errors import InputError
 from monai_supmix.imageio import dicom_seg
 from monai_supmix.imageio.dicom import list_dicom_files
-from monai_supmix.imageio.dicom_seg import DicomSegmentations, write_segmentation
+from monai_supmix.imageio.dicom_results import write_dicom
+from monai_supmix.imageio.dicom_seg import DicomSegmentations
 from monai_supmix.imageio.masks import write_mask
 from monai_supmix.imageio.reading import read_image
 from monai_supmix.palette import class_palette
@@ -52,7 +53,7 @@ def write(mask, image, path, **arguments):
     segmentations = DicomSegmentations(True, CLASSES, CODES, SHA, **arguments)
     segmentations.check(image)
     made, notes = segmentations.make(mask, image)
-    write_segmentation(made, path)
+    write_dicom(made, path)
     return pydicom.dcmread(path), notes
 
 
@@ -185,7 +186,7 @@ def test_a_single_slice_and_one_class(tmp_path):
     mask[1:3, 4] = 1
     write_mask(mask, image, tmp_path / "ct_seg.nii.gz")
     segmentation, _ = DicomSegmentations(True, CLASSES[:2]).make(mask, image)
-    data = pydicom.dcmread(write_segmentation(segmentation, tmp_path / "ct_seg.dcm"))
+    data = pydicom.dcmread(write_dicom(segmentation, tmp_path / "ct_seg.dcm"))
     assert np.array_equal(data.pixel_array.T, mask[..., 0])
 
 
@@ -279,7 +280,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(segmentation, "save_as", fail)
     with pytest.raises(InputError, match="the disk is full"):
-        write_segmentation(segmentation, tmp_path / "ct_seg.dcm")
+        write_dicom(segmentation, tmp_path / "ct_seg.dcm")
     assert [path.name for path in tmp_path.iterdir()] == ["ct"]
 
 

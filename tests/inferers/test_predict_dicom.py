@@ -1,4 +1,4 @@
-"""DICOM segmentations beside the masks of DICOM series: when they are written, kept, replaced and refused."""
+"""DICOM results beside the masks of DICOM series: when they are written, kept, replaced and refused."""
 
 import json
 
@@ -8,7 +8,7 @@ import pydicom
 import pytest
 
 from monai_supmix.errors import InputError
-from monai_supmix.imageio import dicom_seg
+from monai_supmix.imageio import dicom_seg, read_image, read_label
 from monai_supmix.inferers import SliceVolumeInferer, one_case, predict_cases
 from tests.imageio.dicom_series import edit, write_series
 from tests.inferers.tiny import RULE, scan, tiny_network
@@ -54,6 +54,23 @@ def test_it_lies_beside_the_mask_of_a_series_alone(data, tmp_path, wanted):
         segmentation.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters
     )
     assert len(run(data, out, wanted, weights_sha256="abc", dicom_codes={"b": TERMS}).skipped) == 2
+
+
+def test_a_structure_set_too(data, tmp_path):
+    out = tmp_path / "out"
+    summary = run(data, out, rtstruct=True)
+    assert [path.name for path in summary.dicom] == ["ct_seg.dcm", "ct_seg_rtstruct.dcm"]
+    assert json.loads((out / "p1/ct_seg.json").read_text(encoding="utf-8"))["rtstruct"] is True
+    image, mask = read_image(data / "p1/ct"), np.asarray(nib.load(out / "p1/ct_seg.nii.gz").dataobj)
+    for path in summary.dicom:
+        assert mask.any() and np.array_equal(read_label(path, image, 3, class_names=RECORD["class_names"]), mask)
+    assert len(run(data, out, rtstruct=True).skipped) == len(run(data, out, False).skipped) == 2
+    run(data, out, False, overwrite=True)
+    assert [name for name in files(out) if name.endswith(".dcm")] == []
+    with pytest.raises(InputError, match=r"made differently \(rtstruct\)"):
+        run(data, out, False, rtstruct=True)
+    beside = run(data, data, False, rtstruct=True)
+    assert len(beside.dicom) == 1 and len(run(data, data, False, rtstruct=True).skipped) == 2
 
 
 def test_none_by_default_and_a_mask_without_one_is_questioned(data, tmp_path):
