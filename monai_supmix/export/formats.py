@@ -34,7 +34,8 @@ class Exported:
         record: plain values for the record that lies beside it.
 
     Example:
-        >>> exported = Exported(Path("model.ts"), ("batch", "height", "width"), Parity(2e-6, 5.0, 1.0, 4096), record={})
+        >>> parity = Parity(2e-6, 5.0, {"lesion": 1.0}, 4096)
+        >>> exported = Exported(Path("model.ts"), ("batch", "height", "width"), parity, record={})
         >>> exported.parity.holds
         True
     """
@@ -81,7 +82,7 @@ def export_model(form: str, subject: Subject, folder: Path) -> Exported:
         free = write_onnx(path, network, images, subject.metadata)
         run = onnx_runner(path)
     inputs = [*subject.inputs, other_size(images, free)] if free else subject.inputs
-    parity = compare(network, run, inputs)
+    parity = compare(network, run, inputs, subject.record["class_names"])
     if not parity.holds:
         problem = f"does not give what {subject.weights.name} gives on {subject.case} ({parity})"
         raise InputError(path.name, problem, "use another format, or other versions of torch and its exporter")

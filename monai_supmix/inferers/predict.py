@@ -59,8 +59,9 @@ def predict_cases(
     """Predict every case that `inputs` names and write ``<output_dir>/<relative folder>/<stem>_seg.nii.gz``.
 
     Pictures give ``_seg.png``, DICOM series also ``_seg.dcm`` and ``_seg_rtstruct.dcm`` if these are wanted. Beside
-    each mask lies ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. In memory are
-    the image that is being predicted and, where there is plenty of memory, the next one or `readers` next ones, read meanwhile.
+    each mask lies ``<stem>_seg.json`` with the weights' SHA-256, versions, settings, warnings and notes. In memory
+    are the image that is being predicted and, where there is plenty of memory, the next one or `readers` next ones,
+    read meanwhile.
 
     The processes of a launch (``torch.distributed``) share the cases, and so do others that predict into the same
     folder with the same settings: each case is claimed before it is read, see `monai_supmix.inferers.cohort`.

@@ -27,6 +27,7 @@ from monai_supmix.bundle import PredictionRun, Trained, load_trained
 from monai_supmix.errors import InputError
 from monai_supmix.inferers import SliceVolumeInferer, in_runtime
 from monai_supmix.inferers.runtime import import_openvino
+from monai_supmix.metrics.overlap import dice, overlap_counts
 from monai_supmix.networks import EncoderDecoder
 from monai_supmix.phantoms.chest_ct import FIELD_OF_VIEW, draw_chest_ct
 from monai_supmix.precision import Amp, autocast
@@ -161,7 +162,7 @@ def runtimes() -> list[str]:
 def compare(
     name: str, network: nn.Module, record: Mapping[str, Any], path: Path, amp: Amp, least: float, repetitions: int
 ) -> list[Row]:
-    """Time all sides with one network, and compare their masks with MONAI's."""
+    """Time all sides with one network, and compare their masks with MONAI's, class by class."""
     outputs = {side: path.parent / name / side for side in ("MONAI SliceInferer", *runtimes())}
     reference, *others = outputs
     sides = {reference: monai_pipeline(copy.deepcopy(network), record, path, outputs[reference])}
@@ -173,16 +174,23 @@ def compare(
         Row("infer", f"{name}, {reference}", statistics.median(seconds[reference]), "s", samples=seconds[reference])
     ]
     for side in others:
-        agreement = 100 * float((masks[side] == masks[reference]).mean())
+        overlap = dice(overlap_counts(masks[side], masks[reference], len(record["class_names"])))
         rows += [
             Row("infer", f"{name}, ours in {side}", statistics.median(seconds[side]), "s", samples=seconds[side]),
             Row(
                 "infer", f"{name}, MONAI / ours in {side}", ratio(seconds[reference], seconds[side]), "x", f">= {least}"
             ),
-            Row("infer", f"{name}, {side}, masks agree", agreement, "%", ">= 99.9"),
+            *(
+                Row("infer", f"{name}, {side}, masks of {word}", float(value), "Dice", ">= 0.999")
+                for word, value in list(zip(record["class_names"], overlap, strict=True))[1:]
+                if not np.isnan(value)  # neither finds any
+            ),
         ]
+    found = len(np.setdiff1d(masks[reference], 0))
+    classes = Row("infer", f"{name}, classes found", found, "classes", f">= {len(record['class_names']) - 1}")
     return [
         *rows,
+        classes,
         Row("infer", f"{name}, voxels other than background", 100 * float((masks[reference] > 0).mean()), "%"),
     ]
 

@@ -27,7 +27,8 @@ class Row:
         benchmark: name of the sub-command.
         name: what was measured.
         value: the figure.
-        unit: ``"s"``, ``"ms"``, ``"MB"``, ``"x"`` (a ratio), ``"%"`` or ``"/s"``.
+        unit: ``"s"``, ``"ms"``, ``"MB"``, ``"x"`` (a ratio), ``"%"``, ``"/s"``, ``"Dice"`` or
+            ``"classes"``.
         target: what is aimed at, such as ``"<= 1.15"``.
         samples: the single measurements, in the order of time.
     """

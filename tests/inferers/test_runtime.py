@@ -1,5 +1,6 @@
 """Another runtime gives the labels of PyTorch, from the same weights, or says in one line why it cannot."""
 
+import copy
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.networks.nets import UNet
 from torch import nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
@@ -23,6 +25,7 @@ from monai_supmix.imageio.planes import Planes
 from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers import OpenVINONetwork, SliceVolumeInferer, in_runtime, predict_cases
 from monai_supmix.inferers.runtime import import_openvino
+from monai_supmix.metrics.overlap import dice, overlap_counts
 from monai_supmix.networks import CompactUNet, EncoderDecoder, HookedNetwork
 from monai_supmix.phantoms.chest_ct import draw_chest_ct
 from monai_supmix.transforms.intensity import intensity_rule
@@ -60,11 +63,12 @@ def phantom():
     return image, network
 
 
-def agreement(image: CaseImage, network: nn.Module, amp: bool | str) -> float:
+def least_dice(image: CaseImage, network: nn.Module, other: nn.Module) -> float:
+    """Dice of the masks of two networks for the foreground class that has least; each class must be found."""
     rule, inferer = intensity_rule(RULE), SliceVolumeInferer(working={"size": [96, 96]}, divisor=32, amp=False)
     theirs = inferer(image, network, rule)
-    assert 0.01 < (theirs > 0).mean() < 0.99
-    return float((inferer(image, OpenVINONetwork(network, amp), rule) == theirs).mean())
+    assert np.bincount(theirs.ravel(), minlength=4).min() > 0
+    return float(dice(overlap_counts(inferer(image, other, rule), theirs, 4))[1:].min())
 
 
 @pytest.mark.parametrize("bundle", NAMES)
@@ -80,15 +84,24 @@ def test_the_bundles_networks_give_the_same_logits_for_any_number_and_size(bundl
         assert logits.shape == expected.shape and torch.allclose(logits, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("amp", [False, "bf16"])
-def test_masks_of_a_phantom_agree(phantom, amp):
-    assert agreement(*phantom, amp) >= 0.999
+@pytest.mark.parametrize(("amp", "least"), [(False, 0.999), ("bf16", 0.99)])  # numbers of bfloat16 have 8 bits
+def test_masks_of_a_phantom_agree_in_each_class(phantom, amp, least):
+    image, network = phantom
+    assert least_dice(image, network, OpenVINONetwork(network, amp)) >= least
+
+
+def test_the_layout_that_inference_gives_to_weights_changes_no_class(phantom):
+    image, network = phantom
+    laid_out = convert_conv2d_weight_memory_format(copy.deepcopy(network), torch.channels_last)
+    assert least_dice(image, network, laid_out) >= 0.999
 
 
 @pytest.mark.skipif("SUPMIX_DATA" not in os.environ, reason="SUPMIX_DATA names no data folder")
-def test_masks_of_a_real_chest_ct_agree(phantom):
+def test_masks_of_a_real_chest_ct_agree_in_each_class(phantom):
     image = read_image(Path(os.environ["SUPMIX_DATA"]) / "chest_ct_nifti/images/chest_ct_cropped.nii.gz")
-    assert agreement(replace(image, array=image.array[:, :, 40:60]), phantom[1], False) >= 0.999
+    network = phantom[1]
+    few = replace(image, array=image.array[:, :, 40:60])
+    assert least_dice(few, network, OpenVINONetwork(network, amp=False)) >= 0.999
 
 
 def test_volumes_by_a_3d_network():
@@ -172,7 +185,7 @@ class Untraceable(nn.Module):
         raise RuntimeError("no graph for this one\nand more lines")
 
 
-@pytest.mark.parametrize(("network", "words"), [(Unsteady(), "differ by"), (Untraceable(), "tracing")])
+@pytest.mark.parametrize(("network", "words"), [(Unsteady(), "have an overlap of"), (Untraceable(), "tracing")])
 def test_a_network_that_cannot_be_converted_faithfully_is_refused(network, words):
     with pytest.raises(
         InputError, match=rf"runtime: 'openvino' cannot run {type(network).__name__} \(.*{words}"
