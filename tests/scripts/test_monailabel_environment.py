@@ -1,4 +1,4 @@
-"""What scripts/monailabel_environment refuses before it makes anything; a server: tests/bundles/test_label_server.py."""
+"""What scripts/monailabel_environment refuses before it makes anything; a server is in tests/bundles."""
 
 import os
 import subprocess
