@@ -87,6 +87,7 @@ class CaseInferer(monai.inferers.Inferer):
         """
         if isinstance(inputs, CaseImage):
             return self.predict(inputs, network, intensity or self._rule(inputs), probabilities, confidence)
+        network = module_of(network)
         images = [fit_channels(image_of(item), input_channels(network)) for item in inputs]
         masks = [self.predict(image, network, intensity or self._rule(image)) for image in images]
         pictures = [mask.T if image.is_picture else mask for mask, image in zip(masks, images, strict=True)]
@@ -135,6 +136,11 @@ def image_of(item: Tensor) -> CaseImage:
     check_affine(Path(path), affine)
     spacing = voxel_size(affine) if bool(meta.get("spacing_known", True)) else None
     return replace(CaseImage.from_array(array[0], affine, path), spacing=spacing)
+
+
+def module_of(network: nn.Module) -> nn.Module:
+    """The network itself, where MONAI Deploy hands over its model, which keeps it as ``predictor``."""
+    return network if isinstance(network, nn.Module) else getattr(network, "predictor", network)
 
 
 def input_channels(network: nn.Module) -> int | None:

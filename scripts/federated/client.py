@@ -59,7 +59,9 @@ def main() -> None:
         update = algorithm.get_weights()
         flare.send(
             flare.FLModel(
-                params={name: tensor.numpy() for name, tensor in update.weights.items()},
+                params={
+                    name: tensor.clone() for name, tensor in update.weights.items()
+                },  # NVFLARE drops all but tensors
                 metrics=metrics,
                 meta={FLMetaKey.NUM_STEPS_CURRENT_ROUND: update.statistics[FlStatistics.NUM_EXECUTED_ITERATIONS]},
             )

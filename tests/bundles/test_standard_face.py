@@ -1,5 +1,7 @@
 """The ids of inference.json that other programs use (MONAI Label, MONAI Deploy) give the masks that predict writes."""
 
+from types import SimpleNamespace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -82,7 +84,7 @@ def test_a_deployed_torchscript_gives_predicts_mask(cases, tmp_path, monkeypatch
     )
     inputs = before({"image": value})
     with torch.no_grad():
-        outputs = inferer(inputs=inputs["image"][None], network=network)
+        outputs = inferer(inputs=inputs["image"][None], network=SimpleNamespace(predictor=network))  # Deploy's Model
     labels = after({"pred": next(iter(outputs)), **inputs})["pred"]
     assert labels.shape == (1, *expected.shape)  # the operator takes the channel away
     assert np.mean(labels[0].numpy() == expected) >= ENOUGH
