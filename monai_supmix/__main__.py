@@ -1,4 +1,4 @@
-"""The command line: ``python -m monai_supmix run|compare|check|predict|collect|new|export|install|audit``.
+"""The command line: ``python -m monai_supmix run|compare|check|predict|suggest|collect|new|export|install|audit``.
 
 A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
 Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
@@ -20,7 +20,7 @@ from monai_supmix.errors import InputError, nearest
 from monai_supmix.version import __version__
 
 _MISTAKE, _INTERRUPTED = 2, 130
-_COMMANDS = "run|compare|check|predict|collect|new|export|install|audit"
+_COMMANDS = "run|compare|check|predict|suggest|collect|new|export|install|audit"
 _NEW_OPTIONS = {
     "output_dir": "folder of the new bundle; must not exist",
     "name": "name of the bundle; that of its folder if left out",
@@ -43,6 +43,15 @@ examples:
   monai-supmix predict BUNDLE SCANS --output_dir O --ckpt_path "[S1/model.pt,S2/model.pt]"     # of two
 
 Started again, it predicts what is missing. --verify recognises finished images by their content, not by size and time.
+"""
+_SUGGEST = f"""{_OVERRIDES}
+
+example:
+  monai-supmix suggest MY_BUNDLE --count 5 --output_dir suggestions
+
+Ranks the unlabelled cases by how unsure the bundle's weights (or those of --run_dir or --ckpt_path) are of them, and
+writes labeled_list.txt, for the option labeled_list of a training, suggestions.csv and suggestions.html. Give the
+options of the training that made the weights (--num_labeled 7). Started again, it scores what is missing.
 """
 _COLLECT = """Whoever ends last does this by itself; here it is done again, for example after a machine has died.
 
@@ -118,6 +127,22 @@ def _build() -> argparse.ArgumentParser:
     predict.add_argument("--output_dir", "--output-dir", required=True, help="folder for the masks")
     predict.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
 
+    suggest = add("suggest", "Say which unlabelled cases to label next, and write the list for it.", _SUGGEST)
+    suggest.add_argument("bundle", help=bundle)
+    suggest.add_argument(
+        "--count", type=int, required=True, metavar="N", help="how many patients (or cases) to suggest"
+    )
+    suggest.add_argument(
+        "--unit", choices=("patient", "case"), default="patient", help="what is labelled together; default: patient"
+    )
+    suggest.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
+    suggest.add_argument(
+        "--output_dir",
+        "--output-dir",
+        default="suggestions",
+        help="folder for list, table and page; default: suggestions",
+    )
+
     collect = add("collect", "Write summary.json and cases.csv of what several processes have predicted.", _COLLECT)
     collect.add_argument("output_dir", help="folder of the masks")
 
@@ -156,24 +181,17 @@ def _dispatch(argv: Sequence[str]) -> int:
         "run": ["tracking", "folds", "fold"],
         "compare": ["methods", "seeds", "folds", "keep", "output_dir"],
         "predict": ["output_dir"],
+        "suggest": ["count", "unit", "output_dir"],
         "new": [*_NEW_OPTIONS],
         "export": ["output_dir", "format", "case"],
     }.get(next(iter(argv), ""), [])
     pairs, rest = split_flags(argv, own)
     arguments = _build().parse_args(rest)
     _refuse_overrides(arguments.command, pairs)
+    with_status = {"run": _run, "compare": _compare, "check": _check, "suggest": _suggest}
+    if arguments.command in with_status:
+        return with_status[arguments.command](arguments, pairs)
     match arguments.command:
-        case "run":
-            return _run(arguments, pairs)
-        case "compare":
-            from monai_supmix.experiments.comparison import compare  # noqa: PLC0415  # commands load only what they need
-            from monai_supmix.experiments.plan import Plan  # noqa: PLC0415
-
-            plan = Plan(arguments.bundle, pairs, preset=arguments.preset)
-            chosen = (arguments.methods, arguments.seeds, Path(arguments.output_dir), arguments.folds, arguments.keep)
-            return compare(plan, *chosen)
-        case "check":
-            return _check(arguments, pairs)
         case "predict":
             from monai_supmix.cli.workflow import configure, own_weights  # noqa: PLC0415
 
@@ -208,7 +226,7 @@ def _dispatch(argv: Sequence[str]) -> int:
             raise InputError(
                 "command line",
                 "names no command",
-                "use run, compare, check, predict, collect, new, export, install or audit, or --help",
+                "use run, compare, check, predict, suggest, collect, new, export, install or audit, or --help",
             )
     return 0
 
@@ -227,6 +245,22 @@ def _run(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
     chosen = (arguments.method, arguments.preset, arguments.tracking)
     configure(arguments.bundle, arguments.config, pairs, *chosen).run()
     return 0
+
+
+def _compare(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
+    from monai_supmix.experiments.comparison import compare  # noqa: PLC0415  # commands load only what they need
+    from monai_supmix.experiments.plan import Plan  # noqa: PLC0415
+
+    plan = Plan(arguments.bundle, pairs, preset=arguments.preset)
+    chosen = (arguments.methods, arguments.seeds, Path(arguments.output_dir), arguments.folds, arguments.keep)
+    return compare(plan, *chosen)
+
+
+def _suggest(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
+    from monai_supmix.labelling import suggest  # noqa: PLC0415
+
+    output = Path(arguments.output_dir)
+    return suggest(arguments.bundle, pairs, arguments.count, output, arguments.unit, arguments.preset)
 
 
 def _collect(output_dir: str) -> None:

@@ -94,13 +94,7 @@ class EvaluationRun:
                 "holds no labelled test images",
                 "add some, or give a datalist with a test side",
             )
-        if list(trained.record["class_names"]) != list(datalist.class_names):
-            raise InputError(
-                trained.path,
-                f"was trained for the classes {', '.join(trained.record['class_names'])}, the data has "
-                f"{', '.join(datalist.class_names)}",
-                "use weights trained for these classes",
-            )
+        trained.require_classes(datalist.class_names)
         self.evaluator, self.trained, self.datalist = evaluator, trained, datalist
         self.output_dir, self.settings = Path(output_dir), dict(settings)
         if "from_configuration" in trained.record:

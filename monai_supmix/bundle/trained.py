@@ -105,6 +105,13 @@ class Trained:
             problem = f"is one of {1 + len(self.others)} networks that predict together, and here one is needed"
             raise InputError(self.path, problem, "give ckpt_path the file of a single one")
 
+    def require_classes(self, class_names: Sequence[str]) -> None:
+        """Raise `InputError` where data have other classes than these weights."""
+        theirs = list(self.record["class_names"])
+        if theirs != list(class_names):
+            problem = f"was trained for the classes {', '.join(theirs)}, the data has {', '.join(class_names)}"
+            raise InputError(self.path, problem, "use weights trained for these classes")
+
 
 def load_trained(
     network: nn.Module,

@@ -36,9 +36,7 @@ def evaluation_of(
     folder = find_bundle(bundle)
     known = merge(config_files(folder, ["evaluate"]))
     own = {key: text for key, text in pairs.items() if _is_for_evaluation(key, known)}  # no weights to start from
-    changed = {} if preset is None else _entries(config_files(folder, ["evaluate"], preset=preset)[-1])
-    takes_preset = any(_top(key) in known for key in changed)
-    configured = configure(bundle, ["evaluate"], own, preset=preset if takes_preset else None)
+    configured = configure(bundle, ["evaluate"], own, preset=preset_for(folder, "evaluate", preset))
     entries = {key: value for file in further for key, value in _entries(file).items()}
     entries = {key: value for key, value in entries.items() if key not in _STEPS and _is_for_evaluation(key, known)}
     return replace(configured, overrides=entries | configured.overrides)
@@ -56,13 +54,40 @@ def options_of_evaluation(bundle: str, pairs: Mapping[str, str | None], training
     return {key for key in pairs if _top(key) not in training and _top(key) in known}
 
 
-def _is_for_evaluation(key: str, known: Mapping[str, Any]) -> bool:
-    """Whether an override of a training also applies to its evaluation.
+def preset_for(bundle: Path, config: str, preset: str | None) -> str | None:
+    """A preset, if it changes anything that a configuration has.
 
-    Weights to start from are not those to evaluate; and where an entry is null, evaluation takes it from the weights.
+    Args:
+        bundle: folder of the bundle.
+        config: the configuration.
+        preset: name or path of a preset of the training.
+    """
+    if preset is None:
+        return None
+    known = merge(config_files(bundle, [config]))
+    changed = _entries(config_files(bundle, [config], preset=preset)[-1])
+    return preset if any(_top(key) in known for key in changed) else None
+
+
+def applies_to(key: str, known: Mapping[str, Any]) -> bool:
+    """Whether an override of a training also applies to another configuration, which takes null entries from weights.
+
+    Args:
+        key: of the override.
+        known: the other configuration.
+
+    Example:
+        >>> known = {"seed": 0, "working": None}
+        >>> applies_to("seed", known), applies_to("working#size", known), applies_to("crop_size", known)
+        (True, False, False)
     """
     top, *inner = key.replace("::", "#").split("#")
-    return top in known and top != "ckpt_path" and not (inner and known[top] is None)
+    return top in known and not (inner and known[top] is None)
+
+
+def _is_for_evaluation(key: str, known: Mapping[str, Any]) -> bool:
+    """Whether it also applies to the evaluation: weights to start from are not those to judge."""
+    return applies_to(key, known) and _top(key) != "ckpt_path"
 
 
 def _top(key: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from monai_supmix.handlers.overlays import overlay_errors, overlay_labels, to_rgb
+from monai_supmix.handlers.overlays import class_colours, overlay_errors, overlay_labels, to_rgb
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,37 @@ def draw_plane(
     )
 
 
+def draw_outline(
+    image: np.ndarray, labels: np.ndarray, longest: int, spacing: tuple[float, float] | None = None
+) -> bytes:
+    """Draw one plane with the outlines of its classes.
+
+    Args:
+        image: ``(C, H, W)`` in [0, 1].
+        labels: classes, ``(H, W)`` integers, 0 is background.
+        longest: as for `draw_plane`.
+        spacing: as for `draw_plane`.
+
+    Returns:
+        a JPEG.
+
+    Example:
+        >>> labels = np.zeros((16, 16), np.uint8)
+        >>> labels[4:12, 4:12] = 1
+        >>> drawn = np.asarray(Image.open(io.BytesIO(draw_outline(np.zeros((1, 16, 16)), labels, longest=16))))
+        >>> drawn.shape, bool(drawn[4, 8].max() > 150), bool(drawn[8, 8].max() < 60)  # nothing inside
+        ((16, 16, 3), True, True)
+    """
+    size = shown_size(labels.shape, longest, spacing)
+    labels = _nearest(labels, size)
+    rgb = np.array(Image.fromarray(to_rgb(image)).resize((size[1], size[0]), Image.Resampling.LANCZOS))
+    around = np.pad(labels, 1)
+    neighbours = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+    edge = (labels > 0) & np.any([labels != other for other in neighbours], axis=0)
+    rgb[edge] = class_colours(labels)[edge]
+    return _jpeg(Image.fromarray(rgb), subsampling=0)  # thin lines keep their colours
+
+
 def shown_size(shape: Sequence[int], longest: int, spacing: tuple[float, float] | None = None) -> tuple[int, int]:
     """Size of a picture with the proportions of a plane.
 
@@ -110,9 +142,9 @@ def _nearest(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(labels)[np.ix_(rows, columns)]
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _jpeg(picture: Image.Image, **more: Any) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80, optimize=True)
+    picture.save(file, "JPEG", quality=80, optimize=True, **more)
     return file.getvalue()
 
 

@@ -17,7 +17,18 @@ ROOT = HERE.parents[1]
 REPOSITORY_FILES = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
 ROOMS = (
     *("transforms", "losses", "networks", "engines", "imageio", "datalists", "data", "inferers"),
-    *("metrics", "handlers", "weights", "report", "phantoms", "export", "own_data", "bundle", "experiments"),
+    *(
+        "metrics",
+        "handlers",
+        "weights",
+        "report",
+        "phantoms",
+        "export",
+        "own_data",
+        "bundle",
+        "experiments",
+        "labelling",
+    ),
 )
 
 

@@ -124,7 +124,10 @@ MISTAKES = [
     ("install out", "command line: the following arguments are required: bundle"),
     ("audit chase_supmix --seed 1", "--seed: is not an option here: leave it out"),
     ("check", "command line: names no bundle: give its folder or name"),
-    ("", "command line: names no command: use run, compare, check, predict, collect, new, export, install or audit"),
+    (
+        "",
+        "command line: names no command: use run, compare, check, predict, suggest, collect, new, export, install or",
+    ),
     ("trian chase_supmix", "command line: argument"),
     ("run chase_supmix train -o out", "--o: is not a key of train.json"),
 ]

@@ -30,7 +30,7 @@ def test_help_and_slips_of_the_pen_are_told_without_the_slow_libraries():
 import sys
 from monai_supmix.__main__ import main
 
-commands = ["run", "compare", "check", "predict", "new", "export", "install", "audit"]
+commands = ["run", "compare", "check", "predict", "suggest", "new", "export", "install", "audit"]
 for command in [[], *([command] for command in commands)]:
     assert main([*command, "--help"]) == 0
 assert main(["--version"]) == 0
