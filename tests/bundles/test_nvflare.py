@@ -42,7 +42,7 @@ def test_two_sites_train_one_network_in_three_rounds(tmp_path):
     )  # fmt: skip
     home = tmp_path / "out" / BUNDLE
     said = [
-        re.findall(r"round (\d): mean_iou .*: (.*)", (home / name / "log.txt").read_text())
+        re.findall(r"round (\d): mean_iou .*: (.*)", (home / name / "log.txt").read_text(encoding="utf-8"))
         for name in ("site-1", "site-2")
     ]
     for rounds in said:
