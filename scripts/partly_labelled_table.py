@@ -13,7 +13,6 @@ the command goes on; after each seed it writes `O/cells.json` and prints the tab
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,12 +20,13 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from simulated_cells import write_cells
 
 from monai_supmix.datalists import Datalist
 from monai_supmix.experiments import Plan
 from monai_supmix.experiments.page import table_head, table_row
 from monai_supmix.experiments.trial import data_of, read_datalist
-from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.files import make_directory
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.listing import read_json
 from monai_supmix.metrics import dice, read_cases_csv
@@ -122,9 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for found in run(arguments.data, arguments.out, arguments.seeds, arguments.iterations):
         cells.append(found)
         about = {"bundle": BUNDLE, "method": METHOD, "iterations": arguments.iterations}
-        with atomic_write(arguments.out / "cells.json", text=True) as file:
-            lines = ",\n".join(json.dumps(one) for one in cells)
-            file.write(f'{{"about": {json.dumps(about)}, "seeds": [\n{lines}\n]}}\n')
+        write_cells(arguments.out, about, "seeds", cells)
         print(*table(cells), sep="\n", flush=True)
 
 

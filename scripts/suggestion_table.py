@@ -14,13 +14,13 @@ table of such a file.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from simulated_cells import write_cells
 
 from monai_supmix.datalists import Datalist
 from monai_supmix.datalists.draw import order_groups
@@ -136,9 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for seed in range(arguments.repetitions):
         repetitions.append(simulation.repetition(seed))
         about = {"bundle": BUNDLE, "method": METHOD, "iterations": arguments.iterations}
-        with atomic_write(arguments.out / "cells.json", text=True) as file:
-            lines = ",\n".join(json.dumps(one) for one in repetitions)
-            file.write(f'{{"about": {json.dumps(about)}, "repetitions": [\n{lines}\n]}}\n')
+        write_cells(arguments.out, about, "repetitions", repetitions)
         print(*table(repetitions), sep="\n", flush=True)
 
 

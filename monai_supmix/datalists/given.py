@@ -11,7 +11,7 @@ from typing import Any
 from monai_supmix.datalists.datalist import Datalist, check_datalist, with_segment_names
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import suffix_of
-from monai_supmix.listing import is_companion, visible_files
+from monai_supmix.listing import counted, is_companion, visible_files
 
 
 def given_datalist(
@@ -51,13 +51,14 @@ def given_datalist(
     taken = {_place(Path(item[key])) for item in (*labeled, *validation) for key in ("image", "label")}
     folders = sorted({Path(item["image"]).parent for item in labeled})
     endings = {suffix_of(item["image"]).lower() for item in labeled}
-    pool = [
+    found = [
         path
         for folder in folders
         for path in visible_files(folder)
         if suffix_of(path).lower() in endings and not is_companion(path) and _place(path) not in taken
     ]
-    pool = _without_labels(pool, labeled)
+    pool = _without_labels(found, labeled)
+    left_out = len(found) - len(pool)
     root = Path(os.path.commonpath([path.parent for path in (*named, *pool)])) if named else Path()
     datalist = Datalist(
         [with_segment_names(_item(item, root), class_names) for item in labeled],
@@ -65,7 +66,10 @@ def given_datalist(
         [with_segment_names(_item(item, root), class_names) for item in validation],
         [],
         list(class_names),
-        [f"labelled cases were named by the caller; the pool are {len(pool)} other images in their folders"],
+        [
+            f"labelled cases were named by the caller; the pool are {len(pool)} other images in their folders",
+            *([f"{counted(left_out, 'file')} named like labels of other images left out"] if left_out else []),
+        ],
     )
     check_datalist(datalist, "train#dataset#data")
     return datalist

@@ -97,6 +97,7 @@ def test_nor_are_labels_of_images_that_nobody_named(tmp_path, name):
     item = {"image": str(tmp_path / "a.nii.gz"), "label": str(tmp_path / name.format("a"))}
     datalist = given_datalist([item], ["background", "lesion"])
     assert [item["case"] for item in datalist.unlabeled] == ["a_seg_b", "b"]
+    assert datalist.notes[1] == "1 file named like labels of other images left out"
 
 
 @pytest.mark.slow
