@@ -83,6 +83,7 @@ def _without_labels(pool: Sequence[Path], labeled: Sequence[Mapping[str, Any]]) 
         for image, label in [(_stem(Path(item["image"])), _stem(Path(item["label"])))]
         if Path(item["label"]).parent == Path(item["image"]).parent
         for found in re.finditer(re.escape(image), label)
+        if image != label
     }
     labels = {path.with_name(f"{before}{_stem(path)}{after}") for path in pool for before, after in patterns}
     return [path for path in pool if path.with_name(_stem(path)) not in labels]

@@ -137,17 +137,28 @@ def _classes(
     """The class of each segment."""
     known = [] if class_names is None else list(class_names[1:])
     if not known or all(map(is_only_a_number, names.values())) or all(map(is_only_a_number, known)):
+        for number, name in names.items():
+            if (digits := re.findall(r"\d+", name)) and int(digits[-1]) != number:
+                problem = f"has the segment {number} with the name {name!r}"
+                raise InputError(path, problem, "export it with numbers and names that agree, or name the segments")
         order = list(range(num_classes or 1 + max([0, *names]))) if values is None else list(values)
         found = {number: order.index(number) if number in order[1:] else 0 for number in names}
         remedy = f"use the numbers {shorten([str(number) for number in order[1:]], 8)}"
     else:
         folded = [_folded(name) for name in known]
-        found = {n: 1 + folded.index(_folded(name)) if _folded(name) in folded else 0 for n, name in names.items()}
+        found = {number: _place(name, known, folded) for number, name in names.items()}
         remedy = f"name segments like the classes {shorten(known, 8)}, or remove them"
     if wrong := [f"{number} ({names[number]})" for number, place in found.items() if place == 0]:
         problem = f"holds segments that are no class: {shorten(wrong, 8)}"
         raise InputError(path, problem, remedy)
     return found
+
+
+def _place(name: str, known: Sequence[str], folded: Sequence[str]) -> int:
+    """The class of a name: that of the same name, else the only one that differs in capitals or punctuation, else 0."""
+    if name in known:
+        return 1 + known.index(name)
+    return 1 + folded.index(_folded(name)) if folded.count(_folded(name)) == 1 else 0
 
 
 def _folded(name: str) -> str:

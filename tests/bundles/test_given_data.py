@@ -88,6 +88,13 @@ def test_labels_in_the_folder_of_the_images_are_no_unlabelled_images(tmp_path):
     assert [item["case"] for item in found.unlabeled] == ["c"]
 
 
+def test_a_label_of_the_images_own_name_makes_no_label_of_others(tmp_path):
+    for name in ("a.png", "a.nii", "b.png", "c.png"):
+        (tmp_path / name).touch()
+    item = {"image": str(tmp_path / "a.png"), "label": str(tmp_path / "a.nii")}
+    assert [one["case"] for one in given_datalist([item], ["background", "lesion"]).unlabeled] == ["b", "c"]
+
+
 @pytest.mark.parametrize("name", ["{}_seg.nii.gz", "mask-{}.nii.gz", "my {} label.nii.gz"])
 def test_nor_are_labels_of_images_that_nobody_named(tmp_path, name):
     for case in ("a", "b", "a_seg_b"):

@@ -9,6 +9,7 @@ import pytest
 from pydicom.sequence import Sequence as Items
 
 from monai_supmix.errors import InputError
+from monai_supmix.imageio import dicom_labels
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.dicom_labels import dicom_label_names
 from monai_supmix.imageio.reading import read_image, read_label
@@ -276,3 +277,22 @@ def test_slices_of_a_series_one_by_one(change):
     one = image.take_slice(0)
     edited = read_label(path, image, 3, class_names=CLASSES)[..., :1]
     assert np.array_equal(edited, mask[..., :1]) and np.array_equal(one.positions, image.positions[:1])
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [({1: "ER-", 2: "ER+"}, {1: 2, 2: 1}), ({1: "er +"}, None), ({1: "Tumour_Core"}, {1: 3})],
+)
+def test_names_that_differ_in_punctuation_alone_are_told_apart_or_refused(names, classes):
+    known = ["background", "ER+", "ER-", "tumour core"]
+    if classes is None:
+        with pytest.raises(InputError, match="no class"):
+            dicom_labels._classes("a.dcm", names, None, known, None)
+    else:
+        assert dicom_labels._classes("a.dcm", names, None, known, None) == classes
+
+
+def test_a_number_in_a_name_that_is_not_the_segments_own_is_refused():
+    assert dicom_labels._classes("a.dcm", {1: "Segment_1", 2: "2"}, 3, None, None) == {1: 1, 2: 2}
+    with pytest.raises(InputError, match="numbers and names that agree"):
+        dicom_labels._classes("a.dcm", {1: "Segment_2"}, 3, None, None)
