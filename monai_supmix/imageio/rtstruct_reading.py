@@ -52,7 +52,7 @@ def contoured(path: Path, data: Dataset, grid: SliceGrid) -> Iterator[tuple[int,
         number of the region, index of the slice, and bool ``(columns, rows)`` of its voxels.
 
     Raises:
-        InputError: contours that are not closed, lie in no slice of the series, or leave its image.
+        InputError: contours that are not closed, lie in no slice of the series, leave its image, or enclose no voxel.
     """
     for region in data.ROIContourSequence:
         slices: dict[int, list[np.ndarray]] = defaultdict(list)
@@ -68,6 +68,11 @@ def contoured(path: Path, data: Dataset, grid: SliceGrid) -> Iterator[tuple[int,
             index, points = located
             if (points < -0.5 - _BEYOND).any() or (points > np.array(grid.shape[:2]) - 0.5 + _BEYOND).any():
                 raise InputError(path, "holds contours that leave the image", "cut them at its border")
-            slices[index].append(points)
-        for index, polygons in slices.items():
-            yield int(region.ReferencedROINumber), index, fill(polygons, (grid.shape[0], grid.shape[1]))
+            if not any(np.array_equal(points, other) for other in slices[index]):  # written twice, it would be a hole
+                slices[index].append(points)
+        filled = {index: fill(polygons, (grid.shape[0], grid.shape[1])) for index, polygons in slices.items()}
+        if filled and not any(voxels.any() for voxels in filled.values()):
+            problem = f"holds the region {int(region.ReferencedROINumber)}, whose contours enclose no voxel"
+            raise InputError(path, problem, "draw it larger, or remove it")
+        for index, voxels in filled.items():
+            yield int(region.ReferencedROINumber), index, voxels

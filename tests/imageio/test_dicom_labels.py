@@ -164,6 +164,17 @@ def shift_contour(by):
     return do
 
 
+def shrink_a_region(data):
+    for contour in data.ROIContourSequence[0].ContourSequence:
+        points = np.array(contour.ContourData, float).reshape(-1, 3)
+        contour.ContourData = [f"{number:.9g}" for number in (points[0] + 1e-3 * (points - points[0])).ravel()]
+
+
+def draw_a_contour_twice(data):
+    contours = data.ROIContourSequence[0].ContourSequence
+    contours.append(copy.deepcopy(contours[0]))
+
+
 def shift_frames(by):
     def do(data):
         for groups in data.PerFrameFunctionalGroupsSequence:
@@ -217,6 +228,7 @@ NORMAL, ALONG, _ = (AFFINE[:3, axis] * [-1, -1, 1] for axis in (2, 0, 1))
         (SEG, shift_frames(0.4 * ALONG), "on other voxels than those of its series"),
         (SEG, shift_frames(5 * ALONG), "marks voxels outside of its series"),
         (RTSTRUCT, shift_contour(20 * ALONG), "leave the image"),
+        (RTSTRUCT, shrink_a_region, "the region 1, whose contours enclose no voxel"),
         (SEG, same_frames_twice, r"its segments overlap in \d+ voxels"),
         (RTSTRUCT, one_region_over_another, r"its segments overlap in \d+ voxels"),
         (SEG, rename(SEG, ["ground_glass", "Couch"]), r"holds segments that are no class: 2 \(Couch\): name segments"),
@@ -235,6 +247,11 @@ def test_refused(change, kind, do, problem):
         read_label(path, image, 3, class_names=CLASSES)
     assert error.value.subject == str(path) and "\n" not in str(error.value)
     assert PATIENT not in str(error.value) and "1.2." not in str(error.value)
+
+
+def test_a_contour_that_is_written_twice_is_no_hole(change):
+    path, image, mask = change(RTSTRUCT, draw_a_contour_twice)
+    assert np.array_equal(read_label(path, image, 3, class_names=CLASSES), mask)
 
 
 @BOTH
