@@ -9,12 +9,22 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from monai_supmix.errors import InputError
 from monai_supmix.handlers import TensorBoardCurves, TrainingHistory
 from monai_supmix.handlers.follow import figure_curves, training_curves
 
 CLASSES = ["background", "blood vessel", "(odd) é"]
+
+
+@pytest.fixture(autouse=True)
+def files_are_numbered_from_zero(monkeypatch):
+    """TensorBoard reads files by name: second, host, process, number of the file in the process as text (10 before 9).
+
+    A resumed run is another process, seconds later; here both are one process, often within one second.
+    """
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 def step(engine, _batch):
