@@ -112,7 +112,7 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
 
     Raises:
         InputError: the values are not classes: negative or far too many ones, 0 alone or not at all, 255 beside others,
-            or none can be read.
+            or none can be read; or segments have names in some DICOM labels only.
 
     Example:
         >>> import tempfile
@@ -162,15 +162,25 @@ def _segment_names(labels: Sequence[Path]) -> list[str]:
 
     Returns:
         none where some labels are of another type, or where names say no more than numbers.
+
+    Raises:
+        InputError: segments have names in some labels and mere numbers in others, which nothing makes classes of these.
     """
     names: dict[str, str] = {}
+    telling: list[Path] = []
+    numbered: list[Path] = []
     for path in labels:
         if not is_dicom_file(path):
             return []
         with contextlib.suppress(InputError):
-            for _, name in sorted(dicom_label_names(path).items()):
-                names.setdefault(safe_name(name).casefold(), safe_name(name))
-    return [] if all(map(is_only_a_number, names)) else list(names.values())
+            if found := dicom_label_names(path):
+                (numbered if all(map(is_only_a_number, found.values())) else telling).append(path)
+                for _, name in sorted(found.items()):
+                    names.setdefault(safe_name(name).casefold(), safe_name(name))
+    if telling and numbered:
+        problem = f"its segments have no names but numbers, and those of {telling[0].name} have names"
+        raise InputError(numbered[0], problem, "name them alike, or say what numbers are: --labels 0=background,1=NAME")
+    return [] if numbered else list(names.values())
 
 
 def _values(label: np.ndarray) -> list[int]:

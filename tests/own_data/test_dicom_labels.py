@@ -1,6 +1,7 @@
 """Series in sub-folders of images/, with segmentations and structure sets in labels/, are a data set of one's own."""
 
 import numpy as np
+import pydicom
 import pytest
 
 from monai_supmix.datalists.datalist import SIDES, Datalist
@@ -9,6 +10,7 @@ from monai_supmix.imageio import load_case, read_image
 from monai_supmix.inferers.inputs import find_inputs
 from monai_supmix.own_data.layout import find_cases
 from tests.imageio.dicom_series import write_series
+from tests.imageio.test_dicom_labels import RTSTRUCT, SEG, rename
 from tests.imageio.test_rtstruct import AFFINE, KINDS, make_mask, shuffle_files, write
 
 
@@ -51,6 +53,23 @@ def test_class_names_choose_the_number_of_a_class_and_must_know_all_segments(dat
     item = find_cases(root, class_names=["background", "vessel"]).datalist.labeled[0]
     with pytest.raises(InputError, match=r"no class: 1 \(ground_glass\): name segments like the classes vessel, or"):
         load_case(item, 2)
+
+
+def change_names(path, names):
+    data = pydicom.dcmread(path)
+    rename(SEG if data.Modality == SEG else RTSTRUCT, names)(data)
+    data.save_as(path, enforce_file_format=True)
+
+
+@pytest.mark.parametrize(("numbered", "telling"), [("a", "b.dcm"), ("c", "a.dcm")])
+def test_numbers_in_one_label_and_names_in_another_are_no_classes_unless_somebody_says_so(data, numbered, telling):
+    root, masks = data
+    change_names(root / "labels" / f"{numbered}.dcm", ["Segment_1", "2"])
+    with pytest.raises(InputError, match=rf"{numbered}\.dcm: its segments have no names .* {telling} have names: name"):
+        find_cases(root)
+    datalist = find_cases(root, labels="0=background,1=ground glass,2=vessel", test_list="none").datalist
+    for item in datalist.labeled:
+        assert np.array_equal(load_case(item, 3).label, masks[item["case"]])
 
 
 def test_a_label_of_another_case_is_refused(data):
