@@ -54,9 +54,12 @@ def contoured(path: Path, data: Dataset, grid: SliceGrid) -> Iterator[tuple[int,
     Raises:
         InputError: contours that are not closed, lie in no slice of the series, leave its image, or enclose no voxel.
     """
-    for region in data.ROIContourSequence:
+    drawn: dict[int, list[Dataset]] = defaultdict(list)
+    for region in data.ROIContourSequence:  # contours of one region may stand in several items
+        drawn[int(region.ReferencedROINumber)] += region.get("ContourSequence") or ()
+    for number, contours in drawn.items():
         slices: dict[int, list[np.ndarray]] = defaultdict(list)
-        for contour in region.get("ContourSequence") or ():
+        for contour in contours:
             kind = str(contour.ContourGeometricType)
             if kind not in _CLOSED:
                 problem = f"holds contours of the type {kind}, which enclose nothing"
@@ -72,7 +75,7 @@ def contoured(path: Path, data: Dataset, grid: SliceGrid) -> Iterator[tuple[int,
                 slices[index].append(points)
         filled = {index: fill(polygons, (grid.shape[0], grid.shape[1])) for index, polygons in slices.items()}
         if filled and not any(voxels.any() for voxels in filled.values()):
-            problem = f"holds the region {int(region.ReferencedROINumber)}, whose contours enclose no voxel"
+            problem = f"holds the region {number}, whose contours enclose no voxel"
             raise InputError(path, problem, "draw it larger, or remove it")
         for index, voxels in filled.items():
-            yield int(region.ReferencedROINumber), index, voxels
+            yield number, index, voxels

@@ -175,6 +175,13 @@ def draw_a_contour_twice(data):
     contours.append(copy.deepcopy(contours[0]))
 
 
+def put_a_contour_into_an_item_of_its_own(data):
+    """The second of the first region, which is the hole of its ring."""
+    item = copy.deepcopy(data.ROIContourSequence[0])
+    item.ContourSequence = [data.ROIContourSequence[0].ContourSequence.pop(1)]
+    data.ROIContourSequence.append(item)
+
+
 def shift_frames(by):
     def do(data):
         for groups in data.PerFrameFunctionalGroupsSequence:
@@ -249,8 +256,9 @@ def test_refused(change, kind, do, problem):
     assert PATIENT not in str(error.value) and "1.2." not in str(error.value)
 
 
-def test_a_contour_that_is_written_twice_is_no_hole(change):
-    path, image, mask = change(RTSTRUCT, draw_a_contour_twice)
+@pytest.mark.parametrize("do", [draw_a_contour_twice, put_a_contour_into_an_item_of_its_own])
+def test_a_contour_that_is_written_twice_is_no_hole_and_one_in_another_item_is(change, do):
+    path, image, mask = change(RTSTRUCT, do)
     assert np.array_equal(read_label(path, image, 3, class_names=CLASSES), mask)
 
 
