@@ -11,8 +11,9 @@ from pathlib import Path
 from monai_supmix.cli.check import table
 from monai_supmix.cli.training_time import training_times
 from monai_supmix.listing import counted
+from monai_supmix.naming import safe_name
 from monai_supmix.own_data import BrokenCasesError, Proposal, check_absent, propose, write_bundle
-from monai_supmix.own_data.classes import safe_name, split_names
+from monai_supmix.own_data.classes import split_names
 
 _WIDTH = 110
 

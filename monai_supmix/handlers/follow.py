@@ -10,6 +10,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from monai_supmix.handlers.history import Row, TrainingHistory
+from monai_supmix.naming import plain_names
 
 _NAMES = {"loss": "loss/total", "confidence_coverage": "pseudo_label/confidence_coverage"}
 _SHARE = re.compile(r"pseudo_label_share_(\d+)")
@@ -120,12 +121,12 @@ def _name(key: str, class_names: Sequence[str]) -> str:
     if key in _NAMES:
         return _NAMES[key]
     if key.startswith("loss_"):
-        return f"loss/{_plain(key.removeprefix('loss_'))}"
+        return f"loss/{plain_names([key.removeprefix('loss_')])[0]}"
     share = _SHARE.fullmatch(key)
     if share:
         index = int(share[1])
-        return f"pseudo_label/share_{_plain(class_names[index]) if index < len(class_names) else index}"
-    return _plain(key)
+        return f"pseudo_label/share_{plain_names(class_names)[index] if index < len(class_names) else index}"
+    return plain_names([key])[0]
 
 
 def figure_curves(group: str, figures: Mapping[str, Any]) -> dict[str, float]:
@@ -140,11 +141,7 @@ def figure_curves(group: str, figures: Mapping[str, Any]) -> dict[str, float]:
         {'validation/mean_iou': 0.5, 'validation/iou_fluid_left_': 0.25}
     """
     return {
-        f"{group}/{_plain(key)}": float(value)
-        for key, value in figures.items()
+        f"{group}/{plain}": float(value)
+        for (key, value), plain in zip(figures.items(), plain_names(figures), strict=True)
         if key not in _PLACE and isinstance(value, (int, float))
     }
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)

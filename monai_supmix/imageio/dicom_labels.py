@@ -1,7 +1,7 @@
 """DICOM segmentations and structure sets as label maps of the series that they were drawn on.
 
 Voxels are placed by millimetres alone: the order of files, frames and contours has no say. Segments become classes by
-their names, capitals and other characters than letters and digits aside. Only where names say no more than a number, as
+their names, capitals and separators aside. Only where names say no more than a number, as
 ``Segment_2`` or ``label_2`` do, in the file or in the list of classes, it is their numbers that count.
 """
 
@@ -24,6 +24,7 @@ from monai_supmix.imageio.rtstruct_reading import contoured, roi_names, rtstruct
 from monai_supmix.imageio.seg_reading import seg_frames, seg_series, segment_names
 from monai_supmix.imageio.slice_grid import SliceGrid
 from monai_supmix.listing import shorten
+from monai_supmix.naming import folded
 
 _OTHER_SERIES = "give the label of this series, or the series that it was drawn on"
 _ONLY_A_NUMBER = re.compile(r"(segment|label|class|structure|roi|region)?[\W_]*\d*", re.IGNORECASE)
@@ -145,8 +146,7 @@ def _classes(
         found = {number: order.index(number) if number in order[1:] else 0 for number in names}
         remedy = f"use the numbers {shorten([str(number) for number in order[1:]], 8)}"
     else:
-        folded = [_folded(name) for name in known]
-        found = {number: _place(name, known, folded) for number, name in names.items()}
+        found = {number: _place(name, known) for number, name in names.items()}
         remedy = f"name segments like the classes {shorten(known, 8)}, or remove them"
     if wrong := [f"{number} ({names[number]})" for number, place in found.items() if place == 0]:
         problem = f"holds segments that are no class: {shorten(wrong, 8)}"
@@ -154,15 +154,12 @@ def _classes(
     return found
 
 
-def _place(name: str, known: Sequence[str], folded: Sequence[str]) -> int:
-    """The class of a name: that of the same name, else the only one that differs in capitals or punctuation, else 0."""
+def _place(name: str, known: Sequence[str]) -> int:
+    """The class of a name: that of the same name, else the only one that differs in capitals or separators, else 0."""
     if name in known:
         return 1 + known.index(name)
-    return 1 + folded.index(_folded(name)) if folded.count(_folded(name)) == 1 else 0
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\W_]+", "_", name).strip("_").casefold()
+    alike = [folded(other) == folded(name) for other in known]
+    return 1 + alike.index(True) if sum(alike) == 1 else 0
 
 
 def _check_series(path: Path, told: tuple[set[str], set[str]], image: DicomImage) -> None:

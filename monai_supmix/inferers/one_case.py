@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from monai_supmix.inferers.runtime import OpenVINONetwork
 from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
 from monai_supmix.inferers.suitability import choose_intensity, edge_warnings, suitability_warnings
 from monai_supmix.metrics.calibration import Calibration
+from monai_supmix.naming import plain_names
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
 
@@ -69,7 +69,7 @@ class CasePrediction:
     @property
     def maps(self) -> list[str]:
         """What the names of the probability maps have before their ending."""
-        return [_map_infix(name) for name in self.class_names[1:]] if self.probabilities else []
+        return map_infixes(self.class_names) if self.probabilities else []
 
     @property
     def class_names(self) -> list[str]:
@@ -176,16 +176,21 @@ def _probability_maps(
     try:
         maps = np.memmap(temporary, np.uint8, "w+", shape=(*image.label_shape, len(names)), order="F")
         yield np.moveaxis(maps, -1, 0)
-        for index, name in enumerate(names[1:], start=1):
-            path = mask_path.with_name(f"{stem}{_map_infix(name)}{mask_suffix(image)}")
+        for index, infix in enumerate(map_infixes(names), start=1):
+            path = mask_path.with_name(f"{stem}{infix}{mask_suffix(image)}")
             write_mask(maps[..., index], image, path, slope=1 / 255)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _map_infix(class_name: str) -> str:
-    """What the name of a class's probability map has before its ending."""
-    return "_prob_" + re.sub(r"[^\w-]+", "_", class_name)
+def map_infixes(class_names: Sequence[str]) -> list[str]:
+    """What the names of the foreground classes' probability maps have before their ending.
+
+    Example:
+        >>> map_infixes(["background", "ground glass", "vessel"])
+        ['_prob_ground_glass', '_prob_vessel']
+    """
+    return [f"_prob_{name}" for name in plain_names(class_names, others="-")[1:]]
 
 
 def _precision(inferer: Inferer, network: nn.Module) -> str:

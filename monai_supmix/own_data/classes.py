@@ -15,6 +15,7 @@ from monai_supmix.imageio.dicom_labels import dicom_label_names, is_only_a_numbe
 from monai_supmix.imageio.labels import is_dicom_file
 from monai_supmix.imageio.reading import read_label
 from monai_supmix.listing import shorten
+from monai_supmix.naming import folded, safe_name
 
 _MOST = 64  # more values than this are not classes
 _REMEDY = "name the values that are classes, the background first: --labels 0=background,1=NAME,2=NAME"
@@ -91,16 +92,6 @@ def split_names(text: str) -> list[str]:
     return names
 
 
-def safe_name(name: str) -> str:
-    """Make a class name that can stand in a configuration, a file name and a table.
-
-    Example:
-        >>> safe_name("$ ground glass / GGO")
-        'ground_glass_GGO'
-    """
-    return re.sub(r"[^\w.+-]+", "_", name).strip("_")
-
-
 def classes_from_values(labels: Iterable[Path]) -> Classes:
     """Name the classes after the values that label files hold: background, label_1, label_2, ...
 
@@ -158,7 +149,7 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
 
 
 def _segment_names(labels: Sequence[Path]) -> list[str]:
-    """Names of classes by the segments of DICOM labels, in the order in which they come first; capitals do not count.
+    """Names of classes by the segments of DICOM labels, in the order in which they come first; see `folded`.
 
     Returns:
         none where some labels are of another type, or where names say no more than numbers.
@@ -176,7 +167,7 @@ def _segment_names(labels: Sequence[Path]) -> list[str]:
             if found := dicom_label_names(path):
                 (numbered if all(map(is_only_a_number, found.values())) else telling).append(path)
                 for _, name in sorted(found.items()):
-                    names.setdefault(safe_name(name).casefold(), safe_name(name))
+                    names.setdefault(folded(name), safe_name(name))
     if telling and numbered:
         problem = f"its segments have no names but numbers, and those of {telling[0].name} have names"
         raise InputError(numbered[0], problem, "name them alike, or say what numbers are: --labels 0=background,1=NAME")

@@ -17,8 +17,9 @@ from monai_supmix.datalists.sides import NO_TEST, group_by_pattern
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import LABEL_SUFFIXES, SUFFIXES
 from monai_supmix.listing import check_folder, counted, find_data_folder, list_files, read_json, shorten
+from monai_supmix.naming import safe_name
 from monai_supmix.own_data.choice import Choice
-from monai_supmix.own_data.classes import Classes, classes_from_values, safe_name, split_labels
+from monai_supmix.own_data.classes import Classes, classes_from_values, split_labels
 from monai_supmix.own_data.patients import beginnings, guess_patients, suggest_pattern
 
 _REMEDY = "give imagesTr and labelsTr (nnU-Net's layout), or images and labels with files of the same names"

@@ -108,6 +108,10 @@ def test_names_hold_what_tensorboard_and_mlflow_take():
         *figure_curves("test", {"iou_a/b:c(d)": 1}),
     ]
     assert all(re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) for name in names)
+    signs = ["", "grade<2", "grade>2", "Grade 2"]
+    both = {**training_curves({f"pseudo_label_share_{i}": 0.1 for i in range(4)}, signs)}
+    both |= figure_curves("test", {f"iou_{name}": 0.2 for name in signs})
+    assert len({name.casefold() for name in both}) == 8
     assert names[3:] == ["pseudo_label/share_3", "pseudo_label/share_4", "test/iou_a_b_c_d_"]
     assert figure_curves("test", {"iteration": 3, "name": "x", "none": None, "iou": 1}) == {"test/iou": 1.0}
 

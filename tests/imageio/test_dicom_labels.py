@@ -306,10 +306,17 @@ def test_slices_of_a_series_one_by_one(change):
 
 @pytest.mark.parametrize(
     ("names", "classes"),
-    [({1: "ER-", 2: "ER+"}, {1: 2, 2: 1}), ({1: "er +"}, None), ({1: "Tumour_Core"}, {1: 3})],
+    [
+        ({1: "ER-", 2: "ER+"}, {1: 2, 2: 1}),
+        ({1: "er +"}, None),
+        ({1: "HER2-"}, None),  # HER2+ is the class
+        ({1: "Tumour_Core"}, {1: 3}),
+        ({1: "Grade > 2", 2: "grade <2"}, {1: 5, 2: 6}),
+        ({1: "grade 2"}, None),
+    ],
 )
 def test_names_that_differ_in_punctuation_alone_are_told_apart_or_refused(names, classes):
-    known = ["background", "ER+", "ER-", "tumour core"]
+    known = ["background", "ER+", "ER-", "tumour core", "HER2+", "grade_gt_2", "grade_lt_2"]
     if classes is None:
         with pytest.raises(InputError, match="no class"):
             dicom_labels._classes("a.dcm", names, None, known, None)

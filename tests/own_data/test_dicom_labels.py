@@ -72,6 +72,17 @@ def test_numbers_in_one_label_and_names_in_another_are_no_classes_unless_somebod
         assert np.array_equal(load_case(item, 3).label, masks[item["case"]])
 
 
+@pytest.mark.parametrize("names", [["grade<2", "grade>2"], ["ER+", "ER-"], ["GGO", "GGO (2)"]])
+def test_names_that_differ_in_a_sign_alone_are_different_classes(data, names):
+    root, masks = data
+    for label in (root / "labels").iterdir():
+        change_names(label, names)
+    datalist = find_cases(root, test_list="none").datalist
+    assert len(set(datalist.class_names)) == 3
+    for item in datalist.labeled:
+        assert np.array_equal(load_case(item, 3).label, masks[item["case"]])
+
+
 def test_a_label_of_another_case_is_refused(data):
     root, _ = data
     first, second = root / "labels/a.dcm", root / "labels/b.dcm"
