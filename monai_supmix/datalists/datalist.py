@@ -9,7 +9,9 @@ An *item* is a dictionary of plain strings and integers:
 * ``grey``: 1 for a picture that was saved in colour with three equal channels and is read as grey;
 * ``values``: the value that each class has in the label file, where these are not 0, 1, 2, ...: ``"0 3 205"``;
 * ``labelled_classes``: the classes that were labelled in this case, where others were not: a list of numbers, in files
-  of names, too. Pixels of the others carry the label of the background, see `monai_supmix.imageio.partly`;
+  of names, too; or what the file beside the label map says when the list is read. Pixels of the others carry the label
+  of the background, see `monai_supmix.imageio.partly`;
+* ``label_of_slice``: 1 where the label file is of this ``slice`` alone, as a predicted one is;
 * ``ignored``: the value of pixels of the label file that are to be ignored, which become 255;
 * ``class_names``: the names by which segments of a DICOM label are recognised, only where the label is one.
 """
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from monai_supmix.datalists.draw import draw_validation_groups, pick_named, select_labeled
-from monai_supmix.datalists.partly import KEY, numbered, partly_labelled
+from monai_supmix.datalists.partly import KEY, numbered, partly_labelled, with_sidecars
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import label_values
@@ -133,7 +135,7 @@ class Datalist:
 
         Raises:
             InputError: the file is missing, is not JSON, lacks a key, names a missing file, or fails
-                `check_datalist`.
+                `check_datalist`; or the file beside a label map names other ``labelled_classes``.
         """
         path = Path(path)
         record = read_json(path)
@@ -143,6 +145,7 @@ class Datalist:
         root = path.resolve().parent if folder is None else Path(folder)
         names = record["class_names"]
         sides = {side: _prepared([_read_item(i, path, root) for i in record[side]], names, path) for side in SIDES}
+        sides = {side: items if side == "unlabeled" else with_sidecars(items, names) for side, items in sides.items()}
         items = (item for side in SIDES for item in sides[side])
         named = {item[key] for item in items for key in _FILES if key in item}
         missing = sorted(name for name in named if not is_there(Path(name)))
@@ -216,11 +219,7 @@ def build_datalist(
     if labeled_list is not None and num_labeled is not None and num_labeled != len(labeled):
         notes.append(f"labeled_list names {len(labeled)} cases, which overrides num_labeled={num_labeled}")
     drawn = {item["case"] for item in labeled}
-    unlabeled = [
-        {key: value for key, value in item.items() if key not in ("label", KEY)}
-        for item in kept
-        if unlabeled_pool == "all" or item["case"] not in drawn
-    ]
+    unlabeled = [without_label(item) for item in kept if unlabeled_pool == "all" or item["case"] not in drawn]
     whole = [item for item in kept if "label" in item and KEY not in item and "ignored" not in item]
     hidden = {item["case"]: item["label"] for item in whole if item["case"] not in drawn}
     datalist = Datalist(
@@ -233,6 +232,16 @@ def build_datalist(
 def _prepared(items: Iterable[Item], class_names: Sequence[str], subject: object) -> list[Item]:
     """Items that say of classes what reading their labels takes."""
     return [with_segment_names(item, class_names) for item in numbered(items, class_names, subject)]
+
+
+def without_label(item: Item) -> Item:
+    """An item as it stands in the unlabelled pool.
+
+    Example:
+        >>> without_label({"image": "a.png", "label": "a_mask.png", "case": "a", "labelled_classes": [2]})
+        {'image': 'a.png', 'case': 'a'}
+    """
+    return {key: value for key, value in item.items() if key not in ("label", "label_of_slice", KEY)}
 
 
 def with_segment_names(item: Item, class_names: Sequence[str]) -> Item:
@@ -340,7 +349,8 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
     """Check one item of a datalist file and make its paths absolute."""
     if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("image", "case", "group")):
         raise InputError(subject, f"an item lacks one of the strings image, case, group: {item}", _REMEDY)
-    kinds = {"slice": int, "turns": int, "mirror": int, "grey": int, "ignored": int, KEY: list, "class_names": list}
+    kinds: dict[str, type] = dict.fromkeys(("slice", "label_of_slice", "turns", "mirror", "grey", "ignored"), int)
+    kinds |= {KEY: list, "class_names": list}
     for key, value in item.items():
         if not isinstance(value, kinds.get(key, str)):
             raise InputError(subject, f"{item['case']} has {key}={value!r}", _REMEDY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_supmix.datalists.datalist import Datalist, build_datalist, fixed_datalist
+from monai_supmix.datalists.datalist import Datalist, build_datalist, fixed_datalist, without_label
 from monai_supmix.errors import InputError
 from monai_supmix.listing import check_folder
 
@@ -61,7 +61,7 @@ def listed_datalist(
         raise InputError(path, "does not exist", "set bundle_root to the folder of the bundle")
     listed = Datalist.from_json(path, check_folder(dataset_dir))
     return build_datalist(
-        [*listed.labeled, *listed.unlabeled],
+        [*listed.labeled, *map(without_label, listed.unlabeled)],  # masks of the pool are no truth
         listed.test,
         listed.class_names,
         path,

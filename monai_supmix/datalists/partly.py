@@ -48,7 +48,7 @@ def read_sidecar(label: Path) -> dict[str, Any]:
     record = read_json(path) if path.is_file() else {}
     if KEY in record:
         return {KEY: record[KEY]}
-    if alike := difflib.get_close_matches(KEY, record, n=1):
+    if alike := difflib.get_close_matches(KEY, record, n=1, cutoff=0.65):  # `label_values` of a prediction is no such
         raise InputError(path, f"has the key {alike[0]!r}", f"write {KEY!r}")
     return {}
 
@@ -94,6 +94,39 @@ def _numbered(item: dict[str, Any], class_names: Sequence[str], subject: object)
     if not numbers:
         raise InputError(subject, f"{item['case']} has no labelled class", "name one, or leave out its label")
     return item if len(numbers) == len(class_names) - 1 else {**item, KEY: sorted(numbers)}
+
+
+def with_sidecars(items: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Items of a list that was written some time ago, with what the files beside their label maps say by now.
+
+    Args:
+        items: items with labelled classes by number.
+        class_names: names of the classes, index = number.
+
+    Raises:
+        InputError: an item and its file contradict each other, or the file is as no `read_sidecar` is.
+
+    Example:
+        >>> import tempfile
+        >>> label = Path(tempfile.mkdtemp(), "a.png")
+        >>> _ = sidecar_of(label).write_text('{"labelled_classes": ["cup"]}', encoding="utf-8")
+        >>> with_sidecars([{"case": "a", "label": str(label)}], ["background", "disc", "cup"])[0]["labelled_classes"]
+        [2]
+    """
+    return [_with_sidecar(dict(item), class_names) for item in items]
+
+
+def _with_sidecar(item: dict[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+    said = read_sidecar(Path(item["label"])) if "label" in item else {}
+    if KEY not in said:
+        return item
+    place = sidecar_of(Path(item["label"]))
+    (now,) = numbered([{**item, **said}], class_names, place)
+    if KEY in item and item[KEY] != now.get(KEY):
+        listed = shorten([class_names[number] for number in item[KEY]], 8)
+        remedy = "make them agree, or write the datalist again"
+        raise InputError(place, f"names other {KEY} than the datalist, which has {listed}", remedy)
+    return now
 
 
 def partly_labelled(items: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> str:

@@ -49,6 +49,32 @@ def test_names_and_numbers_become_numbers_that_a_file_keeps(tmp_path, known, rea
     assert not any("labelled_classes" in item for item in drawn.unlabeled)
 
 
+@pytest.mark.parametrize(
+    ("listed", "beside", "read"),
+    [(None, ["disc"], [1]), (["disc"], [1], [1]), (None, NAMES, None), ([2], ["disc"], "cup"), ([1], NAMES, "disc")],
+)
+def test_what_a_file_beside_a_mask_says_later_is_read_with_the_list(tmp_path, listed, beside, read):
+    items = make_items(tmp_path, listed)
+    build_datalist(items[:3], items[3:], NAMES, "here").to_json(tmp_path / "list.json")
+    (tmp_path / "labels/a.json").write_text(json.dumps({"labelled_classes": beside}), encoding="utf-8")
+    if isinstance(read, str):
+        with pytest.raises(InputError, match=rf"a.json: names other labelled_classes than .* has {read}: make them"):
+            Datalist.from_json(tmp_path / "list.json")
+        return
+    for datalist in (Datalist.from_json(tmp_path / "list.json"), listed_datalist(tmp_path, tmp_path / "list.json")):
+        assert {item["case"]: item.get("labelled_classes") for item in datalist.labeled} == {
+            "a": read,
+            "b": None,
+            "c": None,
+        }
+
+
+def test_the_record_of_a_predicted_mask_is_about_other_things(tmp_path):
+    make_items(tmp_path)
+    (tmp_path / "labels/a.json").write_text('{"label_values": [0, 5]}', encoding="utf-8")
+    assert not any("labelled_classes" in item for item in pair_files(tmp_path))
+
+
 def test_a_list_of_all_classes_says_nothing(tmp_path):
     made = [build_datalist(make_items(tmp_path, known), [], NAMES, "here") for known in (None, NAMES, NAMES[1:])]
     assert made[0] == made[1] == made[2]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from monai_supmix.data import Datalist, load_case, with_pseudo_labels
+from monai_supmix.datalists.from_file import listed_datalist
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.masks import write_mask
 
@@ -71,9 +72,14 @@ def test_the_mask_of_one_slice_of_a_file_is_read(tmp_path):
     image, _ = load_case(item, 2)
     mask = (image.array[..., :1] > 50).astype(np.uint8).reshape(image.label_shape)
     write_mask(mask, image, tmp_path / "slice_2_seg.nii.gz")
-    datalist = Datalist([], [item], [], [], ["background", "lesion"])
-    (found,) = with_pseudo_labels(datalist, tmp_path).unlabeled
-    assert np.array_equal(load_case(found, 2).label, mask) and mask.any()
+    labeled = {**item, "case": "slice_0", "slice": 0, "label": item["image"]}
+    datalist = with_pseudo_labels(Datalist([labeled], [item], [], [], ["background", "lesion"]), tmp_path)
+    datalist.to_json(tmp_path / "list.json")
+    for found in (datalist, Datalist.from_json(tmp_path / "list.json")):
+        assert found == datalist
+        assert np.array_equal(load_case(found.unlabeled[0], 2).label, mask) and mask.any()
+    drawn = listed_datalist(tmp_path, tmp_path / "list.json")
+    assert drawn.labeled == datalist.labeled and drawn.unlabeled == [item]
 
 
 def test_nothing_is_given(datalist):
