@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -257,7 +258,7 @@ def with_segment_names(item: Item, class_names: Sequence[str]) -> Item:
 
 
 def check_datalist(datalist: Datalist, subject: object) -> None:
-    """Raise `InputError` unless every case and every group is on one side only.
+    """Raise `InputError` unless every case and every group is on one side only, and cases have names fit for files.
 
     Args:
         datalist: what to check. A labelled image may be among the unlabelled too (``unlabeled_pool="all"``).
@@ -271,6 +272,9 @@ def check_datalist(datalist: Datalist, subject: object) -> None:
         bare = [item["case"] for item in getattr(datalist, side) if "label" not in item]
         if bare:
             raise InputError(subject, f"{len(bare)} {side} cases have no label: {shorten(bare)}", "add the label files")
+    if unfit := [item["case"] for side in SIDES for item in getattr(datalist, side) if not _is_fit(item["case"])]:
+        problem = f"has the case name {unfit[0]!r}, which is no safe name of a file or line of a list"
+        raise InputError(subject, problem, "leave out white space at its ends, line breaks, '..' and a leading '/'")
     whole = {"train": datalist.labeled, "validation": datalist.validation, "test": datalist.test}
     whole["unlabeled"] = datalist.unlabeled
     seen_case: dict[str, tuple[str, str]] = {}
@@ -293,6 +297,12 @@ def check_datalist(datalist: Datalist, subject: object) -> None:
     if shared:
         problem = f"{len(shared)} groups (patients) are on two sides of the split: {shorten(sorted(shared))}"
         raise InputError(subject, problem, "put all images of a patient on one side")
+
+
+def _is_fit(case: str) -> bool:
+    """Whether a case's name stays below a folder as a file, and what it is as a line of a text file."""
+    parts = re.split(r"[/\\]", case)
+    return case == case.strip() and len(case.splitlines()) == 1 and ".." not in parts and parts[0] != ""
 
 
 def require_unlabeled(datalist: Datalist, method: str = "this method") -> None:

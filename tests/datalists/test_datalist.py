@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_supmix.datalists.datalist import (
+    SIDES,
     Datalist,
     build_datalist,
     check_datalist,
@@ -372,6 +373,18 @@ def test_check_datalist_sees_groups_between_all_pairs_of_sides():
     ):
         with pytest.raises(InputError, match="two sides"):
             check_datalist(Datalist(**sides, class_names=CLASSES), "here")
+
+
+@pytest.mark.parametrize("case", ["../a", "p/..", "p\\..\\a", "/a", " a", "a ", "a\nb", ""])
+@pytest.mark.parametrize("side", SIDES)
+def test_a_case_name_that_leaves_its_folder_or_its_line_is_refused(case, side):
+    items = {name: [{**make_items([1])[0], "case": name, "group": name, "image": name}] for name in SIDES}
+    items[side][0]["case"] = case
+    with pytest.raises(InputError, match=r"here: has the case name .*: leave out white space") as error:
+        check_datalist(Datalist(**items, class_names=CLASSES), "here")
+    assert "\n" not in str(error.value)
+    items[side][0]["case"] = "p 1/..a b.c"
+    check_datalist(Datalist(**items, class_names=CLASSES), "here")
 
 
 def test_without_a_seed_there_is_no_draw():
