@@ -13,6 +13,8 @@ from monai.utils import ensure_tuple_rep
 from torch import Tensor
 from torch.nn import functional as F
 
+from monai_supmix.errors import InputError
+
 
 class Similarity(NamedTuple):
     """Where a crop lies in its image: enlarged by ``scale``, turned by ``angle`` (radians), then flipped.
@@ -84,7 +86,7 @@ class RandSimilarityCropd(MapTransform, Randomizable):
             :class:`monai_supmix.data.PairedLoader` that hands out the draws; alone, the transform draws as always.
 
     Raises:
-        ValueError: when ``place`` is none of these.
+        ValueError: when ``place`` is none of these; on a call, `InputError` where labels cannot hold ``ignore_index``.
 
     Example:
         >>> crop = RandSimilarityCropd(["image", "label"], (2, 2), mode=("bilinear", "nearest"))
@@ -157,11 +159,22 @@ class RandSimilarityCropd(MapTransform, Randomizable):
             image = torch.as_tensor(item[key])
             crop = F.grid_sample(image[None].float(), grid, mode, "zeros", align_corners=False)[0]
             if outside is not None and mode == "nearest":
+                _check_fits(self.ignore_index or 0, image.dtype)
                 crop = crop.masked_fill(outside, self.ignore_index or 0)
             item[key] = crop if image.is_floating_point() else crop.to(image.dtype)
         if outside is not None:
             item["ignore"] = outside
         return item
+
+
+def _check_fits(ignore_index: int, dtype: torch.dtype) -> None:
+    """Raise `InputError` where labels of a type would hold another number in place of ``ignore_index``."""
+    if dtype.is_floating_point:
+        return
+    low, high = (0, 1) if dtype is torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+    if not low <= ignore_index <= high:
+        held = f"{str(dtype).removeprefix('torch.')}, {low} to {high}"
+        raise InputError("ignore_index", f"is {ignore_index}, which labels do not hold ({held})", "set it to 255")
 
 
 RandSimilarityCropD = RandSimilarityCropDict = RandSimilarityCropd

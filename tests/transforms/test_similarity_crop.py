@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from monai_supmix.errors import InputError
 from monai_supmix.transforms.similarity_crop import RandSimilarityCropd, Similarity, similarity_grid
 
 IMAGE = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(0))
@@ -145,3 +146,14 @@ def test_no_deformation_draws_nothing_more():
         crop.randomize((40, 50))
     assert plain.similarity == named.similarity
     assert plain.R.uniform() == named.R.uniform()
+
+
+@pytest.mark.parametrize(("ignore_index", "dtype"), [(-1, torch.uint8), (256, torch.uint8), (255, torch.bool)])
+def test_a_value_that_labels_cannot_hold_is_refused(ignore_index, dtype):
+    """Cast, -1 is another class and 256 the background."""
+    label = {"label": torch.ones(1, 6, 6, dtype=dtype)}
+    crop = RandSimilarityCropd(["label"], (8, 8), flip_prob=0, mode="nearest", ignore_index=ignore_index)
+    with pytest.raises(InputError, match=f"ignore_index: is {ignore_index}, which labels do not hold"):
+        crop.set_random_state(0)(label)
+    wide = crop.set_random_state(0)({"label": label["label"].to(torch.int16)})
+    assert wide["label"][wide["ignore"]].unique().tolist() == [ignore_index]
