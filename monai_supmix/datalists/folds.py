@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist, check_datalist
 from monai_supmix.datalists.draw import order_groups
+from monai_supmix.datalists.partly import KEY
 from monai_supmix.errors import InputError
+from monai_supmix.listing import shorten
 
 
 def split_groups(
@@ -18,7 +20,7 @@ def split_groups(
     """Divide groups (patients) into folds of about as many items each.
 
     Large groups are dealt out first, groups of one size in the order of the draw, each to the fold that has the fewest
-    items so far.
+    items so far: of those in which the same classes were labelled, then of all.
 
     Args:
         items: labelled items.
@@ -48,13 +50,33 @@ def split_groups(
         problem = f"is {num_folds}, and the labelled cases come from {patients}"
         known = f"give {'2' if len(sizes) == 2 else f'2 to {len(sizes)}'}"
         raise InputError(subject, problem, known if len(sizes) > 1 else "label images of two patients or more")
+    labelled: dict[str, frozenset[int]] = {}
+    for item in items:
+        labelled[item["group"]] = labelled.get(item["group"], frozenset()) | frozenset(item.get(KEY, ()))
     folds: list[set[str]] = [set() for _ in range(num_folds)]
-    filled = [(0, 0)] * num_folds  # items and groups, so that no fold stays empty beside a large group
+    # Items and groups, so that no fold stays empty beside a large group: those with the same labelled classes, and all.
+    filled: dict[tuple[int, frozenset[int] | None], tuple[int, int]] = defaultdict(lambda: (0, 0))
     for group in sorted(order_groups(sizes, seed), key=lambda group: -sizes[group]):
-        least = min(range(num_folds), key=filled.__getitem__)
+        kinds = (labelled[group], None)
+        least = min(range(num_folds), key=lambda fold: [filled[fold, kind] for kind in kinds])
         folds[least].add(group)
-        filled[least] = (filled[least][0] + sizes[group], filled[least][1] + 1)
+        for kind in kinds:
+            filled[least, kind] = (filled[least, kind][0] + sizes[group], filled[least, kind][1] + 1)
     return folds
+
+
+def without_labels_of(datalist: Datalist) -> str:
+    """Say which classes were labelled in no case that is trained on; empty where there is none.
+
+    Example:
+        >>> item = {"image": "a.png", "label": "a_mask.png", "case": "a", "group": "a", "labelled_classes": [1]}
+        >>> without_labels_of(Datalist([item], [], [], [], ["background", "disc", "cup"]))
+        'no case of its training has labels of cup'
+    """
+    every = range(1, len(datalist.class_names))
+    known = {number for item in datalist.labeled for number in item.get(KEY, every)}
+    missing = [datalist.class_names[number] for number in every if number not in known]
+    return f"no case of its training has labels of {shorten(missing)}" if missing else ""
 
 
 def fold_datalists(datalist: Datalist, num_folds: int, seed: int = 0, subject: object = "folds") -> list[Datalist]:
@@ -97,6 +119,8 @@ def fold_datalists(datalist: Datalist, num_folds: int, seed: int = 0, subject: o
             test=[item for item in datalist.labeled if item["group"] in held],
             notes=[*datalist.notes, note, *more],
         )
+        if missing := without_labels_of(fold):
+            fold = replace(fold, notes=[*fold.notes, missing])
         check_datalist(fold, f"fold {number}")
         lists.append(fold)
     return lists

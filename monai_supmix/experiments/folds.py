@@ -13,6 +13,7 @@ from monai_supmix.bundle.quality import write_quality
 from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.comparison import comparable
 from monai_supmix.datalists.datalist import require_unlabeled
+from monai_supmix.datalists.folds import without_labels_of
 from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged
 from monai_supmix.experiments.plan import Plan, require_one_process
@@ -72,7 +73,7 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
             if trial.finished():
                 print(f"{told}: finished")
                 continue
-            print(told, flush=True)
+            print(*filter(None, [told, without_labels_of(one)]), sep="; ", flush=True)
             one.to_json(trial.folder / "datalist.json")
             trial.run()
     missing = [str(number) for number, trial in enumerate(trials, 1) if not trial.finished()]

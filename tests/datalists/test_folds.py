@@ -55,6 +55,24 @@ def test_folds_hold_about_as_many_cases():
     assert sorted(sum(sizes[g] for g in fold) for fold in folds) == [6, 6]
 
 
+@given(st.integers(0, 99), st.lists(st.integers(1, 3), min_size=4, max_size=9), st.integers(2, 4))
+def test_a_class_that_few_cases_know_is_trained_on_in_every_fold(seed, sizes, count):
+    """Two patients of many know the cup: never are both judged by a network that has not seen one."""
+    names = ["background", "disc", "cup"]
+    items = [
+        {**item(f"{g}{n}", str(g)), "labelled_classes": [1 + (g < 2)]} for g, s in enumerate(sizes) for n in range(s)
+    ]
+    groups = split_groups(items, count, seed)
+    assert all(groups) and not any({"0", "1"} <= fold for fold in groups)
+    for fold in fold_datalists(Datalist(items, [], [], [], names), count, seed):
+        assert not any("has labels of" in note for note in fold.notes)
+    alone = [one for one in items if one["group"] != "0"]
+    lists = fold_datalists(Datalist(alone, [], [], [], names), count if count < len(sizes) else 2, seed)
+    for fold in lists:
+        told = [note for note in fold.notes if note == "no case of its training has labels of cup"]
+        assert bool(told) == any(one["group"] == "1" for one in fold.test)
+
+
 @pytest.mark.parametrize(
     ("groups", "folds", "says"),
     [("abc", 4, "from 3 groups (patients): give 2 to 3"), ("ab", 5, ": give 2"), ("ab", 1, "is 1,"), ("a", 2, "label")],
