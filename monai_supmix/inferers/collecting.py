@@ -181,11 +181,12 @@ def _merge(output_dir: Path, planned: Sequence[Path], records: Sequence[Path]) -
             with contextlib.suppress(ValueError):  # a process was killed while it wrote this line
                 _put(rows, json.loads(line))
     for mask, row in rows.items():
-        there = (output_dir / row["mask"]).exists()
-        if row["status"] != "failed":
+        there = (output_dir / mask).exists()
+        newer = there and _is_newer(output_dir / mask, row["time"])
+        if row["status"] != "failed" or newer:  # an old mask beside a failure is one that was to be replaced
             row["status"] = "done" if there else "open"
-        if there and ("warnings" not in row or _is_newer(output_dir / mask, row["time"])):
-            kept = {key: value for key, value in row.items() if key not in _SURE}
+        if there and ("warnings" not in row or newer):
+            kept = {key: value for key, value in row.items() if key not in _SURE and not (newer and key == "problem")}
             rows[mask] = {**kept, **_beside(output_dir / mask)}
     return {"settings": settings, "cases": [rows[mask] for mask in sorted(rows)]}
 

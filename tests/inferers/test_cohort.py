@@ -177,7 +177,9 @@ def test_a_mask_that_cannot_be_written_is_that_cases_error(data, tmp_path, monke
     assert not list(tmp_path.rglob("*.claim*")) and not list((tmp_path / ".cohort").glob("*.member"))
 
 
-def test_a_case_that_failed_and_is_predicted_alone_is_done(tmp_path):
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_case_that_failed_and_is_predicted_alone_is_done(tmp_path, killed):
+    """Also where the process was killed when its mask was there and its record was not."""
     (tmp_path / "data").mkdir()
     for name in "abc":
         nib.save(nib.Nifti1Image(scan(), np.eye(4)), tmp_path / "data" / f"{name}.nii.gz")
@@ -187,8 +189,16 @@ def test_a_case_that_failed_and_is_predicted_alone_is_done(tmp_path):
     assert collect(tmp_path / "out")["failed"] == 1
     (tmp_path / "data" / "b.nii.gz").write_bytes(whole)
     workers.predict(tmp_path / "data" / "b.nii.gz", tmp_path / "out")
+    for record in (tmp_path / "out/.cohort").glob("*.jsonl") if killed else ():
+        record.unlink()
     summary = collect(tmp_path / "out")
     assert [summary[key] for key in ("cases", "done", "failed", "failures")] == [3, 3, 0, []]
+    table = (tmp_path / "out" / summary["table"]).read_text(encoding="utf-8")
+    assert "b.nii.gz,b_seg.nii.gz,done" in table and "gzip" not in table
+
+    (tmp_path / "data" / "b.nii.gz").write_bytes(b"broken")
+    workers.predict(tmp_path / "data", tmp_path / "out", on_error="skip", overwrite=True)
+    assert collect(tmp_path / "out")["failed"] == 1 and (tmp_path / "out/b_seg.nii.gz").exists()
 
     workers.predict(tmp_path / "data" / "a.nii.gz", tmp_path / "alone")
     assert [path.name for path in (tmp_path / "alone").iterdir() if path.is_dir()] == []
