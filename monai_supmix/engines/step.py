@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from monai_supmix.errors import InputError
 from monai_supmix.transforms import Blended, Mixed
 from monai_supmix.weights import unwrap
 
@@ -84,7 +86,7 @@ class Step(NamedTuple):
     labelled_classes: Tensor | None = None
 
 
-OWN_NAMES = ("supervised", "inward", "feature_dropout", "generator", "discriminator")
+OWN_NAMES = ("supervised", "inward", "feature_dropout", "generator", "discriminator", "total")
 
 ExtraTerm = Callable[[Step], Mapping[str, tuple[float, Tensor]]]
 """A user-defined loss term: the step in, ``{name: (weight, scalar)}`` out; empty where it has nothing to say."""
@@ -135,12 +137,15 @@ def evaluate(terms: Iterable[ExtraTerm], step: Step) -> dict[str, tuple[float, T
         weight and loss by name.
 
     Raises:
-        ValueError: when two losses have one name, or one that the trainer uses.
+        InputError: two losses have one name, or one that the trainer or its curves use, or a name is of other
+            characters than letters, digits, ``_``, ``-`` and ``.``, which curves may have.
     """
     result: dict[str, tuple[float, Tensor]] = {}
     for term in terms:
         for name, weighted in term(step).items():
             if name in result or name in OWN_NAMES or name.startswith("strong_"):
-                raise ValueError(f"extra_terms: two losses are called {name!r}.")
+                raise InputError("extra_terms", f"two losses are called {name!r}", "give one of them another name")
+            if not re.fullmatch(r"[\w.-]+", name):
+                raise InputError("extra_terms", f"a loss is called {name!r}", "use letters, digits, '_', '-' and '.'")
             result[name] = weighted
     return result

@@ -5,6 +5,7 @@ import torch
 from ignite.engine import Events
 
 from monai_supmix.engines.semi_supervised import combine
+from monai_supmix.errors import InputError
 from monai_supmix.handlers.history import TrainingHistory
 from tests.engines.toys import trainer
 
@@ -113,10 +114,10 @@ class Watcher:
         return {}
 
 
-@pytest.mark.parametrize("names", [["entropy", "entropy"], ["generator"], ["strong_1"]])
-def test_two_losses_of_one_name_are_refused(names):
+@pytest.mark.parametrize("names", [["entropy", "entropy"], ["generator"], ["strong_1"], ["total"], ["a/b"]])
+def test_two_losses_of_one_name_are_refused_and_names_that_would_be_one_in_curves(names):
     engine = trainer("supmix", extra_terms=[lambda step, n=n: {n: (1.0, step.logits.labeled.mean())} for n in names])
-    with pytest.raises(ValueError, match="two losses are called"):
+    with pytest.raises(InputError, match=r"extra_terms: (two losses are|a loss is) called .*: (give|use) "):
         engine.run()
 
 
