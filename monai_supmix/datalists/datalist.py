@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from monai_supmix.datalists.draw import draw_validation_groups, pick_named, select_labeled
-from monai_supmix.datalists.partly import KEY, numbered, partly_labelled, with_sidecars
+from monai_supmix.datalists.partly import KEY, numbered, partly_labelled, read_sidecar, with_sidecars
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import label_values
@@ -368,7 +368,8 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
 
 
 def _read_hidden_labels(labels: object, subject: Path, folder: Path) -> dict[str, str]:
-    """Check the table of hidden labels in a datalist file; the files themselves need not exist."""
+    """Check the table of hidden labels in a datalist file, less those partly labelled; the files need not exist."""
     if not isinstance(labels, Mapping) or not all(isinstance(label, str) for label in labels.values()):
         raise InputError(subject, "its 'hidden_labels' is not a table of case and label file", _REMEDY)
-    return {case: str(below(folder, label)) for case, label in labels.items()}
+    places = {case: str(below(folder, label)) for case, label in labels.items()}
+    return {case: place for case, place in places.items() if KEY not in read_sidecar(Path(place))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from ignite.engine import Engine, Events
 from monai_supmix.config.settings import is_wiring
 from monai_supmix.handlers.follow import HistoryFollower
 from monai_supmix.handlers.history import TrainingHistory
+from monai_supmix.naming import plain_names
 
 _MOST = 100  # parameters or metrics that MLflow takes at once
 _LONGEST = 6000  # characters of a parameter
@@ -165,9 +165,11 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
         >>> optimizer = {"_target_": "torch.optim.AdamW", "lr": 0.1, "params": "$@network.parameters()"}
         >>> list(flat({"seed": 0, "optimizer": optimizer, "list": None, "n": [4, 4]}))
         [('seed', '0'), ('optimizer', 'AdamW'), ('optimizer.lr', '0.1'), ('n', '[4, 4]')]
+        >>> list(flat({"codes": {"grade<2": 5, "grade>2": 6}}))
+        [('codes.grade_2.0', '5'), ('codes.grade_2.1', '6')]
     """
-    for key, value in values.items():
-        name = re.sub(r"[^\w.-]+", "_", f"{prefix}{key}")
+    for value, plain in zip(values.values(), plain_names(map(str, values)), strict=True):
+        name = prefix + plain
         if isinstance(value, Mapping):
             if "_target_" in value:
                 yield name, str(value["_target_"]).rpartition(".")[2]

@@ -69,6 +69,13 @@ def test_what_a_file_beside_a_mask_says_later_is_read_with_the_list(tmp_path, li
         }
 
 
+def test_a_hidden_label_that_is_partly_labelled_by_now_is_no_truth(tmp_path):
+    items = make_items(tmp_path)
+    build_datalist(items, [], NAMES, "here", labeled_list=["a"]).to_json(tmp_path / "list.json")
+    (tmp_path / "labels/b.json").write_text(json.dumps({"labelled_classes": ["disc"]}), encoding="utf-8")
+    assert sorted(Datalist.from_json(tmp_path / "list.json").hidden_labels) == ["c", "d"]
+
+
 def test_the_record_of_a_predicted_mask_is_about_other_things(tmp_path):
     make_items(tmp_path)
     (tmp_path / "labels/a.json").write_text('{"label_values": [0, 5]}', encoding="utf-8")
