@@ -13,7 +13,8 @@ def keep_component(mask: np.ndarray, classes: Sequence[int], touching: int | Non
     """Keep one connected component of some classes and call the others background.
 
     Args:
-        mask: label map of any shape; voxels are neighbours at faces, edges and corners.
+        mask: label map of any shape; voxels are neighbours at faces, edges and corners. What lies beyond a plane that
+            shows none of the classes is a component of its own.
         classes: these count together, as one region.
         touching: the component that is kept is the one with most voxels beside this class; ``None``: the largest. A
             region far away may be larger than the true one, but lies not where it belongs.
