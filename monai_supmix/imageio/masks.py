@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
 from PIL import Image
 
 from monai_supmix.files import atomic_write
@@ -67,7 +67,7 @@ def write_mask(mask: np.ndarray, image: CaseImage, path: str | Path, slope: floa
         header = _mask_header(image)
         header.set_data_dtype(mask.dtype)
         header["scl_slope"] = slope
-        with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as packed:
+        with igzip.IGzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as packed:
             packed.write(header.binaryblock)
             packed.write(b"\0" * (int(header["vox_offset"]) - len(header.binaryblock)))
             for index in range(mask.shape[2]):  # slice by slice: no copy of the whole

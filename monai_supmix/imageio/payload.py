@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from isal import isal_zlib
 
 from monai_supmix.errors import InputError
 
@@ -36,7 +37,7 @@ class InflateStream(io.RawIOBase):
     def __init__(self, file: io.BufferedIOBase) -> None:
         super().__init__()
         self._file = file
-        self._member = zlib.decompressobj(wbits=47)  # 47: gzip or zlib, told from the first bytes
+        self._member = isal_zlib.decompressobj(wbits=47)  # 47: gzip or zlib, told from the first bytes
         self._input = b""
 
     def readable(self) -> bool:
@@ -52,9 +53,12 @@ class InflateStream(io.RawIOBase):
                     rest = more.lstrip(b"\0")
                 if not rest:
                     return 0
-                self._member, self._input = zlib.decompressobj(wbits=47), rest
+                self._member, self._input = isal_zlib.decompressobj(wbits=47), rest
             pending = self._input or self._file.read(_CHUNK)
-            data = self._member.decompress(pending, len(buffer))
+            try:
+                data = self._member.decompress(pending, len(buffer))
+            except isal_zlib.error as error:  # type: ignore[misc]  # its stubs declare a variable
+                raise zlib.error(str(error)) from error
             self._input = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if data:
                 buffer[: len(data)] = data

@@ -62,7 +62,8 @@ def mean_confidence(mask: np.ndarray, confidence: np.ndarray, num_classes: int) 
 
     Args:
         mask: label map.
-        confidence: of the same shape, probability of the most probable class in units of 1/255.
+        confidence: of the same shape, probability of the most probable class in units of 1/255; of no meaning where
+            that is the background.
         num_classes: how many classes there are.
 
     Returns:
@@ -74,7 +75,7 @@ def mean_confidence(mask: np.ndarray, confidence: np.ndarray, num_classes: int) 
         [None, 0.6, None]
     """
     sums, counts = np.zeros(num_classes), np.zeros(num_classes)
-    for labels, values in zip(np.moveaxis(mask, -1, 0), np.moveaxis(confidence, -1, 0), strict=True):
+    for labels, values in zip(mask.T, confidence.T, strict=True):  # a plane of a volume lies in one piece
         inside = labels > 0  # few voxels, and no copy of the volume
         counts += np.bincount(labels[inside], minlength=num_classes)
         sums += np.bincount(labels[inside], weights=values[inside], minlength=num_classes)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_MARGIN = 1e-4  # far above what rounding adds to an interpolated probability
-
 
 def most_probable(probabilities: Tensor, classes: Sequence[int] | None = None) -> Tensor:
     """Number of the most probable class of every pixel, the first of equals.
@@ -61,25 +59,3 @@ def decide(probabilities: Tensor, classes: Sequence[int] | None = None) -> tuple
         labels = torch.maximum(labels, (values > highest).to(torch.uint8) * number)
         highest = torch.maximum(highest, values)
     return labels, highest
-
-
-def possible_classes(probabilities: Tensor) -> list[int]:
-    """Classes that can be the most probable one somewhere, now or after linear interpolation.
-
-    A class that is less probable than the background everywhere stays so between the pixels, for interpolated values
-    are means of their neighbours: it need not be interpolated.
-
-    Args:
-        probabilities: ``(B, K, H, W)`` on the host, none of them NaN.
-
-    Returns:
-        ascending numbers of classes; 0 is always among them.
-
-    Example:
-        >>> possible_classes(torch.tensor([[0.5, 0.6], [0.4, 0.1], [0.1, 0.3]]).view(1, 3, 1, 2))
-        [0]
-        >>> possible_classes(torch.tensor([[0.5, 0.2], [0.4, 0.2], [0.1, 0.6]]).view(1, 3, 1, 2))
-        [0, 1, 2]
-    """
-    rivals = (probabilities[:, 1:] - probabilities[:, :1]).amax(dim=(0, 2, 3)) > -_MARGIN
-    return [0, *(rivals.nonzero().flatten() + 1).tolist()]

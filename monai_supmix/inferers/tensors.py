@@ -74,7 +74,7 @@ class CaseInferer(monai.inferers.Inferer):
             probabilities: of a single image, filled if given: uint8 (in units of 1/255) or floating point, of shape
                 ``(classes, *image.label_shape)``; may be a memory map.
             confidence: of a single image, filled if given, uint8 of ``image.label_shape``: the highest probability, in
-                units of 1/255.
+                units of 1/255, wherever the label is not the background (what it is there may be left as it was).
 
         Returns:
             uint8 label map of an image's ``label_shape``, volumes ``(X, Y, Z)``, pictures ``(H, W)``; of a tensor a

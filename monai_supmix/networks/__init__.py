@@ -4,6 +4,7 @@ from monai_supmix.networks.discriminator import FeatureDiscriminator, frozen
 from monai_supmix.networks.encoder_decoder import EncoderDecoder
 from monai_supmix.networks.ensemble import Ensemble
 from monai_supmix.networks.feature_dropout import append_last, drop_channels
+from monai_supmix.networks.folding import folded
 from monai_supmix.networks.hooked import HookedNetwork
 from monai_supmix.networks.learning_rates import parameter_groups
 from monai_supmix.networks.pretrained import PACKAGED, PackagedWeights
@@ -18,6 +19,7 @@ __all__ = [
     "Ensemble",
     "FeatureDiscriminator",
     "frozen",
+    "folded",
     "append_last",
     "drop_channels",
     "parameter_groups",

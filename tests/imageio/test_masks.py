@@ -8,6 +8,7 @@ import itk
 import nibabel as nib
 import numpy as np
 import pytest
+from isal import igzip
 from PIL import Image
 
 from monai_supmix.errors import InputError
@@ -142,7 +143,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gzip.GzipFile, "write", interrupt)
+    monkeypatch.setattr(igzip.IGzipFile, "write", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_mask(random_mask(image) * 0, image, path)
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["a_seg.nii.gz"]

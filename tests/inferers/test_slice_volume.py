@@ -91,6 +91,15 @@ def test_batches_make_no_difference():
     assert all(np.array_equal(infer(image, batch_size=n), infer(image, batch_size=1)) for n in (2, 3, 7, 50))
 
 
+@pytest.mark.parametrize(("weights", "sizes"), [(1, {2, 3}), (10_000_001, {5})])
+def test_planes_pass_together_where_weights_outweigh_them(weights, sizes):
+    network, seen = tiny_network(), set()
+    network.register_parameter("more", nn.Parameter(torch.empty(weights)))
+    network.register_forward_pre_hook(lambda _, images: seen.add(len(images[0])))
+    infer(CaseImage.from_array(scan((8, 8, 15)), OBLIQUE), network, batch_size=5)
+    assert seen == sizes
+
+
 def test_dicom_and_nifti_agree(tmp_path):
     stored = scan((12, 10, 7), "u2")
     write_series(tmp_path / "ct", stored, OBLIQUE, inter=-500)
