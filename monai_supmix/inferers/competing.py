@@ -54,6 +54,7 @@ def competition(
         ``None`` where the background wins everywhere.
 
     Example:
+        >>> import torch
         >>> probabilities = torch.zeros(1, 3, 8, 8)
         >>> probabilities[:, 0] = 1
         >>> competition(probabilities, (16, 16)) is None
@@ -61,7 +62,7 @@ def competition(
         >>> probabilities[:, 2, 0, 4] = 1
         >>> found = competition(probabilities, (16, 16))
         >>> found.classes, found.native
-        ([0, 2], (slice(0, 6, None), slice(4, 16, None)))
+        ([0, 2], (slice(0, 8, None), slice(2, 16, None)))
     """
     lead = probabilities[:, 1:] - probabilities[:, :1]
     rivals = (lead.amax(dim=(0, 2, 3)) > -_MARGIN).nonzero().flatten() + 1
