@@ -208,7 +208,7 @@ class TrainingRun:
         else:
             with self.tracking.following(self.trainer, run_parameters(self._what_was_run())):
                 self.checkpoint.attach(self.trainer)
-                Preemption(self._save).attach(self.trainer)
+                Preemption(self._save_and_tell).attach(self.trainer)
                 self.trainer.run()
         if self.recalibration is not None:  # also of the last checkpoint, in case a killed run has left only that
             logger.info("last step: %s", type(self.recalibration).__name__)
@@ -284,8 +284,11 @@ class TrainingRun:
         load_checkpoint(content, self.state)
         logger.info("resumed from %s at iteration %d.", path, self.trainer.state.iteration)
 
-    def _save(self, engine: Engine) -> None:
+    def _save_and_tell(self, engine: Engine) -> None:
         self.checkpoint.save(engine)
+        iteration, total = engine.state.iteration, self.total_iterations
+        if idist.get_rank() == 0 and iteration < total:
+            logger.warning("stopped by a signal after iteration %d of %d; resume=auto goes on there.", iteration, total)
 
 
 class _Progress:

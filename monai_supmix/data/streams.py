@@ -15,6 +15,7 @@ import numpy as np
 from monai.transforms import Randomizable
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from monai_supmix.data.workers import outlive_termination
 from monai_supmix.randomness import derive_seed
 
 Key = tuple[int, int]
@@ -171,6 +172,7 @@ class StreamLoader:
     ) -> None:
         self.dataset = KeyedDataset(items, transform, seed, stream, batch_size)
         self.sampler = KeyedBatchSampler(len(self.dataset), batch_size, seed, stream, rank, world_size)
+        loader_kwargs.setdefault("worker_init_fn", outlive_termination)
         self.loader = DataLoader(self.dataset, batch_sampler=self.sampler, **loader_kwargs)
 
     @property

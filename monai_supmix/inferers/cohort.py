@@ -234,6 +234,7 @@ def _ending_on_sigterm() -> Iterator[None]:
     """Let SIGTERM end the process in order, so that its claims are given back; only the main thread can ask for it."""
 
     def stop(number: int, frame: FrameType | None) -> None:
+        logger.warning("stopped by a signal; the masks that are there stay, and the same command goes on.")
         raise SystemExit(_STOPPED)
 
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:

@@ -119,16 +119,21 @@ def test_broken_cases_can_be_left_out_and_end_in_status_1(chest, front, tmp_path
 
 
 @pytest.mark.slow
-def test_a_signal_ends_in_status_75_without_orphans(chest, tmp_path):
+def test_a_signal_to_all_its_processes_ends_in_status_75_without_orphans(chest, tmp_path):
+    """As `timeout` or a scheduler sends it: to the loader's workers, too."""
     out = tmp_path / "out"
     arguments = [str(part) for part in RUN]
     arguments[arguments.index("--max_iterations") + 1] = "100000"
     command = [sys.executable, "-m", "monai_supmix", *arguments, "--dataset_dir", str(chest), "--output_dir", str(out)]
-    process = subprocess.Popen([*command, "--num_workers", "2", "--save_interval", "1"], start_new_session=True)
+    command += ["--num_workers", "2", "--save_interval", "1"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
     deadline = time.monotonic() + 120
     while not list(out.glob("checkpoints/*.pt")) and time.monotonic() < deadline:
         assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(timeout=60) == PREEMPTED_STATUS
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)  # nobody of its session is left
+    last = (tmp_path / "log").read_text(encoding="utf-8").splitlines()[-1]
+    assert "stopped by a signal after iteration" in last and "of 100000; resume=auto goes on there" in last

@@ -1,0 +1,27 @@
+"""What a loader's worker processes do with signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+
+def outlive_termination(_worker: int = 0) -> None:
+    """Let only the process that started a worker terminate it; for ``worker_init_fn`` of a `DataLoader`.
+
+    ``timeout``, a scheduler or a service manager terminates all processes of a run at once. The training then finishes
+    its iteration and writes a checkpoint, for which the workers have to live on; it ends them afterwards, and PyTorch
+    ends those whose training was killed.
+    """
+    if not hasattr(signal, "sigwaitinfo"):  # not on Windows and macOS
+        return
+    parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
