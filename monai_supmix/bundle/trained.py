@@ -29,6 +29,7 @@ from monai_supmix.weights import (
     default_weights,
     load_into,
     load_matching,
+    other_label_values,
     read_weights,
 )
 
@@ -180,7 +181,9 @@ def load_trained(
     trained = Trained(in_runtime(network, runtime, amp, device), record, paths[0], sha256, paths[1:], quality)
     for path, digest in zip(paths, hashes, strict=True):
         logger.info("weights: %s (SHA-256 %s)", path, digest)
-    for note in (*configured_note(record), *_without_effect(record, working, intensity_settings)):
+    for note in (
+        *configured_note(record), *_without_effect(record, working, intensity_settings), *_values(record, bundle_root)
+    ):  # fmt: skip
         logger.warning("%s: %s", trained.path, note)
     return trained
 
@@ -195,6 +198,15 @@ def _without_effect(
         for key, given, entry in settings
         if given is not None and dict(given) != dict(record[entry])
     ]
+
+
+def _values(record: Mapping[str, Any], bundle_root: str | os.PathLike[str]) -> list[str]:
+    """Whether these weights write other values than the bundle; masks have those of the weights, and record them."""
+    try:
+        told = other_label_values(record, bundle_root)
+    except InputError:  # of a datalist that no prediction needs
+        return []
+    return [] if told is None else [told]
 
 
 def start_from(

@@ -1,6 +1,7 @@
 """Files of trained weights, the record that is stored with them, and weights of other programs."""
 
 from monai_supmix.weights.foreign import configured_note, configured_record
+from monai_supmix.weights.label_values import other_label_values
 from monai_supmix.weights.matching import load_into, load_matching, match_names, unwrap
 from monai_supmix.weights.places import default_weights, install_weights, record_run, require_classes
 from monai_supmix.weights.reading import WeightsFile, load_weights, read_weights
@@ -20,6 +21,7 @@ __all__ = [
     "load_matching",
     "load_weights",
     "match_names",
+    "other_label_values",
     "read_weights",
     "record_problem",
     "record_run",

@@ -9,6 +9,7 @@ from typing import Any
 
 from monai_supmix.errors import InputError
 from monai_supmix.listing import read_json
+from monai_supmix.weights.label_values import bundle_label_values
 from monai_supmix.weights.places import bundle_classes
 from monai_supmix.weights.record import current_versions, record_problem
 
@@ -63,6 +64,8 @@ def configured_record(
         problem = f"has no record, and the {len(classes)} classes of {metadata} are not the network's {num_classes}"
         raise InputError(path, problem, "use it with a bundle for its classes")
     filled["class_names"] = {"value": classes, "from": metadata.name}
+    if (values := bundle_label_values(bundle_root, len(classes))) not in (None, list(range(len(classes)))):
+        filled["label_values"] = {"value": values, "from": "the bundle"}
     record = {
         "network": {},
         **{entry: part["value"] for entry, part in filled.items()},

@@ -13,6 +13,7 @@ from typing import Any
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory, reading_error, writing_error
 from monai_supmix.listing import read_json
+from monai_supmix.weights.label_values import other_label_values
 from monai_supmix.weights.reading import load_weights
 from monai_supmix.weights.several import ENSEMBLE, common_record, weight_files
 from monai_supmix.weights.writing import write_both
@@ -20,6 +21,7 @@ from monai_supmix.weights.writing import write_both
 QUALITY = "quality.json"
 """The calibration beside weights, see `monai_supmix.bundle.quality`."""
 _LAST_RUN = "last_run.json"  # in the bundle's folder, but in no archive of it
+_OTHER_BUNDLE = "use it with the bundle that it was trained for"
 
 
 def default_weights(
@@ -122,8 +124,8 @@ def install_weights(
         ``models/ensemble/model_1.pt`` and so on. Those that the bundle had are removed.
 
     Raises:
-        InputError: when the weights are missing or damaged, their classes are not the bundle's, they do not belong
-            together, or the system refuses to write.
+        InputError: when the weights are missing or damaged, their classes or label values are not the bundle's, they
+            do not belong together, or the system refuses to write.
 
     Example:
         >>> import tempfile
@@ -195,12 +197,13 @@ def _remove(folder: Path) -> None:
 def require_classes(
     path: str | os.PathLike[str], record: Mapping[str, Any], bundle_root: str | os.PathLike[str]
 ) -> None:
-    """Raise `InputError` unless weights are for the classes of a bundle.
+    """Raise `InputError` unless weights are for the classes of a bundle and write their labels as it does.
 
     Args:
         path: the file of the weights, for the message.
         record: their record.
-        bundle_root: folder of the bundle, whose ``configs/metadata.json`` names its classes.
+        bundle_root: folder of the bundle, whose ``configs/metadata.json`` names its classes; for their values see
+            `monai_supmix.weights.label_values`.
 
     Example:
         >>> import tempfile
@@ -221,8 +224,10 @@ def require_classes(
             path,
             f"was trained for the classes {', '.join(record['class_names'])}, "
             f"the bundle {bundle_root} is for {', '.join(classes)}",
-            "use it with the bundle that it was trained for",
+            _OTHER_BUNDLE,
         )
+    if problem := other_label_values(record, bundle_root):
+        raise InputError(path, problem, _OTHER_BUNDLE)
 
 
 def bundle_classes(metadata_file: Path) -> list[str]:
