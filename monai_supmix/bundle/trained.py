@@ -134,8 +134,8 @@ def load_trained(
     Args:
         network: the network of the configuration, which the weights have to fit as a whole.
         output_dir: folder of a training run; its ``model.pt`` is used where it exists ...
-        bundle_root: ... else the bundle's ``models``, else what the last training with the bundle left, see
-            :func:`monai_supmix.weights.default_weights`.
+        bundle_root: ... else the bundle's ``models``, else, without an ``output_dir``, what the last training with the
+            bundle left, see :func:`monai_supmix.weights.default_weights`.
         ckpt_path: weights to use instead: a file or folder, or several, see :func:`monai_supmix.weights.weight_files`.
         device: where the network is placed.
         runtime: what runs it, see :func:`monai_supmix.inferers.in_runtime`.

@@ -38,8 +38,8 @@ def default_weights(
 
     Returns:
         the files of ``ckpt_path`` if given, else the first of these that exists: ``run_dir/model.pt``, those in
-        ``bundle_root/models/ensemble``, ``bundle_root/models/model.pt``, and those that the last training with this
-        bundle left (see `record_run`). More than one file is an ensemble.
+        ``bundle_root/models/ensemble``, ``bundle_root/models/model.pt``, and, only if no ``run_dir`` is given, those
+        that the last training with this bundle left (see `record_run`). More than one file is an ensemble.
 
     Raises:
         InputError: when there is no such file.
@@ -58,7 +58,8 @@ def default_weights(
     if ckpt_path is not None and ckpt_path != "":
         return weight_files(ckpt_path)
     models = Path(bundle_root) / "models"
-    folders = [*([] if run_dir is None else [Path(run_dir)]), models, last_run(bundle_root)]
+    last = last_run(bundle_root)
+    folders = [models, last] if run_dir is None else [Path(run_dir), models]
     candidates = [folder / "model.pt" for folder in folders if folder is not None]
     for candidate in candidates:
         if candidate.parent == models and (models / ENSEMBLE).is_dir():
@@ -66,8 +67,13 @@ def default_weights(
         if candidate.is_file():
             return [candidate]
     others = "".join(f", and neither does {candidate}" for candidate in dict.fromkeys(candidates[1:]))
-    remedy = "train first, or give ckpt_path the path of a model.pt"
-    raise InputError(candidates[0], f"does not exist{others}", remedy)
+    if run_dir is None:
+        remedy = "train first, or give ckpt_path the path of a model.pt"
+        raise InputError(candidates[0], f"does not exist{others}", remedy)
+    if last is not None:
+        others += f" (the last training wrote to {last})"
+    remedy = "give output_dir the folder of a training, or ckpt_path the path of a model.pt"
+    raise InputError(candidates[0], f"does not exist{others}", remedy, code="no-weights")
 
 
 def record_run(bundle_root: str | os.PathLike[str], run_dir: str | os.PathLike[str]) -> Path | None:

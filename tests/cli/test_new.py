@@ -92,6 +92,9 @@ def test_masks_do_not_say_which_weights_are_used(front, pairs, tmp_path):
     assert used["named"] == sha256("first/model.pt")
     ended = front("predict", "mine", pairs / "images" / "e.png", "--output_dir", "none", "--run_dir", tmp_path, *tiny)
     assert ended.status == 2 and "holds no model.pt, as --run_dir should: give the folder of a training" in ended.err
+    ended = front("run", "mine", "evaluate", "--output_dir", "none", *tiny)
+    assert ended.status == 2 and not Path("none").exists(), "an evaluation is of the weights in its folder"
+    assert "error: none/model.pt: does not exist" in ended.err and "give --output_dir the folder of" in ended.err
 
 
 def test_a_bundle_without_a_test_trains_on_all_labels(front, pairs):

@@ -251,7 +251,9 @@ def test_the_last_run_is_noted_in_a_bundle_without_weights_of_its_own(tmp_path):
     with pytest.raises(InputError, match=r"models/model\.pt: does not exist, and neither does .*out/model\.pt: train"):
         default_weights(None, bundle)
     (output / "model.pt").touch()
-    assert default_weights(None, bundle) == default_weights(tmp_path, bundle) == [output / "model.pt"]
+    assert default_weights(None, bundle) == [output / "model.pt"]
+    with pytest.raises(InputError, match=r"elsewhere/model\.pt: does not exist, .*the last training wrote to .*out\)"):
+        default_weights(tmp_path / "elsewhere", bundle)  # no other weights than those that were named
     (bundle / "models" / "model.pt").touch()
     assert default_weights(None, bundle) == [bundle / "models" / "model.pt"]
     assert record_run(bundle, tmp_path) is None
