@@ -6,6 +6,7 @@ MONAI takes any option, so that a misspelt one changes nothing and nobody notice
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from monai_supmix.config.overrides import check_tracking, split_flags
 from monai_supmix.config.settings import is_dynamic
 from monai_supmix.errors import InputError, nearest
 
+logger = logging.getLogger(__name__)
+
 # What MONAI's tracking puts into a configuration, or reads from it.
 _OF_MONAI = {"_meta_", "tracking_uri", "experiment_name", "run_name", "save_execute_config", "is_not_rank0"}
 
@@ -28,7 +31,8 @@ _OF_MONAI = {"_meta_", "tracking_uri", "experiment_name", "run_name", "save_exec
 def check_overrides(meta: Mapping[str, Any] | None = None) -> None:
     """Check the configuration that is about to run, and let its ``bundle_root`` be the bundle that it lies in.
 
-    Lists of cases in the place of its data become its datalist, see `take_given_data`.
+    Lists of cases in the place of its data become its datalist, see `take_given_data`. ``tta`` is switched off, and a
+    warning says so, where the inferer has no views to average.
 
     Args:
         meta: the configuration's own ``@_meta_``, by which its workflow is found; nothing is checked without.
@@ -53,8 +57,27 @@ def check_overrides(meta: Mapping[str, Any] | None = None) -> None:
     check_config(config)
     bundle = workflow.config_root_path.parent
     if config.get("bundle_root") == "." and not _is_bundle(Path()) and _is_bundle(bundle):
-        config["bundle_root"] = str(bundle)
-        workflow.parser.ref_resolver.items["bundle_root"].update_config(str(bundle))
+        _put(workflow, "bundle_root", str(bundle))
+    if config.get("tta") is True and "inferer" in config and "tta" not in _needed(config, "inferer"):
+        logger.warning("tta is off: the inferer has no views to average, as where classes have sides")
+        _put(workflow, "tta", False)  # so that no record tells of it
+
+
+def _put(workflow: ConfigWorkflow, key: str, value: Any) -> None:
+    """Change an entry that nothing has used yet."""
+    workflow.parser[""][key] = value
+    workflow.parser.ref_resolver.items[key].update_config(value)
+
+
+def _needed(config: Mapping[str, Any], key: str) -> set[str]:
+    """The entries that an entry refers to, and those that they refer to."""
+    found: set[str] = set()
+    todo = [key]
+    while todo:
+        names = {reference.split("::")[0] for reference in _references(config.get(todo.pop()))} - found
+        found |= names
+        todo += names
+    return found
 
 
 def running_workflow(meta: Mapping[str, Any] | None) -> ConfigWorkflow | None:

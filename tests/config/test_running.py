@@ -50,6 +50,15 @@ def test_the_bundle_is_found_from_its_configuration(tmp_path, monkeypatch):
     assert workflow.parser.get_parsed_content("trained").path.parent == CONFIGS.parent / "models"
 
 
+@pytest.mark.parametrize("kind", ["inference", "evaluate"])
+def test_views_that_are_not_there_are_told_and_not_recorded(kind, caplog):
+    for more, off in (({}, False), ({"inferer#flips": False}, True)):  # as bundles for classes with sides have it
+        parser = initialize(kind, tta=True, **more).parser
+        assert ("tta is off: the inferer has no views to average" in caplog.text) is off
+        recorded = parser.get_parsed_content("tta" if kind == "inference" else "evaluation#settings#tta")
+        assert recorded is not off
+
+
 def test_a_bundle_that_is_named_or_here_stands(tmp_path, monkeypatch):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "metadata.json").write_text("{}", encoding="utf-8")
