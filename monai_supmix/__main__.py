@@ -193,11 +193,10 @@ def _dispatch(argv: Sequence[str]) -> int:
         return with_status[arguments.command](arguments, pairs)
     match arguments.command:
         case "predict":
-            from monai_supmix.cli.workflow import configure, own_weights  # noqa: PLC0415
+            from monai_supmix.cli.workflow import configure, name_inputs, own_weights  # noqa: PLC0415
 
             configured = configure(arguments.bundle, ["inference"], pairs, preset=arguments.preset)
-            inputs = arguments.input if len(arguments.input) > 1 else arguments.input[0]
-            configured.overrides.update(dataset_dir=inputs, output_dir=arguments.output_dir)
+            name_inputs(configured, arguments.input, arguments.output_dir)
             own_weights(configured)
             configured.run()
         case "collect":

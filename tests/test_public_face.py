@@ -50,9 +50,10 @@ def test_prediction_from_python_checks_its_options(options, problem, tmp_path):
     assert not (tmp_path / "masks").exists()
 
 
-@pytest.mark.parametrize("options, problem", [({}, "none.png"), ({"device": "cuda:99"}, "this machine has")])
+@pytest.mark.parametrize("options, problem", [({}, "empty.png"), ({"device": "cuda:99"}, "this machine has")])
 def test_mistakes_in_prediction_from_python_come_as_themselves(options, problem, tmp_path):
     """Not as MONAI's error about the part of the configuration in which they were noticed."""
+    (tmp_path / "empty.png").touch()
     with pytest.raises(ms.InputError, match=problem):
-        ms.predict("chase_supmix", tmp_path / "none.png", tmp_path / "masks", **options)
+        ms.predict("chase_supmix", tmp_path / "empty.png", tmp_path / "masks", **options)
     assert not (tmp_path / "masks").exists()

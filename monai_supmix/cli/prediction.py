@@ -45,7 +45,7 @@ def predict(
         ...
         monai_supmix.errors.InputError: --ttaa: is not a key of inference.json: did you mean tta?
     """
-    from monai_supmix.cli.workflow import configure, own_weights  # noqa: PLC0415  # reading a configuration takes MONAI
+    from monai_supmix.cli.workflow import configure, name_inputs, own_weights  # noqa: PLC0415  # reading a configuration takes MONAI
     from monai_supmix.config.error_lines import mistakes_as_themselves  # noqa: PLC0415
     from monai_supmix.config.overrides import check_keys  # noqa: PLC0415
 
@@ -53,7 +53,8 @@ def predict(
     check_keys(configured.merged(), options, configured.files)
     named = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     paths = [str(Path(entry)) for entry in named]
-    configured.overrides.update(options, dataset_dir=paths if len(paths) > 1 else paths[0], output_dir=str(output_dir))
+    configured.overrides.update(options)
+    name_inputs(configured, paths, str(output_dir))
     own_weights(configured)
     with mistakes_as_themselves():
         workflow = configured.workflow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from monai_supmix.config.find import config_files, find_bundle
 from monai_supmix.config.overrides import check_tracking, for_monai, read_overrides
 from monai_supmix.errors import InputError
+from monai_supmix.files import reading_error
 from monai_supmix.listing import read_json
 
 logger = logging.getLogger(__name__)
@@ -76,6 +78,29 @@ class Configured:
         """Whether the training that this configures looks at unlabelled images."""
         parser = self.parser()
         return any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator"))
+
+
+def name_inputs(configured: Configured, inputs: Sequence[str], output_dir: str) -> None:
+    """Say what a prediction is of and where its masks go; a slip in a path is told before any weights are read.
+
+    Args:
+        configured: the inference, changed in place.
+        inputs: files, folders, patterns or datalists.
+        output_dir: folder for the masks.
+
+    Raises:
+        InputError: one of the inputs is not there, unless broken cases are to be skipped.
+    """
+    overrides = configured.overrides
+    overrides.update(dataset_dir=list(inputs) if len(inputs) > 1 else inputs[0], output_dir=output_dir)
+    if overrides.get("on_error", configured.merged().get("on_error")) == "skip":
+        return
+    for entry in inputs:
+        try:
+            if not glob.has_magic(entry):
+                Path(entry).stat()
+        except OSError as error:
+            raise reading_error(entry, error) from error
 
 
 def own_weights(configured: Configured) -> None:

@@ -29,6 +29,12 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(type(entry) in (str, int) for entry in value)
 
 
+def _is_part(text: str) -> bool:
+    """Whether a text is ``i/n`` with i from 1 to n."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    return match is not None and 1 <= int(match[1]) <= int(match[2])
+
+
 NAMES = ("labeled_list", "test_list")
 """Settings that name cases: a list, one name, or a text file of them."""
 
@@ -93,7 +99,7 @@ SETTINGS: dict[str, Expected] = {
     "on_error": _one_of("raise", "skip"),
     "verify": _BOOL,
     "shard": Expected(
-        lambda v: v is None or (isinstance(v, str) and re.fullmatch(r"[1-9]\d*/[1-9]\d*", v) is not None),
+        lambda v: v is None or (isinstance(v, str) and _is_part(v)),
         "i/n with i from 1 to n, such as 2/8, or null",
     ),
     "readers": _whole(1),

@@ -96,6 +96,7 @@ MISTAKES = [
         "[{}, {'labeled_mixing#prob': 0.0}]",
     ),
     ("run chase_supmix inference --shard 0/4", "--shard: is '0/4': give i/n with i from 1 to n, such as 2/8, or null"),
+    ("predict chase_supmix *.png --output_dir out --shard 4/3", "--shard: is '4/3': give i/n with i from 1 to n, such"),
     ("run chase_supmix inference --overwrite maybe", "--overwrite: is 'maybe': give true or false"),
     (
         "run chase_supmix train --dataset_dir nowhere --output_dir out",
@@ -115,10 +116,9 @@ MISTAKES = [
         "run chase_supmix evaluate --dataset_dir nowhere --output_dir out",
         "nowhere: does not exist: set dataset_dir",
     ),
-    (
-        "predict chase_supmix nowhere.png --output_dir out --ckpt_path no.pt",
-        "no.pt: no weights file has this path",
-    ),
+    ("predict chase_supmix *.png --output_dir out --ckpt_path no.pt", "no.pt: no weights file has this path"),
+    ("predict chase_supmix no.png --output_dir out --ckpt_path no.pt", "no.png: does not exist: check the path"),
+    ("predict chase_supmix *.png no.png --output_dir out --ckpt_path no.pt", "no.png: does not exist: check the path"),
     ("predict chase_supmix nowhere.png", "command line: the following arguments are required: --output_dir"),
     ("install out chase_supmix", "out: no weights file has this path: give the path of a model.pt"),
     ("install out", "command line: the following arguments are required: bundle"),
