@@ -158,11 +158,12 @@ def told(summary: PredictionSummary, output_dir: Path, collected: Mapping[str, A
 
     Example:
         >>> told(PredictionSummary(skipped=[Path("a_seg.png")], notes=["b.txt left out"]), Path("."), None)
-        ['note: b.txt left out', '0 masks written, 1 were there already.']
+        ['note: b.txt left out', '0 masks written, 1 was there already.']
     """
     lines = [f"note: {note}" for note in summary.notes]
     lines += alike_lines(summary.warnings)
-    lines.append(f"{len(summary.written)} masks written, {len(summary.skipped)} were there already.")
+    there = f"{len(summary.skipped)} {'was' if len(summary.skipped) == 1 else 'were'} there already"
+    lines.append(f"{counted(len(summary.written), 'mask')} written, {there}.")
     files = [file for mask in summary.written[:_LISTED] for file in with_companions(mask)]
     files += summary.dicom[:_LISTED]
     if collected:
@@ -178,13 +179,13 @@ def told(summary: PredictionSummary, output_dir: Path, collected: Mapping[str, A
         files += [output_dir / name for name in (SUMMARY, collected["table"])]
     lines += closing_lines(output_dir, files) if files else []
     more = len(summary.written) - _LISTED
-    return [*lines, f"  and {more} further masks with their records"] if more > 0 else lines
+    return [*lines, f"  and {counted(more, 'further mask')} with records"] if more > 0 else lines
 
 
 def _told_failures(failed: Sequence[tuple[str, str]]) -> list[str]:
     lines = [f"skipped {name}: {problem}" for name, problem in failed[:_LISTED]]
     more = dict(failed[_LISTED:])
-    return [*lines, *([f"skipped {len(more)} further cases: {shorten(list(more))}"] if more else [])]
+    return [*lines, *([f"skipped {counted(len(more), 'further case')}: {shorten(list(more))}"] if more else [])]
 
 
 def with_companions(mask: Path) -> list[Path]:

@@ -56,7 +56,7 @@ def _check_datalist(parser: Any, needs_unlabeled: bool) -> list[Problem]:
         problems += check_cases(datalist.test, num_classes, channels)
         count = len(datalist.test)
     if not problems:
-        print(f"all {count} cases are fit for use")
+        print("the case is fit for use" if count == 1 else f"all {count} cases are fit for use")
     return problems
 
 
@@ -82,7 +82,7 @@ def _check_inputs(parser: Any) -> list[Problem]:
     # Two copies give two masks, and nobody is misled. There are no labels, so any number of classes will do.
     problems += check_cases(items, 1, _channels(parser), fits=fits, unique=False)
     if not problems:
-        print(f"all {len(items)} images can be predicted")
+        print("the image can be predicted" if len(items) == 1 else f"all {len(items)} images can be predicted")
     return problems
 
 

@@ -21,6 +21,7 @@ from monai_supmix.imageio.masks import write_json
 from monai_supmix.inferers import claims as timing
 from monai_supmix.inferers.claims import Claims, Owner, claim_file, create, is_alive, read_owner, touch
 from monai_supmix.inferers.inputs import InputCase
+from monai_supmix.listing import counted
 from monai_supmix.processes import gather, world_size
 
 logger = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ class Cohort:
             if self._aside and not told and pause > 1:
                 told = True
                 owner = read_owner(claim_file(self._result(self._aside[0])))
-                logger.info("waiting for %d cases that others predict (%s)", len(self._aside), owner)
+                logger.info("waiting for %s that others predict (%s)", counted(len(self._aside), "case"), owner)
             if self._aside:
                 time.sleep(pause)
                 pause = min(2 * pause, 5.0)
