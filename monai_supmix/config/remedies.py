@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from monai_supmix.config.settings import SETTINGS
 from monai_supmix.errors import InputError
 
 REMEDIES = {
@@ -15,6 +18,32 @@ REMEDIES = {
 """By the code of an `InputError` or of an advice."""
 
 
+_KEYS = "|".join(sorted({*SETTINGS, "recalibration"}, key=len, reverse=True))
+_SET_TRUE = re.compile(rf"\bset ({_KEYS}) to true\b")
+_SET_QUOTED = re.compile(rf"\bset ({_KEYS}) to '(\w+)'")
+_SET = re.compile(rf"\bset ({_KEYS}) to ")
+_EQUALS = re.compile(rf"\b({_KEYS})=(?=\w)")
+_OTHER = re.compile(r"\banother output_dir\b")
+
+
+def as_options(remedy: str) -> str:
+    """Settings in a remedy as options of a command.
+
+    Example:
+        >>> as_options("give resume=auto to continue it, or another output_dir")
+        'give --resume auto to continue it, or another --output_dir'
+        >>> as_options("set overwrite to true"), as_options("set intensity to 'hu' if that is what its values are")
+        ('give --overwrite', 'give --intensity hu if that is what its values are')
+        >>> as_options("set dataset_dir to the folder of the data set")
+        'give --dataset_dir the folder of the data set'
+    """
+    told = _SET_TRUE.sub(r"give --\1", remedy)
+    told = _SET_QUOTED.sub(r"give --\1 \2", told)
+    told = _SET.sub(r"give --\1 ", told)
+    told = _EQUALS.sub(r"--\1 ", told)
+    return _OTHER.sub("another --output_dir", told)
+
+
 def in_words_of_options(error: InputError) -> InputError:
     """The same mistake with the remedy that a user of the commands has.
 
@@ -23,4 +52,5 @@ def in_words_of_options(error: InputError) -> InputError:
         >>> print(in_words_of_options(low))
         PlanesByClass: draws planes: leave it (or the preset rare_classes) to networks in 2D
     """
-    return InputError(error.subject, error.problem, REMEDIES.get(error.code, error.remedy), error.code)
+    remedy = REMEDIES.get(error.code) or as_options(error.remedy)
+    return InputError(error.subject, error.problem, remedy, error.code)

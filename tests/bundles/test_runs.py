@@ -98,7 +98,7 @@ def test_planes_too_small_for_statistics_are_told_and_the_training_is_kept(phant
     line = error_line(raised.value)
     assert line is not None
     assert line.startswith("error: recalibration: does not suit this network or size")
-    assert line.endswith("continue with recalibration=null and resume=force")
+    assert line.endswith("continue with --recalibration null and --resume force")
     assert not (tmp_path / "model.pt").exists()
     flow = workflow("covid19_ct_supmix", "train", **where, **settings, resume="force")
     flow.parser.update({"recalibration": None})

@@ -123,7 +123,7 @@ def test_a_broken_case_is_left_out_of_all_rounds_and_ends_in_status_1(phantoms, 
 def test_a_run_that_is_there_is_not_overwritten(finished, phantoms):
     with pytest.raises(RuntimeError) as failure:
         train(phantoms[BUNDLE], finished)
-    assert "give resume=auto to continue it" in error_line(failure.value)
+    assert "give --resume auto to continue it" in error_line(failure.value)
 
 
 @pytest.mark.parametrize("bundle", SHIPPED)

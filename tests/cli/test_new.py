@@ -172,7 +172,7 @@ def test_mistakes_in_the_data(refused, pairs, damage, says):
     ("options", "says"),
     [
         ([], "the following arguments are required: --output_dir"),
-        (["--output_dir", "."], ".: exists: choose another output_dir"),
+        (["--output_dir", "."], ".: exists: choose another --output_dir"),
         (["--output_dir", "mine", "--class_names", "one"], "give two or more different names"),
         (["--output_dir", "mine", "--intensity", "hu"], "and the images are pictures"),
         (["--output_dir", "mine", "--intensity", "mr"], "--intensity: is 'mr'"),
@@ -206,7 +206,7 @@ def test_a_bundle_can_move_and_its_data_too(front, pairs, tmp_path):
     assert front("new", pairs, "--output_dir", "mine").status == 0
     moved = pairs.rename(tmp_path / "moved")
     refused = front("check", "mine")
-    assert refused.status == 2 and "set dataset_dir" in refused.err
+    assert refused.status == 2 and "give --dataset_dir" in refused.err
     assert DATALIST_NAME in [path.name for path in (tmp_path / "here" / "mine").iterdir()]
     (tmp_path / "here" / "mine").rename(tmp_path / "yours")
     assert front("check", tmp_path / "yours", "--dataset_dir", moved).status == 0

@@ -84,7 +84,7 @@ def test_crops_of_volumes_are_refused_as_those_of_planes(chest, refused, tmp_pat
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("file", "file: is a file, not a folder: choose another output_dir"),
+        ("file", "file: is a file, not a folder: choose another --output_dir"),
         ("file/out", "out: cannot be written, its folder does not exist"),
         ("folder", "folder/.lock: cannot be written, the system refused"),
     ],
