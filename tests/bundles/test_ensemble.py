@@ -80,7 +80,7 @@ def test_who_takes_one_network_says_so(weights, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="ckpt_path: names several weights: give one file"):
         start_from([str(file) for file in weights], CompactUNet(in_channels=1, num_classes=4))
-    assert main(["predict", BUNDLE, "x.nii.gz", "--output_dir", str(tmp_path / "out"), "--ckpt_path", "[1,2]"]) == 2
+    assert main(["predict", BUNDLE, "*.nii.gz", "--output_dir", str(tmp_path / "out"), "--ckpt_path", "[1,2]"]) == 2
     assert "1: no weights file has this path" in capsys.readouterr().err
 
 
