@@ -69,7 +69,7 @@ def test_folds_of_a_bundle_of_ones_own(mine, front, tmp_path):
     status, kept, errors = front(*predict)
     assert status == 0 and "0 masks written, 1 was there already" in kept + errors
     _, _, errors = front(*command, "--folds", 2, "--burn_in", 0.5)
-    assert "belongs to a training with other settings (burn_in was 0.7, is 0.5): give another output_dir" in errors
+    assert "belongs to a training with other settings (burn_in was 0.7, is 0.5): give another --output_dir" in errors
     longer = [3 if word == 2 else word for word in command]
     assert "total_iterations was 2, is 3" in front(*longer, "--folds", 2)[2]
     assert not (out / "2_folds").exists()
