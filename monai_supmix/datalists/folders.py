@@ -9,7 +9,7 @@ from pathlib import Path
 from monai_supmix.datalists.datalist import Item
 from monai_supmix.datalists.draw import pick_named
 from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels
-from monai_supmix.datalists.partly import read_sidecar
+from monai_supmix.datalists.partly import read_sidecar, refuse_orphan_sidecars
 from monai_supmix.datalists.sides import hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.dicom import list_dicom_files
@@ -33,10 +33,12 @@ def pair_files(root: Path) -> list[Item]:
         label may say which classes were labelled in it. What is left out beside them, `left_out_of_pairs` tells.
 
     Raises:
-        InputError: there is no image, a label without one, or a label of a type that is not read.
+        InputError: there is no image, a label without one, a label of a type that is not read, or a file that says
+            which classes were labelled beside no label.
     """
     images, labels = _list_images(root / "images"), list_files(root / "labels", LABEL_SUFFIXES)
     refuse_unread_labels(root / "labels", LABEL_SUFFIXES, images)
+    refuse_orphan_sidecars(root / "labels", labels)
     if not images:
         remedy = f"give files ending in {', '.join(SUFFIXES)}, or a folder for each DICOM series"
         raise InputError(root / "images", "holds no images", remedy)

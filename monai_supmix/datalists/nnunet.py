@@ -8,7 +8,7 @@ from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist, Item, build_datalist
 from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels, told_left_out
-from monai_supmix.datalists.partly import read_sidecar
+from monai_supmix.datalists.partly import read_sidecar, refuse_orphan_sidecars
 from monai_supmix.datalists.sides import group_by_pattern, hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
@@ -191,6 +191,7 @@ def _pair(root: Path, side: str, endings: Sequence[str]) -> list[Item]:
     images = list_files(root / f"images{side}", endings)
     named = {stem.removesuffix("_0000"): path for stem, path in images.items()}
     refuse_unread_labels(root / f"labels{side}", endings, named)
+    refuse_orphan_sidecars(root / f"labels{side}", labels)
     numbered = set(images) & set(labels)  # a file whose very name has a label is a case, whatever number it ends in
     items: dict[str, Item] = {}
     for stem, path in images.items():

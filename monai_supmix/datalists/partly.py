@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.listing import ending_of, read_json, shorten
+from monai_supmix.listing import ending_of, normal_form, read_json, shorten, visible_files
 
 KEY = "labelled_classes"
 """Of an item, and of the file beside a label map: the classes that were labelled; without it all were."""
@@ -51,6 +51,32 @@ def read_sidecar(label: Path) -> dict[str, Any]:
     if alike := difflib.get_close_matches(KEY, record, n=1, cutoff=0.65):  # `label_values` of a prediction is no such
         raise InputError(path, f"has the key {alike[0]!r}", f"write {KEY!r}")
     return {}
+
+
+def refuse_orphan_sidecars(folder: Path, labels: Mapping[str, Path]) -> None:
+    """Raise `InputError` for a file that says which classes were labelled and belongs to no label map.
+
+    The case that it was meant for would pass for a fully labelled one.
+
+    Args:
+        folder: a folder of labels.
+        labels: by name, the label maps in it.
+    """
+    for path in visible_files(folder):
+        if path.suffix.lower() != ".json" or has_mask(path) or not _tells_classes(path):
+            continue
+        bare = [stem for stem, label in labels.items() if not sidecar_of(label).exists()]
+        like = difflib.get_close_matches(normal_form(path.stem), bare, n=1, cutoff=0.5)
+        remedy = f"rename it to {like[0]}.json, or remove it" if like else "rename it as its label file, or remove it"
+        raise InputError(path, f"tells {KEY}, and no label file has this name", remedy)
+
+
+def _tells_classes(path: Path) -> bool:
+    """Whether a file has the key, or a misspelt one; one that is no JSON object is about other things."""
+    try:
+        return bool(difflib.get_close_matches(KEY, read_json(path), n=1, cutoff=0.65))
+    except InputError:
+        return False
 
 
 def numbered(items: Iterable[Mapping[str, Any]], class_names: Sequence[str], subject: object) -> list[dict[str, Any]]:

@@ -204,3 +204,24 @@ def test_a_list_of_slices_in_single_files_can_be_read_again(tmp_path):
     Path(tmp_path / "p_slice_2.h5").unlink()
     with pytest.raises(InputError, match="1 missing files"):
         Datalist.from_json(tmp_path / "list.json")
+
+
+@pytest.mark.parametrize("layout", ["pairs", "nnunet"])
+def test_a_file_that_tells_classes_beside_no_mask_is_refused(tmp_path, layout):
+    """Its case would pass for a fully labelled one, and what is missing from its mask for background."""
+    make_items(tmp_path)
+    labels, make = tmp_path / "labels", pair_files
+    if layout == "nnunet":
+        (tmp_path / "images").rename(tmp_path / "imagesTr")
+        labels, make = (tmp_path / "labels").rename(tmp_path / "labelsTr"), nnunet_datalist
+        record = {"labels": {name: number for number, name in enumerate(NAMES)}}
+        (tmp_path / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
+    for key in ("labelled_classes", "labeled_classes"):
+        (labels / "bb.json").write_text(json.dumps({key: ["disc"]}), encoding="utf-8")
+        with pytest.raises(InputError, match=r"bb.json: tells labelled_classes, .*: rename it to b.json"):
+            make(tmp_path)
+    for other in ('{"weights_sha256": "of a predicted mask"}', "no JSON", "[1]"):
+        (labels / "bb.json").write_text(other, encoding="utf-8")
+        make(tmp_path)
+    (labels / "bb.json").rename(labels / "b.json").write_text('{"labelled_classes": ["disc"]}', encoding="utf-8")
+    make(tmp_path)
