@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from monai_supmix.listing import check_folder, list_files, read_json, shorten
 
 IGNORE = "ignore"
 """What nnU-Net calls the label of pixels to ignore."""
+_LARGEST = 65535  # a mask has 16 bits
 _LAYOUT = "use nnU-Net's layout: imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz, dataset.json"
 
 
@@ -27,6 +28,7 @@ def nnunet_datalist(
     *,
     test_fraction: float = 0.2,
     split_seed: int = 0,
+    classes: Mapping[int, str] | None = None,
     **draw: Any,
 ) -> Datalist:
     """Make a datalist from a folder in nnU-Net's layout.
@@ -45,6 +47,7 @@ def nnunet_datalist(
             the patient. Without it dataset.json may hold ``"patients": {case: patient}``; without both each
             image is its own group, and a note says so.
         test_fraction: share of the patients drawn for the test if none is given.
+        classes: names of the classes by their values in label files, the background first, over those of dataset.json.
         split_seed: seed of that draw; it is apart from the draw of labelled images, which never moves the
             test set.
         draw: `num_labeled`, `labeled_seed`, `labeled_list`, `num_val_patients`, `unlabeled_pool`, `notes` of
@@ -68,8 +71,10 @@ def nnunet_datalist(
     """
     root = check_folder(dataset_dir)
     record = read_json(root / "dataset.json") if (root / "dataset.json").exists() else {}
-    if record:
-        class_names = read_class_names(record, root / "dataset.json")
+    if classes is None and record:
+        classes = read_classes(record, root / "dataset.json")
+    if classes is not None:
+        class_names = list(classes.values())
     if class_names is None:
         raise InputError(root / "dataset.json", "does not exist", "write it; its labels name the classes")
     notes = list(draw.pop("notes", ()))
@@ -83,8 +88,11 @@ def nnunet_datalist(
         notes += left_out_of(root / name, endings)
     notes += group_by_pattern([*items, *tests], group_pattern, record.get("patients"))
     ignored = read_ignored(record, root / "dataset.json")
-    for item in [*items, *tests] if ignored is not None else []:
-        item["ignored"] = ignored
+    for item in [*items, *tests]:
+        if classes is not None and list(classes) != list(range(len(classes))):
+            item["values"] = " ".join(map(str, classes))
+        if ignored is not None and ignored not in (classes or ()):
+            item["ignored"] = ignored
 
     bare = [item["image"] for item in tests if "label" not in item]
     notes += told_left_out(bare, "imagesTs", "no label in labelsTs")
@@ -117,28 +125,28 @@ def read_endings(record: dict[str, Any], subject: object) -> tuple[str, ...]:
     return (ending,)
 
 
-def read_class_names(record: dict[str, Any], subject: object) -> list[str]:
-    """Read the class names of a dataset.json, ``{"0": "background", ...}`` or ``{"background": 0, ...}``.
+def read_classes(record: dict[str, Any], subject: object) -> dict[int, str]:
+    """Read the classes of a dataset.json, ``{"0": "background", ...}`` or ``{"background": 0, ...}``.
 
     Args:
         record: the file's contents.
         subject: its path, for errors.
 
     Returns:
-        names, index = label value.
+        names by their values in label files, the smallest first: 0, the background.
 
     Raises:
-        InputError: labels are missing or are regions, or their values are not 0, 1, 2, ... The label ``ignore`` is no
-            class.
+        InputError: labels are missing or are regions, a value is no whole number up to 65535 or there twice, or none
+            is 0. The label ``ignore`` is no class.
 
     Example:
-        >>> read_class_names({"labels": {"0": "background", "1": "vessel"}}, "dataset.json")
-        ['background', 'vessel']
-        >>> read_class_names({"labels": {"background": 0, "vessel": 1}}, "dataset.json")
-        ['background', 'vessel']
+        >>> read_classes({"labels": {"0": "background", "1": "vessel"}}, "dataset.json")
+        {0: 'background', 1: 'vessel'}
+        >>> read_classes({"labels": {"background": 0, "spleen": 9, "liver": 5}}, "dataset.json")
+        {0: 'background', 5: 'liver', 9: 'spleen'}
     """
     labels = record.get("labels")
-    remedy = "number the classes 0, 1, 2, ..., 0 being the background"
+    remedy = "give each class a number of its own, 0 being the background"
     if not isinstance(labels, dict) or not labels:
         raise InputError(subject, "has no 'labels'", remedy)
     by_value: dict[int, str] = {}
@@ -147,12 +155,12 @@ def read_class_names(record: dict[str, Any], subject: object) -> list[str]:
             continue
         if isinstance(number, (list, tuple)):
             raise InputError(subject, f"label {name!r} is a region", "give each pixel one class")
-        if not str(number).isdigit() or int(number) in by_value:
+        if not str(number).isdigit() or int(number) in by_value or int(number) > _LARGEST:
             raise InputError(subject, f"label {name!r} has the value {number!r}", remedy)
         by_value[int(number)] = name
-    if sorted(by_value) != list(range(len(by_value))):
+    if 0 not in by_value or len(by_value) < 2:
         raise InputError(subject, f"label values are {sorted(by_value)}", remedy)
-    return [by_value[value] for value in sorted(by_value)]
+    return dict(sorted(by_value.items()))
 
 
 def read_ignored(record: dict[str, Any], subject: object) -> int | None:
@@ -174,7 +182,8 @@ def read_ignored(record: dict[str, Any], subject: object) -> int | None:
     """
     values = dict(_named_values(record.get("labels")))
     value = values.get(IGNORE)
-    if value is not None and (not str(value).isdigit() or int(value) < len(values) - 1):
+    others = {str(number) for name, number in values.items() if name != IGNORE}
+    if value is not None and (not str(value).isdigit() or str(value) in others):
         raise InputError(subject, f"label {IGNORE!r} has the value {value!r}", "give it one above those of the classes")
     return None if value is None else int(value)
 

@@ -43,8 +43,12 @@ class Classes(NamedTuple):
             >>> Classes(["background", "liver"], "", [0, 5]).table()
             '0 background, 5 liver'
         """
+        return ", ".join(f"{value} {name}" for value, name in self.by_value().items())
+
+    def by_value(self) -> dict[int, str]:
+        """Every class by its value in the label files."""
         values = range(len(self.names)) if self.values is None else self.values
-        return ", ".join(f"{value} {name}" for value, name in zip(values, self.names, strict=True))
+        return dict(zip(values, self.names, strict=True))
 
 
 def split_labels(text: str) -> Classes:

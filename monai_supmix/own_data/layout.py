@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.datalists.datalist import SIDES, Datalist, build_datalist
 from monai_supmix.datalists.folders import holds_pairs, left_out_of_pairs, pair_files, split_pairs
 from monai_supmix.datalists.left_out import left_out_of
-from monai_supmix.datalists.nnunet import nnunet_datalist, read_class_names
+from monai_supmix.datalists.nnunet import nnunet_datalist, read_classes
 from monai_supmix.datalists.sides import NO_TEST, group_by_pattern
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import LABEL_SUFFIXES, SUFFIXES
@@ -64,7 +65,7 @@ def find_cases(
         class_names: names of the classes, over those of dataset.json.
         group_pattern: regular expression that finds the patient in a case name, over any guess.
         test_list: text file with the names of the test cases, over the layout's own test side; ``"none"`` for no test.
-        labels: the label values that are classes, with their names: ``"0=background,5=liver"``.
+        labels: the label values that are classes, with their names: ``"0=background,5=liver"``, over dataset.json.
 
     Raises:
         InputError: the layout is not known, something in it contradicts itself, or there are too few labels.
@@ -79,7 +80,8 @@ def find_cases(
     record = read_json(root / "dataset.json") if (root / "dataset.json").exists() else {}
     classes = _classes(root, record, class_names, labels)
     names = classes.names
-    make = _from_nnunet if _is_nnunet(root) else _from_pairs
+    by_value = classes.by_value() if labels is not None else None
+    make = partial(_from_nnunet, by_value) if _is_nnunet(root) else _from_pairs
 
     given_test = _given_test(root, test_list)
     guess: tuple[str, str] | None = None
@@ -119,25 +121,27 @@ def _is_nnunet(folder: Path) -> bool:
 
 def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None, labels: str | None) -> Classes:
     """Classes by the first that knows them: the user, dataset.json, the label files."""
+    if labels is not None:
+        if given is not None:
+            raise InputError("--labels", "says what --class_names say as well", "leave one of them out")
+        return split_labels(labels)
     listed = None
     if record and ("labels" in record or _is_nnunet(root)):
-        listed = [safe_name(name) for name in read_class_names(record, root / "dataset.json")]
-    if labels is not None:
-        for option, other in (("--class_names", given), (f"the labels of {root / 'dataset.json'}", listed)):
-            if other is not None:
-                raise InputError("--labels", f"says what {option} say as well", "leave one of them out")
-        return split_labels(labels)
+        listed = _listed_classes(read_classes(record, root / "dataset.json"))
     if given is not None:
-        if listed is not None and len(listed) != len(given):
-            problem = f"names {len(given)} classes, and {root / 'dataset.json'} has {len(listed)}"
+        if listed is not None and len(listed.names) != len(given):
+            problem = f"names {len(given)} classes, and {root / 'dataset.json'} has {len(listed.names)}"
             raise InputError("--class_names", problem, "give as many, or leave it out")
-        return Classes(list(given), "as asked for")
+        return Classes(list(given), "as asked for", None if listed is None else listed.values)
     if listed is not None:
-        return Classes(listed, "dataset.json names them")
+        return listed
     folders, endings = (("labelsTr", "labelsTs"), SUFFIXES) if _is_nnunet(root) else (("labels",), LABEL_SUFFIXES)
     files = [path for name in folders for path in list_files(root / name, endings).values()]
     if not files:
         below = sum(map(_count_below, (root / name for name in folders)))
+        images = root / ("imagesTr" if _is_nnunet(root) else "images")
+        if not any(not path.name.startswith(".") for path in images.iterdir()):
+            raise InputError(images, "is empty", "put the images there, and label some of them")
         problem, remedy = "holds no label file", "label some of the images"
         if below:
             problem, remedy = f"holds label files in sub-folders only ({below})", "put all into one folder"
@@ -147,6 +151,14 @@ def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None, la
     found = classes_from_values(files)
     option = "--class_names" if found.values is None else "--labels"
     return found._replace(why=f"{found.why}; {option} gives them other names")
+
+
+def _listed_classes(by_value: Mapping[int, str]) -> Classes:
+    """Classes as dataset.json lists them; values with gaps become a table, as `--labels` gives one."""
+    names, values = [safe_name(name) for name in by_value.values()], list(by_value)
+    if values == list(range(len(values))):
+        return Classes(names, "dataset.json names them")
+    return Classes(names, "dataset.json names them: masks will have the same values", values)
 
 
 def _with_values(datalist: Datalist, values: Sequence[int]) -> Datalist:
@@ -164,6 +176,7 @@ def _count_below(folder: Path) -> int:
 
 
 def _from_nnunet(
+    by_value: Mapping[int, str] | None,
     root: Path,
     record: dict[str, Any],
     names: list[str],
@@ -171,7 +184,8 @@ def _from_nnunet(
     test_list: str | None,
     notes: list[str],
 ) -> Datalist:
-    return replace(nnunet_datalist(root, names, test_list, group_pattern, notes=notes), class_names=names)
+    found = nnunet_datalist(root, names, test_list, group_pattern, classes=by_value, notes=notes)
+    return replace(found, class_names=names)
 
 
 def _from_pairs(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from monai_supmix.datalists.covid import COVID_CLASSES, LYING, covid_datalist
-from monai_supmix.datalists.nnunet import nnunet_datalist, read_class_names
+from monai_supmix.datalists.nnunet import nnunet_datalist, read_classes
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.usual_view import lies_on_its_side, to_usual_view
@@ -268,9 +268,11 @@ def test_nnunet_test_list_stands_over_the_folders(tmp_path):
 
 def test_class_names_of_both_versions():
     names = ["background", "ground_glass", "pleural_effusion"]
-    assert read_class_names({"labels": {str(i): name for i, name in enumerate(names)}}, "x") == names
-    assert read_class_names({"labels": {name: i for i, name in enumerate(names)}}, "x") == names
-    assert read_class_names({"labels": {name: i for i, name in reversed(list(enumerate(names)))}}, "x") == names
+    for values in ([0, 1, 2], [0, 5, 9], [0, 5, 255]):
+        read = list(zip(values, names, strict=True))
+        assert list(read_classes({"labels": {str(value): name for value, name in read}}, "x").items()) == read
+        assert list(read_classes({"labels": {name: value for value, name in read}}, "x").items()) == read
+        assert list(read_classes({"labels": {name: value for value, name in reversed(read)}}, "x").items()) == read
 
 
 @pytest.mark.parametrize(
@@ -278,7 +280,8 @@ def test_class_names_of_both_versions():
     [
         None,
         {},
-        {"background": 0, "a": 2},
+        {"background": 0, "a": 70000},
+        {"background": 0, "ignore": 1},
         {"background": 0, "a": [1, 2]},
         {"background": 0, "a": "one"},
         {"background": 0, "a": 0},
@@ -287,7 +290,7 @@ def test_class_names_of_both_versions():
 )
 def test_labels_that_name_no_classes(labels):
     with pytest.raises(InputError, match=r"dataset\.json"):
-        read_class_names({} if labels is None else {"labels": labels}, "dataset.json")
+        read_classes({} if labels is None else {"labels": labels}, "dataset.json")
 
 
 def test_mistakes_in_the_nnunet_layout(tmp_path):

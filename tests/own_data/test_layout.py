@@ -116,6 +116,38 @@ def test_values_with_gaps_become_classes_with_a_table(labels, names, values, tmp
     assert Datalist.from_json(tmp_path / "list.json", root) == found.datalist
 
 
+@pytest.mark.parametrize("layout", ["pairs", "nnunet"])
+@pytest.mark.parametrize(
+    ("labels", "names", "values"),
+    [
+        (None, ["background", "cyst", "tumour"], [0, 3, 7]),
+        ("0=none,7=big,3=small", ["none", "big", "small"], [0, 7, 3]),
+    ],
+)
+def test_values_with_gaps_in_dataset_json_become_classes_and_labels_win(layout, labels, names, values, tmp_path):
+    root = write_pairs(tmp_path / "data", {"a": [3], "b": [7, 3], "c": [7]}, bare=["d"])
+    (root / "labels" / "a.json").write_text(json.dumps({"labelled_classes": [names[values.index(3)]]}))
+    if layout == "nnunet":
+        (root / "images").rename(root / "imagesTr")
+        (root / "labels").rename(root / "labelsTr")
+    written = {"labels": {"background": 0, "tumour": 7, "cyst": 3}}
+    (root / "dataset.json").write_text(json.dumps(written), encoding="utf-8")
+    datalist = find_cases(root, labels=labels, test_list="none").datalist
+    assert datalist.class_names == names and datalist.label_values() == values
+    items = {item["case"]: item for item in datalist.labeled}
+    assert items["a"]["labelled_classes"] == [values.index(3)]
+    label = load_case(items["b"], len(names)).label
+    assert [values[number] for number in label.flat[:3]] == [7, 3, 0]
+
+
+def test_an_empty_folder_of_images_is_called_empty(tmp_path):
+    for names in (("images", "labels"), ("imagesTr", "labelsTr")):
+        for name in names:
+            (tmp_path / names[0] / "data" / name).mkdir(parents=True)
+        with pytest.raises(InputError, match=rf"{names[0]}: is empty: put the images there"):
+            find_cases(tmp_path / names[0])
+
+
 def test_labels_that_leave_a_value_out_or_contradict_are_refused(tmp_path):
     root = write_pairs(tmp_path / "data", {"a": [3], "b": [7]})
     item = find_cases(root, labels="0=none,7=cyst", test_list="none").datalist.labeled[0]
