@@ -1,13 +1,19 @@
-"""Colours of classes: Okabe and Ito's for the first six, and as different ones as there are for those after them."""
+"""Colours of classes: Okabe and Ito's for the first three, and as different ones as there are for those after them."""
 
 from __future__ import annotations
 
 import numpy as np
 
 BLACK = (0, 0, 0)
-# Okabe and Ito's palette, which colour-blind people can distinguish.
-_FIRST = [(86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0)]
-FOUND = (150, 165, 255)  # no class has it; as light as the first, between those of what is missed and spurious
+# Okabe and Ito's palette, which colour-blind people can distinguish: three for classes, three for errors.
+_FIRST = [(86, 180, 233), (230, 159, 0), (0, 158, 115)]
+# Blue, yellow and vermilion also differ in lightness; no class has a colour of these.
+ERROR_COLOURS = {
+    "found": (150, 165, 255),  # as light as the first, between those of what is missed and spurious
+    "missed": (240, 228, 66),
+    "spurious": (213, 94, 0),
+    "wrong class": (204, 121, 167),
+}
 _WHITE = (255, 255, 255)
 _MOST = 64
 _LEVELS = (40, 83, 126, 169, 212, 255)
@@ -38,8 +44,8 @@ def lab(colours: np.ndarray) -> np.ndarray:
 def class_palette(most: int = _MOST) -> np.ndarray:
     """Black for the background, then a colour for each class.
 
-    After the first six each colour is, of a grid of them, the one that differs most from all before it, from black and
-    white, and from that of what was found.
+    After the first three each colour is, of a grid of them, the one that differs most from all before it, from black
+    and white, and from those that tell of errors.
 
     Args:
         most: number of classes beside the background; those beyond have to use the colours in turn.
@@ -50,7 +56,7 @@ def class_palette(most: int = _MOST) -> np.ndarray:
     grid = np.stack(np.meshgrid(_LEVELS, _LEVELS, _LEVELS, indexing="ij"), axis=-1).reshape(-1, 3)
     places = lab(grid)
     grid, places = grid[places[:, 0] > _DARKEST], places[places[:, 0] > _DARKEST]
-    taken = lab(np.array([*_FIRST, FOUND, _WHITE, BLACK]))
+    taken = lab(np.array([*_FIRST, *ERROR_COLOURS.values(), _WHITE, BLACK]))
     apart = np.linalg.norm(places[:, None] - taken[None], axis=2).min(axis=1)
     chosen = list(_FIRST[:most])
     while len(chosen) < most:

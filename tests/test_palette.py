@@ -1,4 +1,4 @@
-"""Colours of many classes look different, and none is that of what was found."""
+"""Colours of many classes look different, and none is one that tells of errors."""
 
 import numpy as np
 
@@ -14,9 +14,9 @@ def test_colours_of_many_classes_are_different():
     assert places[:, 0].min() > 30, "seen on black"
 
 
-def test_what_was_found_has_a_colour_of_its_own():
-    found = lab(np.array([ERROR_COLOURS["found"]]))
-    assert np.linalg.norm(lab(CLASS_COLOURS) - found, axis=1).min() > 15
+def test_what_is_told_of_errors_has_colours_of_its_own():
+    errors = lab(np.array([*ERROR_COLOURS.values()]))
+    assert np.linalg.norm(lab(CLASS_COLOURS)[:, None] - errors, axis=2).min() > 15
 
 
 def test_more_classes_change_no_colour():

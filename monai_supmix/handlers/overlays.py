@@ -11,16 +11,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from monai_supmix.files import atomic_write
-from monai_supmix.palette import FOUND, class_palette
+from monai_supmix.palette import ERROR_COLOURS, class_palette
 
 CLASS_COLOURS = class_palette()
-# Blue, yellow and vermilion also differ in lightness; no class has the colour of what was found.
-ERROR_COLOURS = {
-    "found": FOUND,
-    "missed": (240, 228, 66),
-    "spurious": (213, 94, 0),
-    "wrong class": (204, 121, 167),
-}
 _GAP, _LINE, _INK, _PAPER = 8, 24, (20, 20, 20), (255, 255, 255)
 
 LegendEntry = tuple[str, tuple[int, ...]]
