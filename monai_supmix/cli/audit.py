@@ -8,7 +8,7 @@ from monai_supmix.errors import InputError
 
 
 def audit(bundle: Path) -> int:
-    """Print what a bundle names and would run, fetch or write.
+    """Print what a bundle names and would run, fetch or write: flagged entries first, then foreign, then known ones.
 
     Args:
         bundle: folder of the bundle.
@@ -21,7 +21,7 @@ def audit(bundle: Path) -> int:
     """
     from monai_supmix.config.audit import audit_bundle  # noqa: PLC0415  # imports MONAI
 
-    findings = audit_bundle(bundle)
+    findings = sorted(audit_bundle(bundle), key=lambda finding: (not finding.problem, finding.known))
     for finding in findings:
         place = f"{finding.file}#{finding.id}" if finding.id else finding.file
         kind = "FLAGGED" if finding.problem else "known" if finding.known else "foreign"

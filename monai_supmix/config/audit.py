@@ -1,7 +1,8 @@
 """What a bundle names and would run, fetch or write: a list to read before running a bundle from elsewhere.
 
 A configuration file is a program: MONAI calls every ``_target_`` and evaluates every string that begins with ``$``.
-Each of them is listed, as ``known`` where the shipped bundles name the same, else as ``foreign``. Flagged are
+Each of them is listed, as ``known`` where the shipped bundles, or those written from them, name the same, else as
+``foreign``. Flagged are
 
 * names of Python's own library, and names known to fetch, load or run anything (``torch.hub``, ``monai.bundle``,
   ``huggingface_hub``, ...), also by MONAI's short names, and names of MONAI or PyTorch that raise when looked up;
@@ -39,6 +40,7 @@ from monai_supmix.config.audit_rules import (
 from monai_supmix.config.components import entries
 from monai_supmix.config.find import HOMES
 from monai_supmix.config.settings import is_dynamic
+from monai_supmix.own_data.template import ADDED
 
 _CONFIGS = (".json", ".yaml", ".yml")
 _LOGGING = (".conf", ".cfg", ".ini")
@@ -138,10 +140,11 @@ def audit_config(config: Any, file: str = "configs/config.json") -> list[Finding
 
 @functools.cache
 def _shipped() -> frozenset[str]:
-    """Components and expressions of the shipped bundles."""
+    """Components and expressions of the shipped bundles, and of those that are written from them."""
     files = [path for home in HOMES for path in home.glob("*/configs/**/*.json")]
     found = (entry for file in files for entry in entries(ConfigParser.load_config_file(str(file))))
-    return frozenset(v for id_, v in found if id_.endswith("_target_") or (isinstance(v, str) and v.startswith("$")))
+    shipped = {v for id_, v in found if id_.endswith("_target_") or (isinstance(v, str) and v.startswith("$"))}
+    return frozenset(shipped | {*ADDED})
 
 
 def _imported(config: Any) -> dict[str, str]:

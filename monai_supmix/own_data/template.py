@@ -17,6 +17,10 @@ from monai_supmix.own_data.proposal import Proposal
 from monai_supmix.own_data.room import roomy
 
 DATALIST_NAME = "datalist.json"
+_LISTED = "monai_supmix.data.listed_datalist"
+_LIST = f"$@bundle_root + '/{DATALIST_NAME}'"
+ADDED = (_LISTED, _LIST)
+"""Components and expressions that no shipped bundle has, and every bundle written from one."""
 # What `monai_supmix.data.listed_datalist` takes; other settings of the template's own datalist are dropped.
 _DRAW = ("dataset_dir", "num_labeled", "labeled_seed", "labeled_list", "num_val_patients", "unlabeled_pool")
 
@@ -99,14 +103,14 @@ def _own_source(config: dict[str, Any], key: str, proposal: Proposal) -> dict[st
         config,
         key,
         {
-            "_target_": "monai_supmix.data.listed_datalist",
+            "_target_": _LISTED,
             "datalist_file": "@datalist_file",
             **{name: value for name, value in source.items() if name in _DRAW},
         },
     )
     entries = list(config.items())
     place = 1 + list(config).index("dataset_dir")
-    entries.insert(place, ("datalist_file", f"$@bundle_root + '/{DATALIST_NAME}'"))
+    entries.insert(place, ("datalist_file", _LIST))
     return dict(entries)
 
 

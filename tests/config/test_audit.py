@@ -1,5 +1,6 @@
 """What a bundle names and would run, fetch or write is listed, and what is dangerous in it is flagged."""
 
+import json
 import pickle
 
 import pytest
@@ -162,6 +163,16 @@ def test_shipped_bundles_are_known_and_clean(bundle, capsys):
     assert [finding for finding in findings if finding.problem or not finding.known] == []
     assert main(["audit", str(bundle)]) == 0
     assert capsys.readouterr().out.endswith("0 foreign to the shipped bundles, 0 flagged\n")
+
+
+def test_what_is_flagged_or_foreign_is_printed_first(tmp_path, capsys):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text("{}", encoding="utf-8")
+    config = {"a": {"_target_": "monai_supmix.networks.CompactUNet"}, "b": "$import mine", "c": "$import os"}
+    (tmp_path / "configs" / "train.json").write_text(json.dumps(config), encoding="utf-8")
+    assert main(["audit", str(tmp_path)]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if "train.json" in line] == ["FLAGGED", "foreign", "known"]
 
 
 def test_dangerous_files_are_flagged(tmp_path, capsys):
