@@ -69,7 +69,7 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
     ]
     for number, (trial, one) in enumerate(zip(trials, lists, strict=True), 1):
         if only in (None, number):
-            told = f"fold {number} of {num_folds} judges {shorten([item['case'] for item in one.test])}"
+            told = f"fold {number} of {num_folds} judges {shorten(sorted(item['case'] for item in one.test))}"
             if trial.finished():
                 print(f"{told}: finished")
                 continue
@@ -140,7 +140,6 @@ def _write_figures(folder: Path, trials: Sequence[Trial], judged: Judged) -> Cal
     if calibration is None:
         told.append(f"no Dice is predicted for new masks: that takes {LEAST_VALUES} values of different confidence")
     else:
-        line = f"confidence x {calibration.slope:.2f} {calibration.intercept:+.2f}, +- {calibration.margin:.2f}"
-        told.append(f"Dice of new masks, learnt from {calibration.values} values: {line}")
+        told.append(calibration.in_words())
     print(*told, *closing_lines(folder, files), sep="\n", flush=True)
     return calibration

@@ -18,6 +18,8 @@ COVERAGE = 0.9
 """How many of the classes of new cases of the same kind an interval is meant to hold."""
 LEAST_VALUES = 9
 """With fewer known values no interval has this coverage."""
+_EXAMPLE = 0.9  # of a confidence
+_WIDE = 0.3  # half an interval that tells little
 _EQUAL = 1e-3  # confidences have three decimals
 
 
@@ -57,6 +59,18 @@ class Calibration:
             "high": round(high, 3),
             "look": expected < LOOK_BELOW,
         }
+
+    def in_words(self) -> str:
+        """What it says of a mask that the network is rather sure of, in a sentence.
+
+        Example:
+            >>> Calibration(slope=1.5, intercept=-0.6, margin=0.1, values=18).in_words()
+            'a mask with mean confidence 0.9 is expected to have a Dice of 0.75 ± 0.10 (90 %), learnt from 18 values'
+        """
+        expected = f"{self.predict(_EXAMPLE)['dice']:.2f} ± {self.margin:.2f} ({100 * COVERAGE:.0f} %)"
+        told = f"a mask with mean confidence {_EXAMPLE} is expected to have a Dice of {expected}"
+        vague = ": so wide an interval tells little of a single mask" if self.margin > _WIDE else ""
+        return f"{told}, learnt from {self.values} values{vague}"
 
     def plain(self) -> dict[str, Any]:
         """The arguments, as JSON has them."""

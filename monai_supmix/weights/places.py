@@ -126,8 +126,9 @@ def install_weights(
         bundle_root: folder of the bundle, with ``configs/metadata.json``.
 
     Returns:
-        the bundle's ``models/model.pt`` and ``models/model.safetensors``; of several networks copies of their files,
-        ``models/ensemble/model_1.pt`` and so on. Those that the bundle had are removed.
+        the bundle's ``models/model.pt`` and ``models/model.safetensors``, with ``models/quality.json`` where there is
+        one beside the weights; of several networks copies of their files, ``models/ensemble/model_1.pt`` and so
+        on. Those that the bundle had are removed.
 
     Raises:
         InputError: when the weights are missing or damaged, their classes or label values are not the bundle's, they
@@ -158,18 +159,19 @@ def install_weights(
     if len(files) > 1:
         return _install_several(files, models)
     written = write_both(models / "model.pt", tensors, records[files[0]])
-    _copy_quality(files[0].with_name(QUALITY), models / QUALITY)
+    quality = _copy_quality(files[0].with_name(QUALITY), models / QUALITY)
     _remove(models / ENSEMBLE)  # last: as long as it is there it counts
-    return written
+    return (*written, *quality)
 
 
-def _copy_quality(source: Path, target: Path) -> None:
+def _copy_quality(source: Path, target: Path) -> tuple[Path, ...]:
     """It says whose it is, so that a wrong one has no effect."""
-    if source.is_file():
-        with atomic_write(target) as file:
-            file.write(source.read_bytes())
-    else:
+    if not source.is_file():
         target.unlink(missing_ok=True)
+        return ()
+    with atomic_write(target) as file:
+        file.write(source.read_bytes())
+    return (target,)
 
 
 def _install_several(files: Sequence[Path], models: Path) -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monai_supmix.metrics import CaseMeasures, calibrate
-from monai_supmix.metrics.calibration import COVERAGE, LEAST_VALUES, LOOK_BELOW
+from monai_supmix.metrics.calibration import COVERAGE, LEAST_VALUES, LOOK_BELOW, Calibration
 
 
 def case(overlaps, sure):
@@ -55,6 +55,13 @@ def test_too_little_is_not_learnt_from():
     assert calibrate(enough[:-1]) is None
     assert calibrate([case((0.5, 0.9), (0.8, 0.8))] * 20) is None, "equal confidences"
     assert calibrate([CaseMeasures(one.counts) for one in enough]) is None, "nothing is known of their confidence"
+
+
+@pytest.mark.parametrize("margin", [0.1, 0.44])
+def test_a_wide_interval_is_said_to_tell_little(margin):
+    told = Calibration(2.82, -0.98, margin, 30).in_words()
+    assert f"mean confidence 0.9 is expected to have a Dice of 1.00 ± {margin:.2f} (90 %)" in told
+    assert ("tells little" in told) == (margin > 0.3)
 
 
 def test_who_is_flagged():

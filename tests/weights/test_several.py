@@ -100,9 +100,9 @@ def test_the_same_weights_count_once(folds, tmp_path, bundle):  # noqa: F811
 
 def test_the_calibration_of_weights_goes_with_them(folds, bundle):  # noqa: F811
     (folds / "fold_1" / "quality.json").write_text("{}", encoding="utf-8")
-    install_weights(folds / "fold_1", bundle)
+    assert install_weights(folds / "fold_1", bundle)[2:] == (bundle / "models" / "quality.json",)
     assert (bundle / "models" / "quality.json").read_text(encoding="utf-8") == "{}"
-    install_weights(folds / "fold_2", bundle)
+    assert len(install_weights(folds / "fold_2", bundle)) == 2
     assert not (bundle / "models" / "quality.json").exists()
 
 
