@@ -48,8 +48,10 @@ def new(arguments: argparse.Namespace) -> int:
     print(*describe(proposal), sep="\n")
     files = write_bundle(proposal, folder)
     print(f"\nwritten: {folder} ({counted(len(files), 'file')})")
+    print("timing a few steps with each preset, which may take minutes ...", flush=True)
     if times := training_times(folder):
-        print("a training takes, on this machine:", *(part for line in times for part in _wrap("  ", line)), sep="\n")
+        print("a training takes, on this machine as busy as it is now:")
+        print(*(part for line in times for part in _wrap("  ", line)), sep="\n")
     print("next:", *_next_commands(arguments.output_dir, proposal), sep="\n")
     return 0
 

@@ -196,7 +196,7 @@ def usable_cases(
         raise first_problem(problems)
     broken = list(dict.fromkeys(problem.case for problem in problems))
     kept: dict[str, Any] = {side: [i for i in getattr(datalist, side) if i["case"] not in broken] for side in SIDES}
-    note = f"{len(broken)} broken cases were left out: {shorten(broken)}"
+    note = f"{len(broken)} broken cases were left out: {shorten(sorted(broken))}"
     usable = replace(datalist, **kept, notes=[*datalist.notes, note])
     check_datalist(usable, "dataset_dir")
     return usable, problems

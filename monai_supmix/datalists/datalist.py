@@ -88,7 +88,7 @@ class Datalist:
             if items:
                 line += f" ({num_groups} group{'s' if num_groups > 1 else ''})"
             if side == "labeled" and items:
-                line += ": " + shorten([item["case"] for item in items], 12)
+                line += ": " + shorten(sorted(item["case"] for item in items), 12)
             partly = "" if side == "unlabeled" else partly_labelled(items, self.class_names)
             lines.append(f"{line}; {partly}" if partly else line)
         return [*lines, f"classes: {', '.join(self.class_names)}", *(f"note: {note}" for note in self.notes)]

@@ -122,18 +122,19 @@ class Surveyor:
         if self._shapes:
             survey.lines += _describe_images(self._shapes, self._spacings, self._ranges)
         survey.lines += _describe_classes(datalist.class_names, self.counts)
-        survey.warnings += [
-            f"{note}: {counted(len(cases), 'image')} ({shorten(cases, 3)})" for note, cases in self._notes.items()
-        ]
-        copies = [shorten(cases) for cases in self._contents.values() if len(cases) > 1]
-        if copies:
-            more = f"; and so have {counted(len(copies) - 3, 'further set')} of images" if len(copies) > 3 else ""
-            survey.warnings.append(f"{'; '.join(copies[:3])} have the same contents{more}")
         labelled = self._labelled["labeled"]
         shares = self.counts["labeled"] / np.where(labelled > 0, labelled, 1)
         survey.warnings += _class_warnings(
             datalist, self.counts, shares, self._showing["labeled"], self.rare_class_advice
         )
+        survey.warnings += [
+            f"{note}: {counted(len(cases), 'image')} ({shorten(sorted(cases), 3)})"
+            for note, cases in self._notes.items()
+        ]
+        copies = [shorten(sorted(cases)) for cases in self._contents.values() if len(cases) > 1]
+        if copies:
+            more = f"; and so have {counted(len(copies) - 3, 'further set')} of images" if len(copies) > 3 else ""
+            survey.warnings.append(f"{'; '.join(copies[:3])} have the same contents{more}")
         return survey
 
 
@@ -191,13 +192,12 @@ def _rare_classes(names: Sequence[str], shares: np.ndarray, images: np.ndarray, 
     rare = [c for c, share in enumerate(shares) if 0 < share < _RARE]
     if len(names) < 3:
         return
-    for common, remedy in (
-        (False, advice),
-        (True, "small in the images that show it, it may stay unlearnt: look at its own figures"),
-    ):
+    for common in (False, True):
         told = [f"{names[c]} ({100 * shares[c]:.2g} %)" for c in rare if (2 * images[c] > images.max()) == common]
+        it, them, its = ("it", "it", "its") if len(told) == 1 else ("they", "them", "their")
+        small = f"small in the images that show {them}, {it} may stay unlearnt: look at {its} own figures"
         if told:
-            yield f"few of the labelled pixels show {', '.join(told)}: {remedy}"
+            yield f"few of the labelled pixels show {', '.join(told)}: {small if common else advice}"
 
 
 def _class_warnings(
@@ -211,7 +211,9 @@ def _class_warnings(
     for side, where in (("labeled", "labelled"), ("test", "test")):
         missing = [name for name, count in zip(datalist.class_names, counts[side], strict=True) if not count]
         if missing and getattr(datalist, side):
-            yield f"no {where} image shows {', '.join(missing)}"
+            one = "it" if len(missing) == 1 else "they"
+            cannot = f": {one} cannot be learnt; label some, or leave out the class" if side == "labeled" else ""
+            yield f"no {where} image shows {', '.join(missing)}{cannot}"
     yield from _rare_classes(datalist.class_names, labeled_shares, labeled_showing, rare_class_advice)
     if not datalist.unlabeled:
         yield "there are no unlabelled images, so only supervised training is possible"

@@ -152,6 +152,12 @@ def _size_warnings(image: CaseImage, trained_on: Mapping[str, Any], axis: Axis) 
     for key, (what, values) in sizes.items():
         known = trained_on.get(key)
         if known and (min(values) < known[0] / _TOLERANCE or max(values) > known[1] * _TOLERANCE):
-            here = what.format(" x ".join(dict.fromkeys(f"{value:.3g}" for value in values)))
-            warnings.append(f"{here}, the network was trained on {known[0]:.3g} to {known[1]:.3g}: {_REMEDIES[key]}")
+            here = what.format(" x ".join(dict.fromkeys(map(_plain, values))))
+            trained = f"{_plain(known[0])} to {_plain(known[1])}"
+            warnings.append(f"{here}, the network was trained on {trained}: {_REMEDIES[key]}")
     return warnings
+
+
+def _plain(value: float) -> str:
+    """A size with three digits, or all of a whole number's."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -26,12 +26,15 @@ def write_card(proposal: Proposal) -> str:
     """
     names = proposal.datalist.class_names
     rows = "\n".join(f"| {c.subject} | {_cell(c.value)} | {_cell(c.why)} |" for c in proposal.choices)
+    preset = f" --preset {proposal.preset}" if proposal.preset else ""
     notes = "\n".join(f"* {line}" for line in [*proposal.datalist.notes, *proposal.warnings])
     return _CARD.format(
         name=proposal.name,
         foreground=", ".join(names[1:]),
         kind=f"{'colour' if proposal.channels == 3 else 'grey'} {'pictures' if proposal.pictures else 'volumes'}",
-        evaluate=_EVALUATE if proposal.datalist.test else "",
+        method=proposal.methods[0],
+        preset=preset,
+        evaluate=_EVALUATE.format(preset=preset) if proposal.datalist.test else "",
         measured=_MEASURED if proposal.datalist.test else _UNMEASURED,
         planes="" if proposal.pictures else f" Volumes are predicted slice by slice ({proposal.axis} planes).",
         counts=_counts(proposal),
@@ -55,7 +58,7 @@ def _counts(proposal: Proposal) -> str:
     return ", ".join(told)
 
 
-_EVALUATE = "monai-supmix run B evaluate --output_dir O\n"
+_EVALUATE = "monai-supmix run B evaluate --output_dir O{preset}\n"
 _MEASURED = "`evaluate` measures it on the test images."
 _UNMEASURED = "There is no test: all labels are trained on, so nothing can measure it."
 
@@ -68,8 +71,8 @@ _CARD = """\
 # {name}
 
 Segments {foreground} in {kind}.{planes}
-Trained on labelled and unlabelled images with **SupMix + SUFD** (Mano, Saito, Hotta, VISAPP 2025), or with any of the
-methods in `configs/methods`.
+Trains on labelled and unlabelled images with **SupMix + SUFD** (Mano, Saito, Hotta, VISAPP 2025), or with any of the
+methods in `configs/methods`, to begin with `{method}`.
 
 Written by `monai-supmix new` from the shipped bundle `{template}`; only what the data require differs from it.
 
@@ -97,8 +100,8 @@ Classes, patients and split are in `datalist.json` (classes also in `train.json`
 `B` is this folder, `O` a folder for results.
 
 ```bash
-monai-supmix run B train --output_dir O
-{evaluate}monai-supmix predict B IMAGES --output_dir MASKS
+monai-supmix run B train --method {method}{preset} --output_dir O
+{evaluate}monai-supmix predict B IMAGES --output_dir MASKS{preset}
 ```
 
 `predict` uses the weights in `models/`, or while there are none those of the last training with this bundle;
@@ -108,8 +111,8 @@ The same with MONAI's command line: `python -m monai.bundle run --bundle_root B 
 --output_dir O`, and `evaluate.json` and `inference.json` likewise.
 
 `train` leaves `model.pt`, `model.safetensors`, checkpoints and `report.html` in `O`; `--num_labeled N` uses N of the
-labelled images and the others without their labels, `--method unimatch` another method (a file of your own sets
-`"method": "mine"`, and reports and trackers use that name). `evaluate` writes
+labelled images and the others without their labels, `--method unimatch` another method, none SupMix + SUFD (a file of
+your own sets `"method": "mine"`, and reports and trackers use that name). `evaluate` writes
 `metrics.json`, `cases.csv` and a report of the test. `predict` writes {masks}:
 {bits}, {values}.
 `monai-supmix install O B` copies the weights into `models/`, so that the bundle predicts without `O`.

@@ -91,7 +91,8 @@ def propose_mirroring(names: Sequence[str], planes: Sequence[np.ndarray], axis: 
         why = f"classes have a side ({', '.join(sided)}): a mirrored image would show the other one"
         return False, Choice("mirroring", "off", why)
     if axis != "sagittal" and (confined := confined_classes(planes, names)):
-        why = f"in all labelled cases looked at, {', '.join(confined)} lies in the same half of the image"
+        lies = "lies" if len(confined) == 1 else "lie, each,"
+        why = f"in all labelled cases looked at, {', '.join(confined)} {lies} in the same half of the image"
         return False, Choice("mirroring", "off", why)
     return True, Choice("mirroring", "as in the template", "no class has a side")
 

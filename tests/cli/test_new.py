@@ -34,6 +34,7 @@ def _no_steps(request, monkeypatch):
 def test_the_time_of_a_training_is_measured_with_each_preset(front, pairs):
     ended = front("new", pairs, "--output_dir", "mine")
     assert ended.status == 0, ended.err
+    assert ended.out.index("timing a few steps") < ended.out.index("a training takes, on this machine as busy as")
     assert re.search(r"  --method supervised: about .* \(a step took [^,]* s\)", ended.out)
     assert re.search(
         r"  semi-supervised, the default: about .* \(a step took .* s, after the burn-in .* s\)", ended.out

@@ -290,6 +290,8 @@ def test_describe_counts_groups_and_repeats_notes():
         make_items("abc"), make_items("x"), CLASSES, "here", num_labeled=2, notes=["patients are unknown"]
     ).describe()
     assert lines[0].startswith("labelled 2 (2 groups): ")
+    unsorted = Datalist([*reversed(make_items("ab"))], [], [], [], CLASSES)
+    assert unsorted.describe()[0] == "labelled 4 (2 groups): aL, aR, bL, bR"
     assert lines[1] == "unlabelled 4 (3 groups)"
     assert lines[2] == "validation 0"
     assert lines[3] == "test 2 (1 group)"

@@ -86,5 +86,8 @@ def test_sizes():
     coronal = suitability_warnings(image, {"trained_on": {"spacing": [3, 5]}}, "hu", "coronal")
     assert coronal == []
     assert len(suitability_warnings(image, {"trained_on": {"spacing": [3, 5]}}, "hu", "axial")) == 1
+    large = CaseImage.from_array(np.zeros((1, 524, 1360), np.uint8))
+    (found,) = suitability_warnings(large, {"trained_on": {"size": [4, 1024.4]}}, "picture")[1:]
+    assert found.startswith("planes of 524 x 1360 pixels, the network was trained on 4 to 1024:")
     (found,) = suitability_warnings(PICTURE, record, "picture")
     assert found.startswith("planes of 6 x 10 pixels")

@@ -126,7 +126,9 @@ def test_values_with_gaps_become_classes_with_a_table(labels, names, values, tmp
 )
 def test_values_with_gaps_in_dataset_json_become_classes_and_labels_win(layout, labels, names, values, tmp_path):
     root = write_pairs(tmp_path / "data", {"a": [3], "b": [7, 3], "c": [7]}, bare=["d"])
-    (root / "labels" / "a.json").write_text(json.dumps({"labelled_classes": [names[values.index(3)]]}))
+    (root / "labels" / "a.json").write_text(
+        json.dumps({"labelled_classes": [names[values.index(3)]]}), encoding="utf-8"
+    )
     if layout == "nnunet":
         (root / "images").rename(root / "imagesTr")
         (root / "labels").rename(root / "labelsTr")

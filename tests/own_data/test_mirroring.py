@@ -98,6 +98,15 @@ def test_no_file_of_a_bundle_mirrors_what_has_a_side(names, tmp_path):
     }
 
 
+def test_classes_in_one_half_are_told_in_good_english():
+    plane = np.zeros((4, 8), np.uint8)
+    plane[:, 1] = 1
+    (one, two) = ("background", "spleen"), ("background", "spleen", "stomach")
+    assert "spleen lies in the same half" in propose_mirroring(one, [plane] * 5, "axial")[1].why
+    planes = [plane, np.where(plane, 2, 0)] * 5
+    assert "spleen, stomach lie, each, in the same half" in propose_mirroring(two, planes, "axial")[1].why
+
+
 def test_what_has_no_side_is_mirrored_as_in_the_template(proposals):
     assert all(proposal.mirror for proposal in proposals.values())
 
