@@ -50,6 +50,11 @@ class Scorer:
     rules: IntensityRules
 
     @property
+    def weights(self) -> str:
+        """The files of the weights, each with its folder."""
+        return ", ".join("/".join(path.parts[-2:]) for path in (self.trained.path, *self.trained.others))
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What decides the scores beside the images, in plain values."""
         quality = self.trained.quality

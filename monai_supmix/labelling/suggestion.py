@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from monai_supmix.experiments.evaluation import applies_to, preset_for
 from monai_supmix.experiments.plan import Plan, require_one_process
 from monai_supmix.experiments.trial import read_datalist
 from monai_supmix.files import make_directory
+from monai_supmix.inferers.progress import FIRST, INTERVAL
 from monai_supmix.labelling.choice import choose
 from monai_supmix.labelling.scoring import Scorer
 from monai_supmix.labelling.writing import KEPT, Suggestions
@@ -81,13 +83,25 @@ def suggest(
     with exclusive(output):
         files = fingerprint(replace(datalist, unlabeled=pool))["files"]
         items = [*pool, *datalist.labeled]
-        told = tqdm(items, "scoring", disable=None)  # hidden unless on a terminal
-        scores = [scorer.kept(item, files[item["case"]], output / KEPT) for item in told]
+        told = f"{len(pool)} unlabelled and {len(datalist.labeled)} labelled"
+        print(f"scoring {told} images with the weights {scorer.weights}", flush=True)
+        scores = [scorer.kept(item, files[item["case"]], output / KEPT) for item in _progress(items)]
         units = choose(scores[: len(pool)], scores[len(pool) :], count, unit == "patient")
         found = Suggestions(bundle, datalist, units, notes, scorer)
-        for line in (*found.write(output), *found.next_steps(output, training)):
+        for line in (*found.write(output, training), *found.next_steps(output, training)):
             print(line)
     return int(bool(problems))
+
+
+def _progress(items: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Hand on items: a bar on a terminal, a line now and then elsewhere."""
+    bar = tqdm(items, "scoring", disable=None)  # hidden unless on a terminal
+    due = time.monotonic() + FIRST
+    for done, item in enumerate(bar):
+        if bar.disable and time.monotonic() >= due:
+            print(f"{done} of {len(items)} scored", flush=True)
+            due = time.monotonic() + INTERVAL
+        yield item
 
 
 def configured_for(

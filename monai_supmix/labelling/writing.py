@@ -15,7 +15,7 @@ from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.files import atomic_write
 from monai_supmix.labelling.choice import Unit
 from monai_supmix.labelling.scoring import Scorer, thumbnail_of
-from monai_supmix.listing import shorten
+from monai_supmix.listing import counted, shorten
 from monai_supmix.report import command_line
 from monai_supmix.report.suggestions import Card, write_suggestions_page
 from monai_supmix.report.training import versions_line
@@ -26,6 +26,7 @@ TEST = "test_list.txt"
 _WHEN = "when they are labelled"
 _ABOUT_CASE = ("rank", "suggested", "patient", "case", "doubt")
 _NAMED = 4  # images of a patient that are named
+_HEADS = {"least_sure": "least sure class", "predicted_dice": "predicted Dice"}  # on the page
 _MEASURED = ("confidence", "least_sure", "predicted_dice", "disagreement")
 
 
@@ -61,8 +62,8 @@ class Suggestions:
             for score in unit.cases
         ]
 
-    def write(self, output: Path) -> list[str]:
-        """Write list, table and page; tell of it in a few lines."""
+    def write(self, output: Path, training: Configured) -> list[str]:
+        """Write list, table and page, and what keeps the test of a bundle of one's own; tell of it in a few lines."""
         named = [item["case"] for item in self.datalist.labeled]
         named += [score.case for unit in self.suggested for score in unit.cases]
         with atomic_write(output / LIST, text=True) as file:
@@ -74,36 +75,38 @@ class Suggestions:
         trained, cards = self.scorer.trained, [self._card(unit, output) for unit in self.suggested]
         about = {
             "bundle": Path(self.bundle).name,
-            "weights": ", ".join("/".join(path.parts[-2:]) for path in (trained.path, *trained.others)),
+            "weights": self.scorer.weights,
             "SHA-256": trained.sha256 if isinstance(trained.sha256, str) else ", ".join(trained.sha256),
             "disagreement": self._compared(),
             "chosen from": f"the most doubtful third of {len(self.units)}",
             "versions": versions_line(current_versions()),
         }
-        names = self.datalist.class_names
-        write_suggestions_page(output / PAGE, names, cards, columns, rows, about, self.notes, command_line())
+        names, heads = self.datalist.class_names, [_HEADS.get(column, column) for column in columns]
+        told = f"{self._counted()} to label next, of {counted(len(rows), 'unlabelled image')}"
+        write_suggestions_page(output / PAGE, names, cards, heads, rows, about, self.notes, command_line(), told)
+        files = [LIST, TABLE, PAGE]
+        if self.datalist.test and _lists_cases(training):
+            files.append(TEST)
+            with atomic_write(output / TEST, text=True) as file:
+                file.write("".join(f"{item['case']}\n" for item in self.datalist.test))
         return [
             *(f"note: {note}" for note in self.notes),
             f"to be labelled next, of {len(self.units)}:",
             *(f"  {number}: {card.title}: {card.text}" for number, card in enumerate(cards, 1)),
-            *closing_lines(output, [output / name for name in (LIST, TABLE, PAGE)]),
+            *closing_lines(output, [output / name for name in files]),
         ]
 
     def next_steps(self, output: Path, training: Configured) -> list[str]:
-        """What to do with the list; for a bundle of one's own also a file that keeps the test as it is."""
+        """What to do with the list."""
         merged = training.merged()
         data = str(training.overrides.get("dataset_dir", merged.get("dataset_dir")))
         if data.endswith(".json"):
             return [f"when they are labelled: move them to the labelled side of {data}, with their label files"]
         data, listed = shlex.quote(data), f"--labeled_list {shlex.quote(str(output / LIST))}"
         bundle = shlex.quote(self.bundle)
-        if "datalist_file" not in merged:
+        if not _lists_cases(training):
             return [f"{_WHEN}:", f"  monai-supmix run {bundle} train --dataset_dir {data} {listed} --output_dir O"]
-        test = "none"
-        if self.datalist.test:
-            test = shlex.quote(str(output / TEST))
-            with atomic_write(output / TEST, text=True) as file:
-                file.write("".join(f"{item['case']}\n" for item in self.datalist.test))
+        test = shlex.quote(str(output / TEST)) if self.datalist.test else "none"
         return [
             f"{_WHEN}, with the other options that the bundle was made with:",
             f"  monai-supmix new {data} --output_dir NEW_BUNDLE --test_list {test}",
@@ -117,7 +120,8 @@ class Suggestions:
             for score in unit.cases
             if score.confidence is not None
         ]
-        told = [shorten([score.case for score in unit.cases], _NAMED)]
+        cases = [score.case for score in unit.cases]
+        told = [] if cases == [unit.name] else [shorten(cases, _NAMED)]
         if known:
             confidence, name, expected = min(known, key=lambda one: one[0])
             told.append(f"confidence {confidence:.2f} ({name})")
@@ -128,6 +132,13 @@ class Suggestions:
         told += [f"disagreement {max(apart):.2f}"] if apart else []
         return Card(unit.name, ", ".join(told), pictures)
 
+    def _counted(self) -> str:
+        """The suggestions in words: patients and their images, or single images."""
+        units, images = self.suggested, sum(len(unit.cases) for unit in self.suggested)
+        if all([score.case for score in unit.cases] == [unit.name] for unit in units):
+            return counted(images, "image")
+        return f"{counted(len(units), 'patient')} ({counted(images, 'image')})"
+
     def _compared(self) -> str:
         network = self.scorer.trained.network
         if self.scorer.trained.others:
@@ -135,3 +146,10 @@ class Suggestions:
         return (
             "not known: one network, one view" if self.scorer.second is None else "between masks with tta and without"
         )
+
+
+def _lists_cases(training: Configured) -> bool:
+    """Whether this is a bundle of one's own, whose datalist `new` wrote and writes again."""
+    merged = training.merged()
+    data = str(training.overrides.get("dataset_dir", merged.get("dataset_dir")))
+    return "datalist_file" in merged and not data.endswith(".json")

@@ -39,6 +39,7 @@ def write_suggestions_page(
     about: Mapping[str, object],
     notes: Sequence[str],
     command: str,
+    subtitle: str = "",
 ) -> None:
     """Write the page.
 
@@ -51,6 +52,7 @@ def write_suggestions_page(
         about: how they were found, by name.
         notes: what a reader must know.
         command: repeats it.
+        subtitle: how many of how many are suggested.
 
     Raises:
         InputError: when the system refuses to write.
@@ -87,7 +89,7 @@ def write_suggestions_page(
         section("how", "How they were found", facts(about), command_box(command)),
     ]
     with atomic_write(path, text=True) as file:
-        file.write(page("Suggestions", f"{len(cards)} to label next, of {len(rows)} unlabelled images", sections))
+        file.write(page("Suggestions", subtitle, sections))
 
 
 def _card(number: int, card: Card) -> str:

@@ -40,7 +40,9 @@ def rows(folder):
     return list(csv.DictReader((folder / "suggestions.csv").open(encoding="utf-8")))
 
 
-def test_the_list_is_what_a_training_takes_once_the_case_is_labelled(front, chest, weights, tmp_path):
+def test_the_list_is_what_a_training_takes_once_the_case_is_labelled(front, chest, weights, tmp_path, monkeypatch):
+    for name in ("FIRST", "INTERVAL"):
+        monkeypatch.setattr(f"monai_supmix.labelling.suggestion.{name}", 0.0)
     out = tmp_path / "out"
     data = ("--dataset_dir", chest)
     ended = front("suggest", BUNDLE, *data, "--count", 1, *QUICK, "--ckpt_path", weights, "--output_dir", out)
@@ -52,7 +54,17 @@ def test_the_list_is_what_a_training_takes_once_the_case_is_labelled(front, ches
     table = rows(out)
     assert [(row["rank"], row["suggested"]) for row in table] == [("1", "yes"), ("2", "no")]
     assert {row["case"] for row in table} == {"chest_004", "chest_005"} and table[0]["case"] == names[3]
+    assert ended.out.startswith("scoring 2 unlabelled and 3 labelled images with the weights ")
+    assert "0 of 5 scored" in ended.out and "4 of 5 scored" in ended.out
     page = (out / "suggestions.html").read_text(encoding="utf-8")
+    assert "1 patient (1 image) to label next, of 2 unlabelled images" in page
+    assert "least sure class" in page and "least_sure" not in page
+    single = front(
+        *("suggest", BUNDLE, *data, "--count", 1, "--unit", "case", *QUICK, "--ckpt_path", weights),
+        *("--output_dir", out),
+    )
+    assert f"1: {names[3]}: confidence" in single.out
+    assert "1 image to label next, of 2" in (out / "suggestions.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 1 and names[3] in page
     told = ("check", BUNDLE, *data, "--labeled_list", out / "labeled_list.txt")
     assert f"names cases without a label file: {names[3]}" in front(*told).err
@@ -156,6 +168,7 @@ def test_a_bundle_of_ones_own_is_suggested_from_by_its_last_training_and_keeps_i
     ended = front("suggest", tmp_path / "mine", "--count", 2, *quick, "--output_dir", out)
     assert ended.status == 0, ended.err
     named = (out / "labeled_list.txt").read_text(encoding="utf-8").split()
+    assert "test_list.txt (" in ended.out
     suggested = named[3:]
     assert len(suggested) == 4 and {name[0] for name in suggested} < set("efg"), "both sides of two patients"
     for name in suggested:
