@@ -67,7 +67,8 @@ def refuse_orphan_sidecars(folder: Path, labels: Mapping[str, Path]) -> None:
             continue
         bare = [stem for stem, label in labels.items() if not sidecar_of(label).exists()]
         like = difflib.get_close_matches(normal_form(path.stem), bare, n=1, cutoff=0.5)
-        remedy = f"rename it to {like[0]}.json, or remove it" if like else "rename it as its label file, or remove it"
+        such = f", such as {like[0]}.json" if like else ""
+        remedy = f"give it the name of the label file that it is about{such}, or remove it"
         raise InputError(path, f"tells {KEY}, and no label file has this name", remedy)
 
 

@@ -225,7 +225,7 @@ def propose(
             length,
         ],
         lines=[f"{found.root}: {found.layout}", *_without_classes(datalist), *survey.lines],
-        warnings=[*found.warnings, *survey.warnings],
+        warnings=[*survey.warnings, *found.warnings],
     )
 
 

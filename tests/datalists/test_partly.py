@@ -218,7 +218,7 @@ def test_a_file_that_tells_classes_beside_no_mask_is_refused(tmp_path, layout):
         (tmp_path / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
     for key in ("labelled_classes", "labeled_classes"):
         (labels / "bb.json").write_text(json.dumps({key: ["disc"]}), encoding="utf-8")
-        with pytest.raises(InputError, match=r"bb.json: tells labelled_classes, .*: rename it to b.json"):
+        with pytest.raises(InputError, match=r"bb.json: tells labelled_classes, .*such as b.json, or remove it"):
             make(tmp_path)
     for other in ('{"weights_sha256": "of a predicted mask"}', "no JSON", "[1]"):
         (labels / "bb.json").write_text(other, encoding="utf-8")
