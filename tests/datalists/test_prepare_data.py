@@ -14,7 +14,9 @@ from monai_supmix.datalists.chase import chase_datalist
 from monai_supmix.datalists.covid import covid_datalist
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.nnunet import nnunet_datalist
-from monai_supmix.datalists.survey import survey_datalist
+from monai_supmix.datalists.survey import Surveyor, survey_datalist
+from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.imageio.cases import Case
 from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
@@ -114,6 +116,19 @@ def test_survey_warns_of_classes_nobody_shows(chest):
     told = "no labelled image shows fracture: it cannot be learnt; label some, or leave out the class"
     assert survey.warnings[0] == told
     assert "no test image shows fracture" in survey.warnings
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"), [((1,), "it, it may stay unlearnt"), ((1, 2), "them, they may stay unlearnt")]
+)
+def test_one_small_class_and_several_are_told_in_good_english(shown, told):
+    label = np.zeros((50, 50), np.uint8)
+    label[0, : len(shown)] = shown
+    item = {"image": "a.png", "label": "a_seg.png", "case": "a", "group": "a"}
+    surveyor = Surveyor(3)
+    surveyor.add("labeled", item, Case(CaseImage.from_array(np.zeros((1, 50, 50), np.uint8)), label))
+    names = ["background", "femur_left", "femur_right"]
+    assert any(told in warning for warning in surveyor.report(Datalist([item], [], [], [], names)).warnings)
 
 
 @pytest.mark.parametrize(("share", "warned"), [(0.001, True), (0.01, False)])
