@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.listing import normal_form, read_names, shorten
+from monai_supmix.listing import counted, normal_form, read_names, shorten
 from monai_supmix.randomness import derive_seed
 
 
@@ -118,7 +118,7 @@ def pick_named(
     if repeated := sorted({name for name in wanted if wanted.count(name) > 1}):
         raise InputError(subject, f"names twice: {shorten(repeated)}", "name each case once")
     if unknown := [name for name in wanted if name not in by_case]:
-        problem = f"names {len(unknown)} unknown cases: {shorten(unknown)}"
+        problem = f"names {counted(len(unknown), 'unknown case')}: {shorten(unknown)}"
         raise InputError(subject, problem, f"use names such as {shorten(list(by_case), 3)}")
     if bare := [name for name in wanted if need_label and "label" not in by_case[name]]:
         raise InputError(subject, f"names cases without a label file: {shorten(bare)}", "add the label files")
