@@ -262,5 +262,7 @@ def _tidy(output_dir: Path, visitor: Claims) -> None:
     for name, _, files in os.walk(output_dir):
         for file in files:
             place = Path(name, file)
-            if _LEFT.fullmatch(file) and (".claim" not in file or not is_alive(place, visitor.now())):
+            # Who claims a mask has arrived, too; in `folder` others may be waiting for their turn.
+            unfinished = file.endswith(".new") and place.parent != folder
+            if _LEFT.fullmatch(file) and (".claim" not in file or unfinished or not is_alive(place, visitor.now())):
                 place.unlink(missing_ok=True)

@@ -146,6 +146,13 @@ def test_killed_at_random_again_and_again(data, whole, tmp_path):
     assert tree(tmp_path) == tree(whole)
 
 
+def test_a_claim_that_a_killed_process_had_not_written_yet_is_removed(data, whole, tmp_path):
+    workers.predict(data, tmp_path)
+    (next(tmp_path.rglob("*_seg.nii.gz")).parent / ".ct_seg.claim.0123456789ab.new").touch()
+    collect(tmp_path)
+    assert tree(tmp_path) == tree(whole)
+
+
 def test_other_settings_at_once_are_refused_and_later_too(data, tmp_path):
     with Cohort(tmp_path, {"weights_sha256": "other"}):
         with pytest.raises(InputError, match=r"is written to with other settings \(.*weights_sha256.*\) by process"):
