@@ -288,7 +288,9 @@ class TrainingRun:
         self.checkpoint.save(engine)
         iteration, total = engine.state.iteration, self.total_iterations
         if idist.get_rank() == 0 and iteration < total:
-            logger.warning("stopped by a signal after iteration %d of %d; resume=auto goes on there.", iteration, total)
+            logger.warning(
+                "stopped by a signal after iteration %d of %d; --resume auto goes on there.", iteration, total
+            )
 
 
 class _Progress:

@@ -147,6 +147,7 @@ def _with_sidecar(item: dict[str, Any], class_names: Sequence[str]) -> dict[str,
     said = read_sidecar(Path(item["label"])) if "label" in item else {}
     if KEY not in said:
         return item
+    refuse_ambiguous_numbers([item])
     place = sidecar_of(Path(item["label"]))
     (now,) = numbered([{**item, **said}], class_names, place)
     if KEY in item and item[KEY] != now.get(KEY):
@@ -154,6 +155,28 @@ def _with_sidecar(item: dict[str, Any], class_names: Sequence[str]) -> dict[str,
         remedy = "make them agree, or write the datalist again"
         raise InputError(place, f"names other {KEY} than the datalist, which has {listed}", remedy)
     return now
+
+
+def refuse_ambiguous_numbers(items: Iterable[Mapping[str, Any]]) -> None:
+    """Raise `InputError` where a file beside a label map lists numbers, and the values of classes have gaps.
+
+    A number could then be meant as a value or as the place in the list of classes, and both may exist.
+
+    Args:
+        items: items of a datalist with ``values``.
+    """
+    for item in items:
+        values = item.get("values")
+        if "label" not in item or values is None or values == " ".join(map(str, range(len(values.split())))):
+            continue
+        label = Path(item["label"])
+        listed = read_sidecar(label).get(KEY)
+        numbers = [entry for entry in listed if isinstance(entry, int)] if isinstance(listed, list) else []
+        if numbers:
+            problem = (
+                f"lists the number {numbers[0]}, and the values of the classes in label files ({values}) have gaps"
+            )
+            raise InputError(sidecar_of(label), problem, "list names of classes instead of numbers")
 
 
 def partly_labelled(items: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> str:

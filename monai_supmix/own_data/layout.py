@@ -14,6 +14,7 @@ from monai_supmix.datalists.datalist import SIDES, Datalist, build_datalist
 from monai_supmix.datalists.folders import holds_pairs, left_out_of_pairs, pair_files, split_pairs
 from monai_supmix.datalists.left_out import left_out_of
 from monai_supmix.datalists.nnunet import nnunet_datalist, read_classes
+from monai_supmix.datalists.partly import refuse_ambiguous_numbers
 from monai_supmix.datalists.sides import NO_TEST, group_by_pattern
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import LABEL_SUFFIXES, SUFFIXES
@@ -165,6 +166,7 @@ def _with_values(datalist: Datalist, values: Sequence[int]) -> Datalist:
     """Every item says which values the classes have in label files, an unlabelled one as well: a draw may swap them."""
     text = " ".join(map(str, values))
     sides: dict[str, Any] = {side: [{**item, "values": text} for item in getattr(datalist, side)] for side in SIDES}
+    refuse_ambiguous_numbers(item for items in sides.values() for item in items)
     return replace(datalist, **sides)
 
 

@@ -26,6 +26,11 @@ _MAX_ROWS = 1000
 _WIDE = 8  # columns that fit on a screen
 _TOLD = 6  # classes that a heading lists
 _OUTCOMES = ("measured", "missed", "spurious", "absent")
+_DISTANCES = (
+    "HD95 is the 95th percentile of the distances between the predicted and the true surface, ASD their mean, over "
+    "the cases in which both have the class (measured). Missed: only the truth has it; spurious: only the prediction; "
+    "absent: neither."
+)
 
 
 def write_evaluation_report(
@@ -108,6 +113,8 @@ def _results(summary: Mapping[str, Any]) -> str:
         '<p class="dim">IoU and Dice are ratios of pixels counted over the whole test set, on the grid of '
         "the truth. A class in neither truth nor prediction has a dash and is left out of the means.</p>"
     )
+    if "hd95_mm" in extra:
+        about += f'<p class="dim">{_DISTANCES}</p>'
     return section(
         "results",
         "Results",

@@ -136,4 +136,4 @@ def test_a_signal_to_all_its_processes_ends_in_status_75_without_orphans(chest, 
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)  # nobody of its session is left
     last = (tmp_path / "log").read_text(encoding="utf-8").splitlines()[-1]
-    assert "stopped by a signal after iteration" in last and "of 100000; resume=auto goes on there" in last
+    assert "stopped by a signal after iteration" in last and "of 100000; --resume auto goes on there" in last

@@ -3,8 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.nnunet import nnunet_datalist
+from monai_supmix.errors import InputError
 from monai_supmix.own_data import propose
 from monai_supmix.own_data.template import fill_template
 
@@ -35,3 +39,25 @@ def test_new_keeps_what_masks_leave_open(tmp_path):
         sides = (*proposal.datalist.labeled, *proposal.datalist.test)
         assert [item["case"] for item in sides if item.get("labelled_classes") == [1]] == ["eye0"]
         assert all(item.get("ignored") == (3 if ignore else None) for item in sides)
+
+
+@pytest.mark.parametrize("listed", ["[2]", '["disc", 4]'])
+def test_numbers_of_classes_are_refused_where_values_have_gaps(tmp_path, listed):
+    """A 2 may be meant as the value of the disc or as the second class, the cup."""
+    write_nnunet(tmp_path, ignore=False)
+    for path in (tmp_path / "labelsTr").glob("*.png"):
+        Image.fromarray(2 * np.asarray(Image.open(path))).save(path)
+    labels = {"background": 0, "disc": 2, "cup": 4}
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}), encoding="utf-8")
+    proposal = propose(tmp_path, "eyes")
+    proposal.datalist.to_json(tmp_path / "datalist.json")
+    (tmp_path / "labelsTr/eye0.json").write_text(f'{{"labelled_classes": {listed}}}', encoding="utf-8")
+    number = json.loads(listed)[-1]
+    told = f"eye0.json: lists the number {number}, and the values of the classes .*: list names of classes"
+    for read in (
+        lambda: propose(tmp_path, "eyes"),
+        lambda: Datalist.from_json(tmp_path / "datalist.json"),
+        lambda: nnunet_datalist(tmp_path, num_labeled=2),
+    ):
+        with pytest.raises(InputError, match=told):
+            read()
