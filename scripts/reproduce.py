@@ -8,7 +8,8 @@ A cell is a training with its evaluation: (method, number of labelled images, se
 after any interruption: finished cells stand, the others go on from their newest checkpoint, and the figures
 are those of a run that never stopped. A cell whose configuration has changed since is run again. METHOD@N
 trains for N iterations, a row of its own: supervised@3000 is a supervised run of about the compute of a
-semi-supervised one of chase_supmix's 1980 steps. Any key of train.json can follow as --key value.
+semi-supervised one of chase_supmix's 1980 steps. Any key of train.json can follow as --key value;
+{seed} in a value stands for the cell's seed.
 """
 
 from __future__ import annotations

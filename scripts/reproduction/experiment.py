@@ -107,7 +107,7 @@ class Experiment:
         vary_draw: draw the labelled images anew with each seed (``labeled_seed`` = seed).
         tta: evaluate with test-time flips.
         overrides: further keys of ``train.json`` (and of ``evaluate.json``, where it has them too) as written
-            on the command line.
+            on the command line; ``{seed}`` in a text stands for the cell's seed.
     """
 
     bundle: str
@@ -140,7 +140,8 @@ class Experiment:
             InputError: there is no such method or preset, or an override is wrong.
         """
         steps = cell.method.steps or self.max_iterations
-        pairs = {"num_workers": "0", **self.overrides}  # a cell keeps to one core
+        given = {key: text and text.replace("{seed}", str(cell.seed)) for key, text in self.overrides.items()}
+        pairs = {"num_workers": "0", **given}  # a cell keeps to one core
         pairs |= {
             "dataset_dir": data,
             "output_dir": output,

@@ -32,6 +32,8 @@ def test_every_cell_sees_its_own_settings():
     }  # fmt: skip
     assert one.overrides["network_def#features"] == [4] * 6
     assert experiment().training(cell(seed=3), "D", "O").overrides["labeled_seed"] == 0
+    masks = experiment(overrides={"pseudo_labels": "rounds/{seed}/masks"})  # each seed has its own
+    assert masks.training(cell(seed=3), "D", "O").overrides["pseudo_labels"] == "rounds/3/masks"
     published = experiment(overrides={"labeled_seed": "null"})  # the data set's own list of labelled cases
     assert published.training(cell(seed=3), "D", "O").overrides["labeled_seed"] is None
 
