@@ -14,6 +14,7 @@ from PIL import Image
 from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
 from tests.bundles.workflows import BUNDLES, SHIPPED, run
 from tests.datalists.acdc_files import write_publishers
+from tests.masks import lowest_dice
 
 ENOUGH = 0.999  # predict gives the weights another layout, which rounds differently
 
@@ -61,7 +62,7 @@ def test_the_standard_parts_give_predicts_mask(bundle, cases, tmp_path):
     batch["pred"] = parts["inferer"](inputs=batch["image"], network=network)
     (item,) = decollate_batch(batch)
     labels = parts["postprocessing"](item)["pred"]
-    assert np.mean(np.squeeze(labels.numpy()) == np.squeeze(expected)) >= ENOUGH
+    assert lowest_dice(labels.numpy(), expected) >= ENOUGH
 
 
 def test_a_deployed_torchscript_gives_predicts_mask(cases, tmp_path, monkeypatch):
@@ -87,7 +88,7 @@ def test_a_deployed_torchscript_gives_predicts_mask(cases, tmp_path, monkeypatch
         outputs = inferer(inputs=inputs["image"][None], network=SimpleNamespace(predictor=network))  # Deploy's Model
     labels = after({"pred": next(iter(outputs)), **inputs})["pred"]
     assert labels.shape == (1, *expected.shape)  # the operator takes the channel away
-    assert np.mean(labels[0].numpy() == expected) >= ENOUGH
+    assert lowest_dice(labels[0].numpy(), expected) >= ENOUGH
 
 
 @pytest.mark.slow
@@ -105,6 +106,6 @@ def test_monai_labels_infer_task_gives_predicts_mask(bundle, cases, tmp_path, mo
         request["result_extension"] = ".png"  # by default that of the image, and JPEG alters labels
     label, _ = task(request)
     written = np.asarray(Image.open(label)).T if label.endswith(".png") else np.asarray(nib.load(label).dataobj)
-    assert np.mean(written == expected) >= ENOUGH
+    assert lowest_dice(written, expected) >= ENOUGH
     if not label.endswith(".png"):
         assert np.allclose(nib.load(label).affine, nib.load(cases[bundle]).affine, atol=1e-4)
