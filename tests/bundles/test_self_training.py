@@ -115,9 +115,9 @@ def test_a_broken_case_is_left_out_of_all_rounds_and_ends_in_status_1(phantoms, 
     bare = [path for path in sorted((data / "imagesTr").iterdir()) if path.name.replace("_0000", "") not in labels]
     bare[0].write_bytes(b"no image")
     with pytest.raises(SystemExit) as end:
-        train(data, tmp_path / "out", on_error="skip")
+        train(data, tmp_path / "out", on_error="skip", **{"self_training#rounds": 1, "self_training#networks": 1})
     assert end.value.code == 1
-    assert (tmp_path / "out/model.pt").is_file() and (tmp_path / "out/rounds/1/pseudo_labels/made_by.json").is_file()
+    assert (tmp_path / "out/model.pt").is_file() and (tmp_path / "out/rounds/0/pseudo_labels/made_by.json").is_file()
 
 
 def test_a_run_that_is_there_is_not_overwritten(finished, phantoms):
