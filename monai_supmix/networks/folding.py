@@ -19,7 +19,8 @@ def folded(network: nn.Module) -> nn.Module:
     """A network whose convolutions do what the batch normalisation after them did; the same but for rounding.
 
     Only where the order is certain: one directly after the other in an `nn.Sequential`, or in several that lie in one
-    another, as in MONAI's blocks. The rest is left as it is.
+    another, as in MONAI's blocks. The rest is left as it is, and all of a network that has hooks: a copy of it would
+    call them, and they may look at the network that they were made for.
 
     Args:
         network: the network; it is left as it was.
@@ -36,6 +37,8 @@ def folded(network: nn.Module) -> nn.Module:
         >>> torch.allclose(folded(network)(image), network(image), atol=1e-6)
         True
     """
+    if any(module._forward_hooks or module._forward_pre_hooks for module in network.modules()):
+        return network
     instead: dict[int, nn.Module] = {}
     for convolution, norm in _pairs(network):
         fused = copy.deepcopy(convolution)
@@ -53,7 +56,7 @@ def _pairs(network: nn.Module) -> Iterator[tuple[Any, Any]]:
     for sequence in network.modules():
         for first, second in pairwise(_in_order(sequence)):
             known = type(first) in _CONVOLUTIONS and type(second) in _NORMS and second.running_mean is not None
-            if known and not any(uses[module] > 1 or _is_watched(module) for module in (first, second)):
+            if known and not any(uses[module] > 1 for module in (first, second)):
                 yield first, second
 
 
@@ -66,8 +69,3 @@ def _in_order(module: nn.Module) -> Iterator[nn.Module]:
             yield from _in_order(child)
         else:
             yield child
-
-
-def _is_watched(module: nn.Module) -> bool:
-    """Whether somebody has to see what goes in or comes out."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)

@@ -68,8 +68,9 @@ def shared() -> nn.Module:
 
 
 def watched() -> nn.Module:
-    network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
-    network[0].register_forward_hook(lambda *_: None)
+    """A network whose hook looks at it: what a copy gives would be about the network itself."""
+    network = nn.ModuleList([nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)), nn.Conv2d(1, 1, 1)])
+    network[0].register_forward_hook(lambda _module, _images, output: setattr(network, "seen", output))
     return network
 
 
