@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -16,7 +17,8 @@ def outlive_termination(_worker: int = 0) -> None:
     """
     if not hasattr(signal, "sigwaitinfo"):  # not on Windows and macOS
         return
-    parent = os.getppid()
+    started_by = multiprocessing.parent_process()  # the system's parent may be a server that forks for the training
+    parent = os.getppid() if started_by is None else started_by.pid
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def wait() -> None:

@@ -1,0 +1,35 @@
+"""A loader's workers outlive the signals of others, and end when the process that started them says so."""
+
+import multiprocessing
+import signal
+import subprocess
+
+import pytest
+
+from monai_supmix.data.workers import outlive_termination
+
+
+def work(line) -> None:
+    outlive_termination()
+    while True:
+        line.send("alive")
+        line.recv()
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="signals take their usual course there")
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_only_who_started_a_worker_terminates_it(method):
+    context = multiprocessing.get_context(method)
+    ours, theirs = context.Pipe()
+    worker = context.Process(target=work, args=(theirs,), daemon=True)
+    worker.start()
+    try:
+        assert ours.recv() == "alive"
+        subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)  # by another process
+        ours.send("still?")
+        assert ours.recv() == "alive"
+        worker.terminate()
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
+    finally:
+        worker.kill()
