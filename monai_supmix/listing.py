@@ -138,8 +138,12 @@ def below(folder: Path, name: str) -> Path:
     return folder / name.replace("\\", "/") if "\\" in name and not path.exists() else path
 
 
-def check_folder(dataset_dir: str | Path) -> Path:
+def check_folder(dataset_dir: str | Path, remedy: str = "set dataset_dir to the folder of the data set") -> Path:
     """Return the data folder as a path.
+
+    Args:
+        dataset_dir: the folder; ``~`` stands for the home folder.
+        remedy: what to do where it is none.
 
     Raises:
         InputError: no folder is given, it does not exist, or it is a file.
@@ -147,7 +151,7 @@ def check_folder(dataset_dir: str | Path) -> Path:
     path = Path(dataset_dir).expanduser()
     if not str(dataset_dir) or not path.is_dir():
         problem = "is not a folder" if path.is_file() else "does not exist"
-        raise InputError(dataset_dir or "dataset_dir", problem, "set dataset_dir to the folder of the data set")
+        raise InputError(dataset_dir or "dataset_dir", problem, remedy)
     return path
 
 

@@ -11,7 +11,8 @@ REMEDIES = {
     "planes-of-volumes": "leave it (or the preset rare_classes) to networks in 2D",
     "no-pretrained-weights": "go online once so that they reach the Hugging Face cache (folder HF_HOME), "
     "copy that cache here, or set encoder_weights (of presets/paper.json: --pretrained) to null",
-    "no-weights": "give --output_dir the folder of a training, or --ckpt_path a file or folder of weights",
+    "no-weights": "give --output_dir the folder of a training (--run_dir where --output_dir is for masks), "
+    "or --ckpt_path a file or folder of weights",
     "other-network": "use weights trained with this network, or the preset that these were trained with",
     "rare-class": "train with --preset rare_classes, which draws every class equally often",
 }

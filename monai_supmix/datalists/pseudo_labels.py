@@ -41,7 +41,7 @@ def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalis
     """
     if folder is None:
         return datalist
-    root = check_folder(folder)
+    root = check_folder(folder, "give the folder of the masks")
     found: list[Item] = []
     taken: dict[Path, str] = {}
     values = next(({"values": item["values"]} for item in datalist.labeled if "values" in item), {})

@@ -71,7 +71,7 @@ def find_cases(
     Raises:
         InputError: the layout is not known, something in it contradicts itself, or there are too few labels.
     """
-    given = check_folder(data)
+    given = check_folder(data, "give the folder of the data set")
     root = find_data_folder(given, lambda folder: _is_nnunet(folder) or holds_pairs(folder))
     if root is None:
         raise InputError(given, "is not laid out as a data set", _REMEDY)

@@ -72,7 +72,8 @@ def default_weights(
         raise InputError(candidates[0], f"does not exist{others}", remedy)
     if last is not None:
         others += f" (the last training wrote to {last})"
-    remedy = "give output_dir the folder of a training, or ckpt_path the path of a model.pt"
+    folder = "the folder of a training (run_dir where output_dir is for masks)"
+    remedy = f"give output_dir {folder}, or ckpt_path the path of a model.pt"
     raise InputError(candidates[0], f"does not exist{others}", remedy, code="no-weights")
 
 

@@ -96,6 +96,8 @@ def test_masks_do_not_say_which_weights_are_used(front, pairs, tmp_path):
     ended = front("run", "mine", "evaluate", "--output_dir", "none", *tiny)
     assert ended.status == 2 and not Path("none").exists(), "an evaluation is of the weights in its folder"
     assert "error: none/model.pt: does not exist" in ended.err and "give --output_dir the folder of" in ended.err
+    ended = front("run", "mine", "inference", "--dataset_dir", pairs / "images", "--output_dir", "none", *tiny)
+    assert ended.status == 2 and "(--run_dir where --output_dir is for masks)" in ended.err
 
 
 def test_a_bundle_without_a_test_trains_on_all_labels(front, pairs):
@@ -194,7 +196,7 @@ def test_mistakes_on_the_command_line(refused, pairs, options, says):
 
 
 def test_a_folder_that_is_not_there(refused, tmp_path):
-    refused("new", tmp_path / "none", "--output_dir", "mine", says="none: does not exist")
+    refused("new", tmp_path / "none", "--output_dir", "mine", says="none: does not exist: give the folder of the data")
 
 
 def test_folders_may_have_names_that_mean_something_to_monai(front, pairs, tmp_path):

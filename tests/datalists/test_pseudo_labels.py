@@ -90,5 +90,5 @@ def test_a_folder_without_a_mask_of_these_images_is_refused(datalist, tmp_path):
     (tmp_path / "a_seg.png").touch()
     with pytest.raises(InputError, match="no mask of an unlabelled image: give masks named by case, such as b_seg"):
         with_pseudo_labels(datalist, tmp_path)
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="does not exist: give the folder of the masks"):
         with_pseudo_labels(datalist, tmp_path / "nowhere")
