@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from monai_supmix.datalists.draw import draw_validation_groups, pick_named, select_labeled
-from monai_supmix.datalists.partly import KEY, numbered, partly_labelled, read_sidecar, with_sidecars
+from monai_supmix.datalists.partly import KEY, numbered, partly_labelled, with_sidecars
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import label_values
@@ -158,7 +158,7 @@ class Datalist:
             class_names=names,
             notes=list(record.get("notes", [])),
             shared_groups=list(record.get("shared_groups", [])),
-            hidden_labels=_read_hidden_labels(record.get("hidden_labels", {}), path, root),
+            hidden_labels=_read_hidden_labels(record.get("hidden_labels", {}), names, path, root),
         )
         check_datalist(datalist, path)
         return datalist
@@ -266,7 +266,7 @@ def check_datalist(datalist: Datalist, subject: object) -> None:
     """
     if not datalist.labeled:
         raise InputError(subject, "no labelled image", "label at least one image of the training side")
-    if len(set(datalist.class_names)) < max(2, len(datalist.class_names)):
+    if not all(datalist.class_names) or len(set(datalist.class_names)) < max(2, len(datalist.class_names)):
         raise InputError(subject, f"class names are {datalist.class_names}", "give two or more different names")
     for side in ("labeled", "validation", "test"):
         bare = [item["case"] for item in getattr(datalist, side) if "label" not in item]
@@ -367,9 +367,9 @@ def _read_item(item: object, subject: Path, folder: Path) -> Item:
     return {key: str(below(folder, value)) if key in _FILES else value for key, value in item.items()}
 
 
-def _read_hidden_labels(labels: object, subject: Path, folder: Path) -> dict[str, str]:
+def _read_hidden_labels(labels: object, class_names: Sequence[str], subject: Path, folder: Path) -> dict[str, str]:
     """Check the table of hidden labels in a datalist file, less those partly labelled; the files need not exist."""
     if not isinstance(labels, Mapping) or not all(isinstance(label, str) for label in labels.values()):
         raise InputError(subject, "its 'hidden_labels' is not a table of case and label file", _REMEDY)
-    places = {case: str(below(folder, label)) for case, label in labels.items()}
-    return {case: place for case, place in places.items() if KEY not in read_sidecar(Path(place))}
+    items = [{"case": case, "label": str(below(folder, label))} for case, label in labels.items()]
+    return {item["case"]: item["label"] for item in with_sidecars(items, class_names) if KEY not in item}

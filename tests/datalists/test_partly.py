@@ -72,7 +72,8 @@ def test_what_a_file_beside_a_mask_says_later_is_read_with_the_list(tmp_path, li
 def test_a_hidden_label_that_is_partly_labelled_by_now_is_no_truth(tmp_path):
     items = make_items(tmp_path)
     build_datalist(items, [], NAMES, "here", labeled_list=["a"]).to_json(tmp_path / "list.json")
-    (tmp_path / "labels/b.json").write_text(json.dumps({"labelled_classes": ["disc"]}), encoding="utf-8")
+    for case, classes in {"b": ["disc"], "c": NAMES}.items():
+        (tmp_path / f"labels/{case}.json").write_text(json.dumps({"labelled_classes": classes}), encoding="utf-8")
     assert sorted(Datalist.from_json(tmp_path / "list.json").hidden_labels) == ["c", "d"]
 
 

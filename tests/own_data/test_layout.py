@@ -251,3 +251,10 @@ def test_names_that_tell_nothing_are_left_alone():
         assert guess_patients(names) is None
     pattern, _ = guess_patients(["Image_01L", "Image_01R", "Image_02L"])
     assert pattern
+
+
+def test_a_class_without_a_name_is_refused(tmp_path):
+    root = write_pairs(tmp_path / "data", {"a": [1], "b": [1, 2], "c": [2]})
+    (root / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "?": 1, "b": 2}}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"class names are \['background', '', 'b'\]: give two or more diff"):
+        find_cases(root)
