@@ -259,7 +259,9 @@ def _tidy(output_dir: Path, visitor: Claims) -> None:
     for place in [*folder.glob("*.member"), *folder.glob("*.clock"), *folder.glob(".*.new")]:
         if not is_alive(place, visitor.now()):
             place.unlink(missing_ok=True)
-    for name, _, files in os.walk(output_dir):
+    now = visitor.now()
+    for name, folders, files in os.walk(output_dir):
+        folders[:] = [below for below in folders if not members(Path(name, below, FOLDER), now)]  # another cohort's
         for file in files:
             place = Path(name, file)
             # Who claims a mask has arrived, too; in `folder` others may be waiting for their turn.

@@ -153,6 +153,17 @@ def test_a_claim_that_a_killed_process_had_not_written_yet_is_removed(data, whol
     assert tree(tmp_path) == tree(whole)
 
 
+def test_what_another_cohort_is_writing_in_a_folder_below_stays(data, tmp_path):
+    workers.predict(data, tmp_path)
+    half = tmp_path / "again" / ".ct_seg.nii.gz.0123456789ab.tmp"
+    with Cohort(tmp_path / "again", {}):
+        half.touch()
+        collect(tmp_path)
+        assert half.exists()
+    collect(tmp_path)
+    assert not half.exists()
+
+
 def test_other_settings_at_once_are_refused_and_later_too(data, tmp_path):
     with Cohort(tmp_path, {"weights_sha256": "other"}):
         with pytest.raises(InputError, match=r"is written to with other settings \(.*weights_sha256.*\) by process"):
