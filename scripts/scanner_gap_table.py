@@ -144,6 +144,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if arguments.out is None:
         parser.error("--out is needed")
+    if "unimatch" not in arguments.arms:
+        parser.error("--arms needs unimatch, which the others are compared with")
     cells = []
     for seed in range(arguments.seeds):
         cells.append(

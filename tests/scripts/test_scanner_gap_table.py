@@ -41,6 +41,12 @@ def test_labelled_volumes_come_from_the_scanner_that_was_asked_for(tmp_path, mon
         assert all(changed[name] == (labels == "test") for name in labelled)
 
 
+def test_what_all_are_compared_with_has_to_be_trained(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        scanner_gap_table.main(["--out", str(tmp_path), "--arms", "supervised"])
+    assert "--arms needs unimatch" in capsys.readouterr().err
+
+
 def test_every_arm_has_its_words_and_the_table_pairs_volumes():
     assert list(scanner_gap_table.ARMS) == list(scanner_gap_table.WORDS)
     arms = {arm: 0.1 * place for place, arm in enumerate(scanner_gap_table.ARMS)}
