@@ -23,11 +23,13 @@ def test_only_who_started_a_worker_terminates_it(method):
     ours, theirs = context.Pipe()
     worker = context.Process(target=work, args=(theirs,), daemon=True)
     worker.start()
+    theirs.close()  # so that a worker's end is the end of the line
     try:
         assert ours.recv() == "alive"
-        subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)  # by another process
-        ours.send("still?")
-        assert ours.recv() == "alive"
+        for name in ("-TERM", "-INT"):
+            subprocess.run(["kill", name, str(worker.pid)], check=True)  # by another process
+            ours.send("still?")
+            assert ours.recv() == "alive", name
         worker.terminate()
         worker.join(timeout=60)
         assert worker.exitcode == 0
