@@ -23,6 +23,7 @@ _KEYS = "|".join(sorted({*SETTINGS, "recalibration"}, key=len, reverse=True))
 _SET_TRUE = re.compile(rf"\bset ({_KEYS}) to true\b")
 _SET_QUOTED = re.compile(rf"\bset ({_KEYS}) to '(\w+)'")
 _SET = re.compile(rf"\bset ({_KEYS}) to ")
+_GIVE = re.compile(rf"\bgive ({_KEYS}) (?=the\b)")
 _EQUALS = re.compile(rf"\b({_KEYS})=(?=\w)")
 _OTHER = re.compile(r"\banother output_dir\b")
 
@@ -35,12 +36,13 @@ def as_options(remedy: str) -> str:
         'give --resume auto to continue it, or another --output_dir'
         >>> as_options("set overwrite to true"), as_options("set intensity to 'hu' if that is what its values are")
         ('give --overwrite', 'give --intensity hu if that is what its values are')
-        >>> as_options("set dataset_dir to the folder of the data set")
-        'give --dataset_dir the folder of the data set'
+        >>> as_options("set dataset_dir to the folder of the data set, or give ckpt_path the path of a model.pt")
+        'give --dataset_dir the folder of the data set, or give --ckpt_path the path of a model.pt'
     """
     told = _SET_TRUE.sub(r"give --\1", remedy)
     told = _SET_QUOTED.sub(r"give --\1 \2", told)
     told = _SET.sub(r"give --\1 ", told)
+    told = _GIVE.sub(r"give --\1 ", told)
     told = _EQUALS.sub(r"--\1 ", told)
     return _OTHER.sub("another --output_dir", told)
 

@@ -88,7 +88,8 @@ def _own_record(models: Path) -> Mapping[str, Any] | None:
             return read_weights(weight_files(models / ENSEMBLE)[0]).record
         if (models / "model.safetensors").is_file():
             with safetensors.safe_open(models / "model.safetensors", "pt") as file:
-                return json.loads((file.metadata() or {}).get("record", "null"))
+                record = json.loads((file.metadata() or {}).get("record", "null"))
+                return record if isinstance(record, Mapping) else None
         if (models / "model.pt").is_file():
             return read_weights(models / "model.pt").record
     return None

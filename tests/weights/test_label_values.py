@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from monai_supmix.bundle.trained import load_trained
 from monai_supmix.errors import InputError
@@ -40,7 +41,9 @@ def test_they_are_refused_and_what_was_there_stays(theirs, ours, told_by, bundle
 
 
 def test_a_bundle_that_has_neither_takes_them(bundle, tmp_path):  # noqa: F811
-    """An archive leaves the datalist out."""
+    """An archive leaves the datalist out; what another program calls a record is none."""
+    (bundle / "models").mkdir(exist_ok=True)
+    save_file({"a": torch.zeros(1)}, bundle / "models" / "model.safetensors", metadata={"record": '"of 2024"'})
     save_weights(tmp_path / "model.pt", make_network(), make_record(label_values=OTHERS))
     assert len(install_weights(tmp_path / "model.pt", bundle)) == 2
 
