@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Compare cells of different folders of `reproduce.py`, such as those of two presets, in Dice by case.
+
+    scripts/paired_difference.py scripts/reproduced/acdc_supmix:self_training \
+        scripts/reproduced/acdc_supmix:supervised@6500 --num-labeled 3
+
+prints mean and standard deviation of both over seeds, in %, and the first minus the second in points, with the
+interval of a bootstrap that draws seeds and patients with all of their cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from reproduction.case_dice import case_dice
+from reproduction.evidence import Evidence, Finished
+from reproduction.experiment import Method
+from reproduction.statistics import check_same_data
+
+from monai_supmix.config.error_lines import error_line
+from monai_supmix.errors import InputError
+from monai_supmix.metrics import paired_case_bootstrap
+from monai_supmix.metrics.paired import mean_sd, show_difference
+
+
+def cells_of(text: str, num_labeled: int) -> dict[int, Finished]:
+    """Finished cells of ``FOLDER:METHOD[@N]``, by seed.
+
+    Raises:
+        InputError: the folder has none.
+    """
+    folder, _, name = text.rpartition(":")
+    method = Method.parse(name)
+    finished = Evidence(Path(folder or ".")).finished()
+    found = {
+        one.cell.seed: one for one in finished if one.cell.method == method and one.cell.num_labeled == num_labeled
+    }
+    if not found:
+        there = sorted({f"{one.cell.method} with {one.cell.num_labeled} labelled" for one in finished})
+        remedy = f"it has {', '.join(there)}" if there else "name the folder of an experiment.json, then : and a method"
+        raise InputError(text, f"there is no finished cell of {name} with {num_labeled} labelled", remedy)
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the comparison; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ours", metavar="FOLDER:METHOD[@N]")
+    parser.add_argument("theirs", metavar="FOLDER:METHOD[@N]")
+    parser.add_argument("--num-labeled", "--num_labeled", type=int, required=True)
+    arguments = parser.parse_args(argv)
+    try:
+        pair = [cells_of(text, arguments.num_labeled) for text in (arguments.ours, arguments.theirs)]
+        seeds = sorted(pair[0].keys() & pair[1].keys())
+        if not seeds:
+            raise InputError("cells", "have no seed in common", "run both with the same seeds")
+        check_same_data([cells[seed] for cells in pair for seed in seeds])
+    except Exception as error:
+        line = error_line(error)
+        if line is None:
+            raise
+        print(line, file=sys.stderr)
+        return 2
+    figures = [np.stack([case_dice(cells[seed]) for seed in seeds]) for cells in pair]
+    for text, figure in zip((arguments.ours, arguments.theirs), figures, strict=True):
+        print(f"{text}: {mean_sd([100 * np.nanmean(row) for row in figure])}")
+    difference = paired_case_bootstrap(*figures, pair[0][seeds[0]].groups)
+    print(f"difference: {show_difference(difference)} (seeds {', '.join(map(str, seeds))})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

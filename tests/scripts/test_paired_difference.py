@@ -1,0 +1,36 @@
+"""Cells of two folders against each other: the figures that a table of one folder has."""
+
+import paired_difference
+import pytest
+
+from tests.bundles.workflows import BUNDLES
+
+FOLDER = BUNDLES.parent / "scripts" / "reproduced" / "acdc_supmix"
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_two_methods_of_a_table_differ_as_it_says(count, capsys):
+    pair = [f"{FOLDER}:{method}" for method in ("self_training", "supervised@6500")]
+    assert paired_difference.main([*pair, "--num-labeled", str(count)]) == 0
+    *means, difference = (line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines())
+    table = (BUNDLES / "acdc_supmix/docs/table.md").read_text(encoding="utf-8")
+    by_volume = table[table.index("## Dice by volume") : table.index("## Paired")].splitlines()
+    for method, mean in zip(("self_training", "supervised@6500"), means, strict=True):
+        row = next(line for line in by_volume if line.startswith(f"| {count} | {method} |"))  # of the figures, first
+        assert row.endswith(f"| {mean} |")
+    (row,) = [line for line in by_volume if line.startswith(f"| {count} | self_training | supervised@6500 |")]
+    assert difference.partition(" (seeds")[0] in row
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        (f"{FOLDER}:unimatch", "there is no finished cell of unimatch with 3 labelled: it has"),
+        ("nowhere:supervised", "nowhere:supervised: there is no finished cell of supervised"),
+        (f"{FOLDER.parent / 'chase_supmix'}:supervised", "with 3 labelled: it has"),
+    ],
+)
+def test_what_is_not_there_is_one_line(theirs, told, capsys):
+    assert paired_difference.main([f"{FOLDER}:self_training", theirs, "--num-labeled", "3"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
