@@ -13,21 +13,17 @@ from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
 
 from monai_supmix.data.paired import PairedLoader
+from monai_supmix.engines.adversary import discriminator_loss, generator_loss, judged_maps, ramped
+from monai_supmix.engines.loss_terms import combine, view_loss
 from monai_supmix.engines.moving_average import MovingAverage
+from monai_supmix.engines.pseudo_labels import pseudo_label_of, pseudo_label_statistics, without_ignored
 from monai_supmix.engines.step import ExtraTerm, Maps, Step, evaluate, tap, uses_unlabeled
 from monai_supmix.engines.views import StrongViews, mix_labeled, paste_inward
-from monai_supmix.losses import ConsistencyLoss, SUFDLoss, believed, discriminator_accuracy
-from monai_supmix.networks import frozen
+from monai_supmix.losses import ConsistencyLoss, SUFDLoss
 from monai_supmix.networks.layout import channels_last_if_2d
 from monai_supmix.precision import Amp, autocast, autocast_dtype
 from monai_supmix.randomness import derive_seed
 from monai_supmix.transforms import Blended, Mixed, RegionMix
-from monai_supmix.weights import unwrap
-
-SUFD_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
-    "softmax": lambda logits: logits.float().softmax(dim=1),
-    "logits": lambda logits: logits,
-}
 
 INWARD = "inward"
 """Name of the labelled images with pasted regions of unlabelled ones, and of their loss."""
@@ -155,6 +151,11 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         train_handlers: Sequence | None = None,
         **trainer_kwargs: Any,
     ) -> None:
+        _check_adversary(discriminator, discriminator_optimizer)
+        _check_teacher(teacher, teacher_momentum, save)
+        _check_pasting(inward=inward, labeled_mixing=labeled_mixing)
+        if not 0 <= burn_in < 1:
+            raise ValueError(f"burn_in is a share of the training in [0, 1), not {burn_in}.")
         if max_iterations is not None:
             max_epochs = -(-max_iterations // len(train_data_loader))
         super().__init__(
@@ -169,19 +170,6 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             train_handlers=train_handlers,
             **trainer_kwargs,
         )
-        if (discriminator is None) != (discriminator_optimizer is None):
-            raise ValueError("a discriminator and its optimizer are given together or not at all.")
-        if not 0 <= burn_in < 1:
-            raise ValueError(f"burn_in is a share of the training in [0, 1), not {burn_in}.")
-        if teacher is not None and teacher_momentum is not None:
-            raise ValueError("a teacher is given, or teacher_momentum makes one: not both.")
-        if save not in ("student", "teacher"):
-            raise ValueError(f"save is 'student' or 'teacher', not {save!r}.")
-        if save == "teacher" and teacher is None and teacher_momentum is None:
-            raise ValueError("save is 'teacher', and there is none: give a teacher_momentum, such as 0.99.")
-        for name, pasting in (("inward", inward), ("labeled_mixing", labeled_mixing)):
-            if not (pasting is None or isinstance(pasting, RegionMix)):
-                raise ValueError(f"{name} pastes a region: it is a RegionMix, such as CutMix, not {pasting!r}.")
         self.network = network.to(self.state.device)
         channels_last_if_2d(network)
         self.streams = train_data_loader
@@ -205,9 +193,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.grad_scaler = torch.amp.GradScaler(
             self.state.device.type, enabled=autocast_dtype(amp, self.state.device) is torch.float16
         )
-        self._sufd_map = SUFD_MAPS.get(sufd_input) or tap(
-            network, sufd_input, "sufd_input is 'softmax', 'logits' or the name of a module of the network"
-        )
+        self._judged_maps = judged_maps(network, sufd_input)
         self._features = extra_features and tap(
             network, extra_features, "extra_features is the name of a module of the network"
         )
@@ -232,12 +218,14 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.streams.rewind(engine.state.iteration, self.burn_in if self.uses_unlabeled else None)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Tensor]:
-        key = (engine.state.iteration, idist.get_rank())
+        iteration: int = engine.state.iteration
+        key = (iteration, idist.get_rank())
         torch.manual_seed(derive_seed(self.seed, "network", *key))  # dropout
         self.network.train()
+        semi = self.uses_unlabeled and iteration > self.burn_in
+        discriminator = self.discriminator if semi else None
 
         # The labelled batch x_l, y_l and the weak view x_w of the unlabelled batch, which the burn-in leaves out.
-        semi = self.uses_unlabeled and engine.state.iteration > self.burn_in
         x_l, y_l, *labelled = self._labeled(batchdata["labeled"], not semi or self.given_pseudo_labels, key)
         unlabeled: dict[str, Any] = batchdata["unlabeled"] if semi else {Keys.IMAGE: x_l[:0]}
         x_w = self._to_device(unlabeled[Keys.IMAGE])
@@ -247,11 +235,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         num_dropped = len(x_w) if self.feature_dropout else 0
         own = self.teacher is None and not self.given_pseudo_labels
         num_weak = len(x_w) if own or self._looks_at_weak_map else 0
-        with autocast(self.precision, self.state.device):
-            images = torch.cat([x_l, x_w[:num_weak]])
-            logits = self.network(images, num_dropped=num_dropped) if num_dropped else self.network(images)
-            sufd_map = self._sufd_map(logits) if self.discriminator is not None and semi else logits
-            features = self._features(logits) if self._features else logits
+        logits, features = self._forward(torch.cat([x_l, x_w[:num_weak]]), num_dropped)
+        judged = self._judged_maps(logits) if discriminator is not None else logits
         p_l, p_w, p_fp = logits.split([len(x_l), num_weak, num_dropped])
         terms = {"loss_supervised": self.supervised_loss(p_l.float(), y_l, *labelled)}
         output: dict[str, Tensor] = {}
@@ -260,15 +245,15 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         if semi:
             # Pseudo-labels of the weak view (Eq. 7).
             confidence, pseudo_label = self._pseudo_label(x_w, p_w, unlabeled)
-            output |= self._pseudo_label_statistics(confidence, pseudo_label, p_w.shape[1])
+            output |= pseudo_label_statistics(
+                pseudo_label, confidence, self.consistency_loss.threshold, num_classes=p_w.shape[1]
+            )
             mixed = self._mix(x_l, y_l, x_w, pseudo_label, confidence, key)
 
         logits_mixed, features_mixed = logits[:0], features
         if mixed:
             # Strong views, mixed with regions of other images (Eqs. 8-11), in one forward.
-            with autocast(self.precision, self.state.device):
-                logits_mixed = self.network(torch.cat([view.image for view in mixed.values()]))
-                features_mixed = self._features(logits_mixed) if self._features else logits_mixed
+            logits_mixed, features_mixed = self._forward(torch.cat([view.image for view in mixed.values()]))
             p_mixed = logits_mixed.split([len(view.image) for view in mixed.values()])
             for (name, view), p in zip(mixed.items(), p_mixed, strict=True):
                 terms[f"loss_{name}"] = self._mixed_loss(p, view, *labelled)
@@ -282,7 +267,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             views = [view for name, view in mixed.items() if name != INWARD]
             sizes = len(x_l), num_weak if semi else 0, [len(view.image) for view in views]
             step = Step(
-                iteration=engine.state.iteration,
+                iteration=iteration,
                 images=Maps(x_l, x_w if semi else None, tuple(view.image for view in views)),
                 logits=Maps.of(logits, logits_mixed, *sizes),
                 features=Maps.of(features, features_mixed, *sizes) if self._features else None,
@@ -294,34 +279,32 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             )
             loss = loss + self._add_extra_terms(step, terms)
 
-        # SUFD (Eq. 12), first term: unlabelled maps should pass for labelled ones; the discriminator is frozen.
-        if self.discriminator is not None and semi:
-            map_l, map_w, _ = sufd_map.split([len(x_l), len(x_w), num_dropped])
-            with frozen(self.discriminator), autocast(self.precision, self.state.device):
-                terms["loss_generator"] = self.sufd_loss.generator_loss(unwrap(self.discriminator)(map_w))
-            loss = loss + self._sufd_weight(engine.state.iteration) * terms["loss_generator"]
+        if discriminator is not None:
+            # SUFD (Eq. 12), first term: unlabelled maps should pass for labelled ones; the discriminator is frozen.
+            map_l, map_w, _ = judged.split([len(x_l), len(x_w), num_dropped])
+            with autocast(self.precision, self.state.device):
+                terms["loss_generator"] = generator_loss(discriminator, map_w, self.sufd_loss)
+            loss = loss + ramped(self.sufd_weight, self.sufd_ramp_up, iteration) * terms["loss_generator"]
 
         self._step(loss, self.optimizer)
         if self.average is not None:
             self.average.update(self.network)
 
-        # SUFD, second and third term: the discriminator learns from the same maps, detached.
-        if self.discriminator is not None and semi:
-            terms["loss_discriminator"], accuracy = self._train_discriminator(map_l.detach(), map_w.detach())
-            output["discriminator_accuracy"] = accuracy
+        if discriminator is not None and self.discriminator_optimizer is not None:
+            # SUFD, second and third term: the discriminator learns from the same maps, detached.
+            with autocast(self.precision, self.state.device):
+                loss_d, accuracy = discriminator_loss(discriminator, map_l, map_w, self.sufd_loss)
+            self._step(loss_d, self.discriminator_optimizer)
+            terms["loss_discriminator"], output["discriminator_accuracy"] = loss_d, accuracy
 
         self.grad_scaler.update()
         return {Keys.LOSS: loss.detach(), **{name: term.detach() for name, term in terms.items()}, **output}
 
-    def _train_discriminator(self, map_l: Tensor, map_w: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of the discriminator; its loss and how often it was right."""
-        assert self.discriminator is not None and self.discriminator_optimizer is not None
-        self.discriminator.train()
+    def _forward(self, images: Tensor, num_dropped: int = 0) -> tuple[Tensor, Tensor]:
+        """Logits, and what extra terms see as features: the logits themselves where they see none."""
         with autocast(self.precision, self.state.device):
-            d_w, d_l = self.discriminator(torch.cat([map_w, map_l])).split([len(map_w), len(map_l)])
-        loss = self.sufd_loss.discriminator_loss(d_w, d_l)
-        self._step(loss, self.discriminator_optimizer)
-        return loss, discriminator_accuracy(d_w.detach(), d_l.detach())
+            logits = self.network(images, num_dropped=num_dropped) if num_dropped else self.network(images)
+            return logits, self._features(logits) if self._features else logits
 
     def _labeled(self, batch: dict[str, Any], alone: bool, key: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Labelled images, mixed where an iteration has nothing else, truth, and labelled classes if not all are."""
@@ -351,11 +334,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         """Consistency of a strong view; a mixed labelled image, which has no confidence, is trained on like any."""
         if view.confidence is None:
             return self.supervised_loss(p.float(), view.label, *labelled)
-        loss = self.consistency_loss(p, view.label, view.confidence)
-        if isinstance(view, Blended):  # a soft target
-            other = self.consistency_loss(p, view.other_label, view.other_confidence)
-            return view.share * other + (1 - view.share) * loss
-        return loss
+        return view_loss(self.consistency_loss, p, view)
 
     def _add_extra_terms(self, step: Step, terms: dict[str, Tensor]) -> Tensor:
         """Put user-defined terms beside the others; return their weighted sum."""
@@ -374,26 +353,14 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         if self.given_pseudo_labels:
             given = self._to_device(batch[Keys.LABEL])
             return torch.ones(given.shape, device=given.device), given
-        ignore = batch.get("ignore")
         if self.teacher is not None:
             with autocast(self.precision, self.state.device):
                 p_w = self.teacher.eval()(x_w)
-        confidence, pseudo_label = p_w.detach().float().softmax(dim=1).max(dim=1, keepdim=True)
+        confidence, pseudo_label = pseudo_label_of(p_w)
+        ignore = batch.get("ignore")
         if ignore is not None:
-            ignore_index = self.consistency_loss.ignore_index
-            if ignore_index is None:
-                raise ValueError("the unlabelled batch holds an ignore map, but the consistency loss no ignore_index.")
-            pseudo_label = pseudo_label.masked_fill(self._to_device(ignore).bool(), ignore_index)
+            pseudo_label = without_ignored(pseudo_label, self._to_device(ignore), self.consistency_loss.ignore_index)
         return confidence, pseudo_label
-
-    @torch.no_grad()
-    def _pseudo_label_statistics(self, confidence: Tensor, pseudo_label: Tensor, num_classes: int) -> dict[str, Tensor]:
-        shares = [(pseudo_label == c).float().mean() for c in range(num_classes)]
-        coverage = believed(pseudo_label, confidence, self.consistency_loss.threshold).float().mean()
-        return {"confidence_coverage": coverage, "pseudo_label_share": torch.stack(shares)}
-
-    def _sufd_weight(self, iteration: int) -> float:
-        return self.sufd_weight * min(1.0, iteration / self.sufd_ramp_up if self.sufd_ramp_up else 1.0)
 
     def _step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -401,25 +368,21 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.grad_scaler.step(optimizer)
 
 
-def combine(terms: dict[str, Tensor]) -> Tensor:
-    """The weighted sum of the supervised and the unsupervised losses, before the adversarial one.
+def _check_adversary(discriminator: nn.Module | None, optimizer: torch.optim.Optimizer | None) -> None:
+    if (discriminator is None) != (optimizer is None):
+        raise ValueError("a discriminator and its optimizer are given together or not at all.")
 
-    Args:
-        terms: ``loss_supervised`` and any of ``loss_inward``, ``loss_strong_k`` and ``loss_feature_dropout``, scalars.
 
-    Returns:
-        ``1/2 (L_x + L_u)``, or ``L_x`` where there is no unsupervised term. ``L_x`` is the mean of the first two.
+def _check_teacher(teacher: nn.Module | None, momentum: float | None, save: str) -> None:
+    if teacher is not None and momentum is not None:
+        raise ValueError("a teacher is given, or teacher_momentum makes one: not both.")
+    if save not in ("student", "teacher"):
+        raise ValueError(f"save is 'student' or 'teacher', not {save!r}.")
+    if save == "teacher" and teacher is None and momentum is None:
+        raise ValueError("save is 'teacher', and there is none: give a teacher_momentum, such as 0.99.")
 
-    Example:
-        >>> unimatch = dict(loss_supervised=1.0, loss_strong_1=1.0, loss_strong_2=0.0, loss_feature_dropout=0.0)
-        >>> float(combine({name: torch.tensor(value) for name, value in unimatch.items()}))
-        0.625
-    """
-    strong: Sequence[Tensor] = [term for name, term in terms.items() if name.startswith("loss_strong")]
-    unsupervised = [torch.stack(list(strong)).mean()] if strong else []
-    if "loss_feature_dropout" in terms:
-        unsupervised.append(terms["loss_feature_dropout"])
-    supervised = terms["loss_supervised"]
-    if "loss_inward" in terms:
-        supervised = (supervised + terms["loss_inward"]) / 2
-    return (supervised + torch.stack(unsupervised).mean()) / 2 if unsupervised else supervised
+
+def _check_pasting(**given: RegionMix | None) -> None:
+    for name, pasting in given.items():
+        if not (pasting is None or isinstance(pasting, RegionMix)):
+            raise ValueError(f"{name} pastes a region: it is a RegionMix, such as CutMix, not {pasting!r}.")

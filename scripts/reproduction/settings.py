@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from monai_supmix.engines.semi_supervised import combine
+from monai_supmix.engines.loss_terms import combine
 from reproduction.experiment import Cell, Experiment
 
 Settings = dict[str, Any]

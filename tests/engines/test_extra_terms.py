@@ -4,7 +4,7 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from monai_supmix.engines.semi_supervised import combine
+from monai_supmix.engines.loss_terms import combine
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.history import TrainingHistory
 from tests.engines.toys import trainer

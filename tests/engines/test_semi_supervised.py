@@ -15,6 +15,7 @@ from monai.handlers import (
 from torch import nn
 
 from monai_supmix.engines import StrongViews
+from monai_supmix.engines.loss_terms import combine
 from tests.devices import DEVICES
 from tests.engines.toys import METHODS, loader, trainer
 
@@ -126,8 +127,15 @@ def test_the_discriminator_learns_only_from_its_own_terms():
 
 
 def test_adversarial_weight_ramps_up():
-    engine = trainer("sufd", sufd_weight=2.0, sufd_ramp_up=4)
-    assert [engine._sufd_weight(i) for i in (1, 2, 4, 8)] == [0.5, 1.0, 2.0, 2.0]
+    engine, weights = trainer("sufd", max_iterations=6, sufd_weight=2.0, sufd_ramp_up=4), []
+
+    def weigh(engine):
+        terms = {name: value for name, value in engine.state.output.items() if name.startswith("loss_")}
+        weights.append((engine.state.output["loss"] - combine(terms)) / terms["loss_generator"])
+
+    engine.add_event_handler(Events.ITERATION_COMPLETED, weigh)
+    engine.run()
+    assert torch.allclose(torch.stack(weights), torch.tensor([0.5, 1.0, 1.5, 2.0, 2.0, 2.0]), rtol=1e-4)
 
 
 @pytest.mark.parametrize("sufd_input", ["softmax", "logits"])
