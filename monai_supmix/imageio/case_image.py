@@ -12,6 +12,8 @@ import numpy as np
 from monai_supmix.errors import InputError
 
 Kind = Literal["nifti", "itk", "dicom", "hdf5", "picture"]
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the directions of DICOM and ITK (left, posterior, superior) to those of NIfTI, and back."""
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 

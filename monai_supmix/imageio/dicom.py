@@ -13,9 +13,8 @@ import numpy as np
 from pydicom import Dataset
 
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.case_image import CaseImage, check_affine, check_values, voxel_size
+from monai_supmix.imageio.case_image import LPS_TO_RAS, CaseImage, check_affine, check_values, voxel_size
 from monai_supmix.imageio.dicom_storage import is_dicom, read_header, read_plane, unread_storage
-from monai_supmix.imageio.itk_images import LPS_TO_RAS
 
 _KIND = b"\x02\x00\x02\x00UI"  # of the file meta information, which is little endian: media storage SOP class
 # Segmentations, those that are label maps, and structure sets.

@@ -19,7 +19,7 @@ from pydicom import Dataset
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.dicom import DicomImage
-from monai_supmix.imageio.dicom_results import quiet
+from monai_supmix.imageio.dicom_storage import quiet
 from monai_supmix.imageio.rtstruct_reading import contoured, roi_names, rtstruct_series
 from monai_supmix.imageio.seg_reading import seg_frames, seg_series, segment_names
 from monai_supmix.imageio.slice_grid import SliceGrid

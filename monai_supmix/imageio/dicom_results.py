@@ -6,12 +6,9 @@ gave, never a patient or UID.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import logging
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,17 +20,18 @@ from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.dicom import DicomImage
+from monai_supmix.imageio.dicom_storage import quiet
 from monai_supmix.palette import class_palette
 
 Code = Sequence[str]
 """Value, coding scheme and meaning, such as ``("60046008", "SCT", "Pleural effusion")``."""
 
 MAKER = "MONAI-SupMix"
-# An object must have these, empty where nothing is known; anonymised series often lack them altogether.
-_MAY_BE_EMPTY = (
+MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate"),
     *("StudyTime", "ReferringPhysicianName"),
 )
+"""An object must have these, empty where nothing is known; anonymised series often lack them altogether."""
 _MUST_BE_ONE = {
     "FrameOfReferenceUID": "frame of reference",
     "StudyInstanceUID": "study",
@@ -169,7 +167,7 @@ class DicomResults(ABC):
             raise InputError(image.path, problem, self.remedy) from error
         self._check_identity(image, headers)
         for header in headers:
-            for keyword in _MAY_BE_EMPTY:
+            for keyword in MAY_BE_EMPTY:
                 if keyword not in header:
                     setattr(header, keyword, "")
             if header.PatientSex not in ("M", "F", "O"):
@@ -221,19 +219,3 @@ def _checked(codes: Mapping[str, Mapping[str, Code]]) -> dict[str, Mapping[str, 
 
 def _is_code(code: Any) -> bool:
     return isinstance(code, (list, tuple)) and len(code) == 3 and all(isinstance(part, str) and part for part in code)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep highdicom and pydicom from telling names and identifiers to the log."""
-    loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -75,7 +75,7 @@ def read_header(file: Path) -> pydicom.Dataset | None:
     Returns:
         the elements before the pixels; ``None`` if this is damaged or not an image.
     """
-    with _in_silence():
+    with quiet():
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
             for element in header:  # decodes them all, so that what is damaged is found here
@@ -126,7 +126,7 @@ def read_plane(file: Path) -> np.ndarray:
     Raises:
         ValueError: it cannot be read.
     """
-    with _in_silence():
+    with quiet():
         try:
             data = pydicom.dcmread(file, force=True)
             slope, inter = float(data.get("RescaleSlope") or 1.0), float(data.get("RescaleIntercept") or 0.0)
@@ -177,14 +177,16 @@ def _read_compressed(data: pydicom.Dataset) -> np.ndarray:
 
 
 @contextmanager
-def _in_silence() -> Iterator[None]:
-    """Keep pydicom from telling of what is checked here, or of no concern."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL + 1)
-        try:
+def quiet() -> Iterator[None]:
+    """Keep pydicom and highdicom from telling of what is checked here, and names and identifiers to the log."""
+    loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
-        finally:
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.case_image import CaseImage, check_affine, check_values, voxel_size
+from monai_supmix.imageio.case_image import LPS_TO_RAS, CaseImage, check_affine, check_values, voxel_size
 from monai_supmix.imageio.payload import open_payload, read_array
 
 _INTEGERS = ("char", "short", "int", "long", "long_long")
@@ -26,7 +26,6 @@ _META_NUMBERS = {
 }
 _MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 _MILLIMETRES |= {"millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0, "micrometer": 0.001, "micron": 0.001}
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)

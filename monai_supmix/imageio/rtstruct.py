@@ -16,15 +16,12 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
-from monai_supmix.imageio.dicom_results import MAKER, DicomResults
+from monai_supmix.imageio.dicom_results import MAKER, MAY_BE_EMPTY, DicomResults
 from monai_supmix.imageio.outlines import outline
 from monai_supmix.version import __version__
 
 _STUDY = "1.2.840.10008.3.1.2.3.1"  # the class by which structure sets refer to a study
-_COPIED = (
-    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate"),
-    *("StudyTime", "ReferringPhysicianName", "StudyInstanceUID", "FrameOfReferenceUID"),
-)
+_COPIED = (*MAY_BE_EMPTY, "StudyInstanceUID", "FrameOfReferenceUID")
 
 
 class StructureSets(DicomResults):

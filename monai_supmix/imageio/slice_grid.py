@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from monai_supmix.imageio.case_image import LPS_TO_RAS
 from monai_supmix.imageio.dicom import DicomImage
-from monai_supmix.imageio.itk_images import LPS_TO_RAS
 
 _ON_SLICE = 0.1  # of the distance of two slices: what writers round away is far less
 
