@@ -14,7 +14,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
 from monai_supmix.imageio.channels import fit_channels, is_grey_in_colour
-from monai_supmix.listing import shorten
+from monai_supmix.listing import counted, shorten
 
 # Where two sides hold the same image it is the later one in this order that has to go.
 _PRECEDENCE = ("test", "validation", "labeled", "unlabeled")
@@ -98,7 +98,7 @@ def check_cases(
 def _check_channels(image: CaseImage, channels: int | None) -> None:
     if channels in (None, image.channels):
         return
-    problem = f"has {image.channels} channel{'s' * (image.channels > 1)} and the network takes {channels}"
+    problem = f"has {counted(image.channels, 'channel')} and the network takes {channels}"
     colour, grey = "give colour pictures", "convert it to grey values"
     raise InputError(image.path, problem, (grey if channels == 1 else colour) + ", or set in_channels of network_def")
 

@@ -33,7 +33,7 @@ from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import label_values
 from monai_supmix.imageio.hdf5 import is_there
 from monai_supmix.imageio.labels import is_dicom_file
-from monai_supmix.listing import below, read_json, shorten
+from monai_supmix.listing import below, counted, read_json, shorten
 
 Item: TypeAlias = dict[str, Any]
 SIDES = ("labeled", "unlabeled", "validation", "test")
@@ -83,10 +83,9 @@ class Datalist:
         lines = []
         for name, side in zip(("labelled", "unlabelled", "validation", "test"), SIDES, strict=True):
             items = getattr(self, side)
-            num_groups = len({item["group"] for item in items})
             line = f"{name} {len(items)}"
             if items:
-                line += f" ({num_groups} group{'s' if num_groups > 1 else ''})"
+                line += f" ({counted(len({item['group'] for item in items}), 'group')})"
             if side == "labeled" and items:
                 line += ": " + shorten(sorted(item["case"] for item in items), 12)
             partly = "" if side == "unlabeled" else partly_labelled(items, self.class_names)

@@ -14,7 +14,7 @@ from monai_supmix.datalists.sides import hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.dicom import list_dicom_files
 from monai_supmix.imageio.file_kinds import LABEL_SUFFIXES, SUFFIXES
-from monai_supmix.listing import list_files, normal_form, read_names, shorten
+from monai_supmix.listing import counted, list_files, normal_form, read_names, shorten
 
 
 def holds_pairs(folder: Path) -> bool:
@@ -43,7 +43,7 @@ def pair_files(root: Path) -> list[Item]:
         remedy = f"give files ending in {', '.join(SUFFIXES)}, or a folder for each DICOM series"
         raise InputError(root / "images", "holds no images", remedy)
     if orphans := [stem for stem in labels if stem not in images]:
-        number = "1 label file has" if len(orphans) == 1 else f"{len(orphans)} label files have"
+        number = counted(len(orphans), "label file has", "label files have")
         remedy = f"names must match but for the ending: {_would_match(orphans[0], images)}, or remove the labels"
         raise InputError(root / "labels", f"{number} no image of the same name: {shorten(orphans)}", remedy)
     items: list[Item] = [{"image": str(path), "case": stem, "group": stem} for stem, path in images.items()]

@@ -11,7 +11,7 @@ from monai_supmix.datalists.datalist import Datalist, check_datalist
 from monai_supmix.datalists.draw import order_groups
 from monai_supmix.datalists.partly import KEY
 from monai_supmix.errors import InputError
-from monai_supmix.listing import shorten
+from monai_supmix.listing import counted, shorten
 
 
 def split_groups(
@@ -46,8 +46,7 @@ def split_groups(
     """
     sizes = Counter(item["group"] for item in items)
     if not 2 <= num_folds <= len(sizes):
-        patients = f"{len(sizes)} group{'s' * (len(sizes) != 1)} (patients)"
-        problem = f"is {num_folds}, and the labelled cases come from {patients}"
+        problem = f"is {num_folds}, and the labelled cases come from {counted(len(sizes), 'group')} (patients)"
         known = f"give {'2' if len(sizes) == 2 else f'2 to {len(sizes)}'}"
         raise InputError(subject, problem, known if len(sizes) > 1 else "label images of two patients or more")
     labelled: dict[str, frozenset[int]] = {}

@@ -12,7 +12,7 @@ from monai_supmix.datalists.partly import read_sidecar, refuse_ambiguous_numbers
 from monai_supmix.datalists.sides import group_by_pattern, hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
-from monai_supmix.listing import check_folder, list_files, read_json, shorten
+from monai_supmix.listing import check_folder, counted, list_files, read_json, shorten
 
 IGNORE = "ignore"
 """What nnU-Net calls the label of pixels to ignore."""
@@ -214,7 +214,7 @@ def _pair(root: Path, side: str, endings: Sequence[str]) -> list[Item]:
         if case in labels:
             items[case] |= {"label": str(labels[case]), **read_sidecar(labels.pop(case))}
     if labels:
-        number = "1 label file has" if len(labels) == 1 else f"{len(labels)} label files have"
+        number = counted(len(labels), "label file has", "label files have")
         problem = f"{number} no image in images{side}: {shorten(list(labels))}"
         raise InputError(root / f"labels{side}", problem, f"names must match but for _0000: {_LAYOUT}")
     return list(items.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monai_supmix.experiments.results import Pair
+from monai_supmix.listing import counted
 from monai_supmix.metrics.paired import Difference
 
 MIN_SEEDS, MIN_GROUPS, MIN_STEPS = 3, 5, 200
@@ -26,11 +27,7 @@ def shortcomings(num_seeds: int, num_groups: int, steps: int) -> list[str]:
         []
     """
     found = ((num_seeds, "seed", MIN_SEEDS), (num_groups, "patient", MIN_GROUPS), (steps, "step", MIN_STEPS))
-    return [
-        f"{number} {name}{'s' * (number != 1)} ({least} or more are needed)"
-        for number, name, least in found
-        if number < least
-    ]
+    return [f"{counted(number, name)} ({least} or more are needed)" for number, name, least in found if number < least]
 
 
 def verdict(pairs: Sequence[Pair], baseline: str, short_of: Sequence[str]) -> str:
