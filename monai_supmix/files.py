@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -66,6 +68,43 @@ def atomic_write(path: str | os.PathLike[str], text: bool = False) -> Iterator[I
         if isinstance(error, OSError) and error.filename in (None, str(temporary), str(path)):
             raise writing_error(path, error) from error
         raise
+
+
+def write_json(record: Mapping[str, Any], path: str | os.PathLike[str], indent: int | None = 2) -> None:
+    r"""Write plain values as strict JSON (no NaN, no Infinity), whole or not at all.
+
+    Args:
+        record: the values.
+        path: the file. Its folder must exist.
+        indent: of each level; ``None`` writes one line.
+
+    Raises:
+        InputError: the file cannot be written.
+        ValueError: a number is not finite; see `without_nan`.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "record.json"
+        >>> write_json({"case": "eye"}, path, indent=None)
+        >>> path.read_text(encoding="utf-8")
+        '{"case": "eye"}\n'
+    """
+    with atomic_write(path, text=True) as file:
+        file.write(json.dumps(record, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def without_nan(value: Any) -> Any:
+    """Nested plain values fit for JSON: ``None`` in the place of NaN and infinity.
+
+    Example:
+        >>> without_nan({"iou": (0.5, float("nan"))})
+        {'iou': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {name: without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sync_directory(directory: Path) -> None:

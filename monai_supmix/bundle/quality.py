@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write
+from monai_supmix.files import write_json
 from monai_supmix.listing import read_json
 from monai_supmix.metrics.calibration import Calibration, from_plain
 from monai_supmix.weights.places import QUALITY
@@ -27,8 +26,7 @@ def write_quality(folder: Path, record: Mapping[str, Any], calibration: Calibrat
     """
     path = folder / QUALITY
     content = {"weights_content_sha256": record["content_sha256"], **calibration.plain()}
-    with atomic_write(path, text=True) as file:
-        file.write(json.dumps(content, indent=2) + "\n")
+    write_json(content, path)
     return path
 
 

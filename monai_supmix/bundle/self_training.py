@@ -20,7 +20,7 @@ from monai_supmix.bundle.trained import load_trained
 from monai_supmix.config.comparison import configuration_of
 from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.files import make_directory, write_json
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_mask
@@ -239,6 +239,5 @@ def _write_masks(
         path = masks / f"{item['case']}_seg{mask_suffix(image)}"
         make_directory(path.parent)
         write_mask(in_label_values(mask, {} if values is None else {"label_values": values}), image, path)
-    with atomic_write(record, text=True) as file:  # last: it says that all masks are there
-        json.dump(made_by, file)
+    write_json(made_by, record)  # last: it says that all masks are there
     logger.info("%d pseudo-labels: %s", len(datalist.unlabeled), masks)

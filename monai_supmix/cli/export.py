@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from monai_supmix.cli.workflow import Configured, merge
 from monai_supmix.config.overrides import for_monai
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.files import atomic_write, make_directory, write_json
 from monai_supmix.listing import read_json
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
     """
     from monai_supmix.export import export_model, require_onnx, write_archive  # noqa: PLC0415
     from monai_supmix.export.archive import LAYOUT  # noqa: PLC0415
-    from monai_supmix.imageio.masks import write_json  # noqa: PLC0415  # slow: these import torch
 
     if "onnx" in formats:
         require_onnx()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ import numpy as np
 from monai_supmix.experiments.judged import Judged
 from monai_supmix.experiments.results import Pair, Row
 from monai_supmix.experiments.verdict import shortcomings, verdict
-from monai_supmix.files import atomic_write
-from monai_supmix.listing import read_json
+from monai_supmix.files import atomic_write, without_nan
+from monai_supmix.listing import counted, read_json
 from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference
 
 RECORD, PAGE, CASES = "comparison.json", "comparison.md", "cases.csv"
@@ -138,23 +137,9 @@ def record(found: Comparison) -> dict[str, Any]:
     }
 
 
-def without_nan(value: Any) -> Any:
-    """A record fit for JSON: null where there is no figure.
-
-    Example:
-        >>> without_nan({"iou": [0.5, float("nan")]})
-        {'iou': [0.5, None]}
-    """
-    if isinstance(value, dict):
-        return {key: without_nan(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [without_nan(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def _lines(found: Comparison) -> Iterator[str]:
     judged, patients = found.judged, found.num_groups
-    told = f"{len(judged.groups)} labelled images of {patients} group{'s' * (patients != 1)} (patients)"
+    told = f"{len(judged.groups)} labelled images of {counted(patients, 'group')} (patients)"
     yield from (f"# Methods on {found.bundle}", "", f"**{found.sentence}**", "")
     if judged.num_folds is None:
         yield f"* Judged on the test: {told}."

@@ -15,11 +15,11 @@ from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.comparison import comparable
 from monai_supmix.config.error_lines import mistakes_as_themselves
 from monai_supmix.datalists.check import Problem
-from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.datalist import SIDES, Datalist
 from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.datalists.folds import fold_datalists
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write, make_directory
+from monai_supmix.files import make_directory, write_json
 from monai_supmix.listing import read_json
 from monai_supmix.report import HISTORY_NAME
 
@@ -90,8 +90,7 @@ class Trial:
         totals = {"seconds": "seconds", "iterations": "total_iterations"}
         sums = {key: round(sum(part[name] for part in parts), 3) for key, name in totals.items()}
         record = {"hash": self.hash, **sums}
-        with atomic_write(self.folder / _DONE, text=True) as file:
-            file.write(json.dumps(record) + "\n")
+        write_json(record, self.folder / _DONE, indent=None)
         return record
 
 
@@ -148,8 +147,7 @@ def data_of(datalist: Datalist, files: Mapping[str, Any]) -> dict[str, Any]:
         datalist: the list.
         files: the content of all its files, from `contents`.
     """
-    sides = ("labeled", "unlabeled", "validation", "test")
-    return {side: [item["case"] for item in getattr(datalist, side)] for side in sides} | {"files": files}
+    return {side: [item["case"] for item in getattr(datalist, side)] for side in SIDES} | {"files": files}
 
 
 def contents(datalist: Datalist) -> dict[str, Any]:

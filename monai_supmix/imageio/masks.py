@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,16 +91,6 @@ def in_label_values(mask: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
     if values is None:
         return mask
     return np.asarray(values, np.uint8 if max(values) <= 255 else np.uint16)[mask]
-
-
-def write_json(record: Mapping[str, Any], path: str | Path) -> None:
-    """Write a record, such as the one beside a mask, whole or not at all.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    with atomic_write(path, text=True) as file:
-        file.write(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _mask_header(image: CaseImage) -> nib.Nifti1Header:

@@ -16,8 +16,7 @@ from types import FrameType
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.files import make_directory, writing_error
-from monai_supmix.imageio.masks import write_json
+from monai_supmix.files import make_directory, write_json, writing_error
 from monai_supmix.inferers import claims as timing
 from monai_supmix.inferers.claims import Claims, Owner, claim_file, create, is_alive, read_owner, touch
 from monai_supmix.inferers.inputs import InputCase

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write
-from monai_supmix.imageio.masks import write_json
+from monai_supmix.files import atomic_write, write_json
 from monai_supmix.inferers.claims import Claims, is_alive
 from monai_supmix.inferers.cohort import FOLDER, Cohort, members, visiting
 from monai_supmix.inferers.confidence import least_sure

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from monai_supmix.files import make_directory
+from monai_supmix.files import make_directory, write_json
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.dicom_results import DicomResults, write_dicom
-from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_json, write_mask
+from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_mask
 from monai_supmix.inferers.confidence import least_sure, predict_with_confidence, predicted_dice
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.outputs import DICOM_ENDINGS, remove_old

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.masks import write_json
+from monai_supmix.files import write_json
 from monai_supmix.inferers.inputs import InputCase
 
 DICOM_ENDINGS = {"dicom_seg": ".dcm", "rtstruct": "_rtstruct.dcm"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import shlex
 import sys
@@ -13,7 +11,7 @@ from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write
+from monai_supmix.files import without_nan, write_json
 from monai_supmix.listing import read_json
 
 HISTORY_NAME = "history.json"
@@ -63,7 +61,7 @@ def training_record(
         ('mine', 3, 'train')
     """
     words = _own_command() if command is None else list(command)
-    return _finite(
+    return without_nan(
         {
             "format": _FORMAT,
             "method": method,
@@ -137,15 +135,6 @@ def _data(datalist: Datalist) -> dict[str, Any]:
     return {"sides": sides, "notes": list(datalist.notes)}
 
 
-def _finite(value: Any) -> Any:
-    """The same without NaN and infinity, which JSON lacks."""
-    if isinstance(value, Mapping):
-        return {name: _finite(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def write_history(path: Path, record: Mapping[str, Any]) -> None:
     """Write a training's record, atomically.
 
@@ -163,8 +152,7 @@ def write_history(path: Path, record: Mapping[str, Any]) -> None:
         >>> read_history(path)["total_iterations"]
         100
     """
-    with atomic_write(path, text=True) as file:
-        file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(record, path, indent=None)
 
 
 def read_history(path: Path) -> dict[str, Any]:

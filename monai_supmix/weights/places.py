@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write, make_directory, reading_error, writing_error
+from monai_supmix.files import atomic_write, make_directory, reading_error, write_json, writing_error
 from monai_supmix.listing import read_json
 from monai_supmix.weights.label_values import other_label_values
 from monai_supmix.weights.reading import load_weights
@@ -103,8 +103,7 @@ def record_run(bundle_root: str | os.PathLike[str], run_dir: str | os.PathLike[s
         return None
     path = root / _LAST_RUN
     try:
-        with atomic_write(path, text=True) as file:
-            file.write(json.dumps({"run_dir": str(Path(run_dir).resolve())}, ensure_ascii=False) + "\n")
+        write_json({"run_dir": str(Path(run_dir).resolve())}, path, indent=None)
     except InputError:  # a bundle that is only read
         return None
     return path

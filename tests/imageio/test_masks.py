@@ -12,8 +12,9 @@ from isal import igzip
 from PIL import Image
 
 from monai_supmix.errors import InputError
+from monai_supmix.files import write_json
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.imageio.masks import mask_suffix, write_json, write_mask
+from monai_supmix.imageio.masks import mask_suffix, write_mask
 from monai_supmix.imageio.reading import read_image
 from tests.imageio.dicom_series import PATIENT, write_series
 
