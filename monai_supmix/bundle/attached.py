@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from ignite.engine import Events
 from monai.handlers import LrScheduleHandler
@@ -19,20 +19,10 @@ from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.handlers.progress import TrainingProgress
-from monai_supmix.handlers.pseudo_labels import PseudoLabelMonitor
+from monai_supmix.handlers.pseudo_labels import Loading, PseudoLabelMonitor
 from monai_supmix.handlers.watch import TrainingWatch
 from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.weights import unwrap
-
-
-class Loading(Protocol):
-    """Loads a case as training does, and picks samples to look at; :class:`monai_supmix.data.LoadPlanes` is one."""
-
-    def __call__(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Load an item of a datalist."""
-
-    def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[Tensor, Tensor]:
-        """Images and truth."""
 
 
 def attach_schedules(

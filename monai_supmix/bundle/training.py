@@ -16,7 +16,6 @@ from torch import nn
 from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
 from monai_supmix.bundle.attached import (
-    Loading,
     attach_schedules,
     check_crop_size,
     check_partly_labelled,
@@ -42,6 +41,7 @@ from monai_supmix.handlers.checkpoints import (
     read_checkpoint,
 )
 from monai_supmix.handlers.preemption import Preemption
+from monai_supmix.handlers.pseudo_labels import Loading
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
 from monai_supmix.weights import record_run, save_weights
 from monai_supmix.weights.record import are_cleaning_rules, current_versions

@@ -34,17 +34,18 @@ def find_bundle(name_or_path: str | os.PathLike[str]) -> Path:
         monai_supmix.errors.InputError: chase_supmx: is not a bundle: did you mean chase_supmix?
     """
     folder = Path(name_or_path)
-    if _is_bundle(folder):
+    if is_bundle(folder):
         return folder.resolve()
     name = str(name_or_path)
-    shipped = {path.name: path for home in HOMES if home.is_dir() for path in home.iterdir() if _is_bundle(path)}
+    shipped = {path.name: path for home in HOMES if home.is_dir() for path in home.iterdir() if is_bundle(path)}
     if name in shipped:
         return shipped[name]
     problem = "is a folder without configs/metadata.json" if folder.is_dir() else "is not a bundle"
     raise InputError(name, problem, nearest(name, shipped, "give the folder of a bundle, or one of {}"))
 
 
-def _is_bundle(folder: Path) -> bool:
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder is one."""
     return (folder / "configs" / "metadata.json").is_file()
 
 

@@ -16,6 +16,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ReferenceResolver
 
 from monai_supmix.config.components import check_config
 from monai_supmix.config.error_lines import show_error_line_last
+from monai_supmix.config.find import is_bundle
 from monai_supmix.config.given_data import take_given_data
 from monai_supmix.config.living import living
 from monai_supmix.config.overrides import check_tracking, split_flags
@@ -56,7 +57,7 @@ def check_overrides(meta: Mapping[str, Any] | None = None) -> None:
     check_names(config, workflow.config_root_path, (workflow.init_id, workflow.run_id, workflow.final_id))
     check_config(config)
     bundle = workflow.config_root_path.parent
-    if config.get("bundle_root") == "." and not _is_bundle(Path()) and _is_bundle(bundle):
+    if config.get("bundle_root") == "." and not is_bundle(Path()) and is_bundle(bundle):
         _put(workflow, "bundle_root", str(bundle))
     if config.get("tta") is True and "inferer" in config and "tta" not in _needed(config, "inferer"):
         logger.warning("tta is off: the inferer has no views to average, as where classes have sides")
@@ -120,10 +121,6 @@ def _references(config: Any) -> Iterator[str]:
     elif isinstance(config, (dict, list)):
         for entry in config.values() if isinstance(config, dict) else config:
             yield from _references(entry)
-
-
-def _is_bundle(folder: Path) -> bool:
-    return (folder / "configs" / "metadata.json").is_file()
 
 
 def _is_monai_bundle() -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import torch.distributed as dist
 from torch.utils.data import Dataset
 
 from monai_supmix.data.streams import StreamLoader
+from monai_supmix.processes import rank, world_size
 
 
 class PairedLoader:
@@ -90,10 +90,9 @@ def paired_loader(
         >>> len(batch["labeled"]), len(batch["unlabeled"]), len(loader)
         (2, 4, 2)
     """
-    joined = dist.is_available() and dist.is_initialized()
-    rank, world_size = (dist.get_rank(), dist.get_world_size()) if joined else (0, 1)
     labeled_size, unlabeled_size = batch_sizes
+    place = rank(), world_size()
     return PairedLoader(
-        StreamLoader(labeled, transform, labeled_size, seed, "labeled", rank, world_size, **loader_kwargs),
-        StreamLoader(unlabeled, transform, unlabeled_size, seed, "unlabeled", rank, world_size, **loader_kwargs),
+        StreamLoader(labeled, transform, labeled_size, seed, "labeled", *place, **loader_kwargs),
+        StreamLoader(unlabeled, transform, unlabeled_size, seed, "unlabeled", *place, **loader_kwargs),
     )

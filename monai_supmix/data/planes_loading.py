@@ -94,8 +94,7 @@ class LoadPlanes(Transform):
         Returns:
             images ``(N, C, H, W)`` and labels ``(N, 1, H, W)``, copies that hold no other plane in memory.
         """
-        count = min(most, len(loaded["image"]))
-        chosen = ((torch.arange(count) + 0.5) * len(loaded["image"]) / count).long()
+        chosen = evenly_spaced(len(loaded["image"]), most)
         return loaded["image"][chosen], loaded["label"][chosen]
 
 
@@ -127,6 +126,21 @@ class RandPlane(Randomizable, Transform):
         self.randomize(data)
         planes = {key: data[key][self.index] for key in ("image", "label", "labelled_classes") if key in data}
         return {**planes, "case": data["case"]}
+
+
+def evenly_spaced(count: int, most: int) -> torch.Tensor:
+    """Numbers of evenly spaced planes, always the same ones.
+
+    Args:
+        count: how many planes there are.
+        most: how many numbers at most.
+
+    Example:
+        >>> evenly_spaced(9, 3), evenly_spaced(2, 3)
+        (tensor([1, 4, 7]), tensor([0, 1]))
+    """
+    chosen = min(most, count)
+    return ((torch.arange(chosen) + 0.5) * count / chosen).long()
 
 
 def shows_foreground(label: torch.Tensor) -> torch.Tensor:

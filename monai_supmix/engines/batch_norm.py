@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
+from monai_supmix.data.planes_loading import evenly_spaced
 from monai_supmix.weights import unwrap
 
 
@@ -32,6 +32,7 @@ class RecalibrateBatchNorm:
         ValueError: ``planes_per_case`` or ``divisor`` is below 1.
 
     Example:
+        >>> import torch
         >>> network = nn.BatchNorm2d(1)
         >>> RecalibrateBatchNorm(network, [{"image": torch.full((1, 1, 8, 8), 0.25)}])()
         >>> network.running_mean.item(), network.training
@@ -60,8 +61,7 @@ class RecalibrateBatchNorm:
         """Planes one by one, ``(1, C, H, W)`` float32: they may differ in size."""
         for k in range(len(self.items)):
             image = self.items[k]["image"]
-            count = min(self.planes_per_case, len(image))
-            for plane in image[((torch.arange(count) + 0.5) * len(image) / count).long()]:
+            for plane in image[evenly_spaced(len(image), self.planes_per_case)]:
                 height, width = plane.shape[-2:]
                 padding = (0, -width % self.divisor, 0, -height % self.divisor)
                 yield F.pad(plane[None].float(), padding, mode="replicate")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.history import Row, TrainingHistory
 from monai_supmix.inferers.slice_volume import evaluating
+from monai_supmix.listing import counted
 from monai_supmix.losses.consistency import Threshold, believed
 from monai_supmix.weights import unwrap
 
@@ -24,10 +25,14 @@ class _Inferer(Protocol):
     def probabilities(self, network: nn.Module, images: Tensor) -> Tensor: ...
 
 
-class _Loader(Protocol):
-    def __call__(self, item: Mapping[str, Any]) -> Mapping[str, Any]: ...
+class Loading(Protocol):
+    """Loads a case as training does, and picks samples to look at; :class:`monai_supmix.data.LoadPlanes` is one."""
 
-    def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Load an item of a datalist."""
+
+    def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[Tensor, Tensor]:
+        """Images and truth."""
 
 
 class PseudoLabelMonitor:
@@ -78,7 +83,7 @@ class PseudoLabelMonitor:
         self,
         history: TrainingHistory,
         items: Sequence[Mapping[str, Any]],
-        load: _Loader,
+        load: Loading,
         inferer: _Inferer,
         class_names: Sequence[str],
         interval: int,
@@ -111,8 +116,7 @@ class PseudoLabelMonitor:
         engine.state.metrics.update({f"hidden_truth_{name}": value for name, value in row.items()})
         right = f", {100 * row['precision']:.1f} % of them right" if "precision" in row else ""
         told = f"{100 * row['coverage']:.1f} % of the pixels are confident{right}"
-        cases = f"{len(self._samples)} unlabelled case{'s' * (len(self._samples) != 1)}"
-        logger.info("pseudo-labels of %s with hidden truth: %s", cases, told)
+        logger.info("pseudo-labels of %s with hidden truth: %s", counted(len(self._samples), "unlabelled case"), told)
 
     def _load(self) -> list[tuple[Tensor, Tensor]]:
         """Images and truth; a case that cannot be read is left out, for training does not need its truth."""

@@ -102,6 +102,16 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0)
 
 
+def none_if_nan(value: float) -> float | None:
+    """A figure as JSON and tables have it, which lack NaN.
+
+    Example:
+        >>> none_if_nan(0.5), none_if_nan(float("nan"))
+        (0.5, None)
+    """
+    return None if np.isnan(value) else float(value)
+
+
 def mean_present(values: Sequence[float] | np.ndarray) -> float:
     """Mean of the values that are not NaN: over the classes that are present.
 

@@ -14,7 +14,7 @@ import numpy as np
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write
 from monai_supmix.metrics.dataset import CaseMeasures
-from monai_supmix.metrics.overlap import dice, iou, mean_present
+from monai_supmix.metrics.overlap import dice, iou, mean_present, none_if_nan
 from monai_supmix.metrics.surface import SurfaceDistance
 
 
@@ -67,10 +67,10 @@ def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **e
     case_mean, case_sd = _mean_and_deviation(np.array([mean_present(row[1:]) for row in case_dices]))
     return {
         "classes": classes,
-        "mean_iou": _or_none(mean_present(ious)),
-        "mean_dice": _or_none(mean_present(dices)),
-        "mean_foreground_iou": _or_none(mean_present(ious[1:])),
-        "mean_foreground_dice": _or_none(mean_present(dices[1:])),
+        "mean_iou": none_if_nan(mean_present(ious)),
+        "mean_dice": none_if_nan(mean_present(dices)),
+        "mean_foreground_iou": none_if_nan(mean_present(ious[1:])),
+        "mean_foreground_dice": none_if_nan(mean_present(dices[1:])),
         "mean_case_dice": case_mean,
         "mean_case_dice_sd": case_sd,
         "num_images": len(cases),
@@ -90,18 +90,14 @@ def _geometry(cases: Sequence[CaseMeasures], index: int) -> dict[str, Any]:
     # of the cases in which the class was labelled
     known = [d for case in cases if case.distances is not None and (d := case.distances[index]) is not None]
     if with_spacing and known:
-        figures["hd95_mm"] = _or_none(mean_present([d.hd95_mm for d in known if d.hd95_mm is not None]))
-        figures["asd_mm"] = _or_none(mean_present([d.asd_mm for d in known if d.asd_mm is not None]))
+        figures["hd95_mm"] = none_if_nan(mean_present([d.hd95_mm for d in known if d.hd95_mm is not None]))
+        figures["asd_mm"] = none_if_nan(mean_present([d.asd_mm for d in known if d.asd_mm is not None]))
         for outcome in ("measured", "missed", "spurious", "absent"):
             figures[outcome] = sum(distance.outcome == outcome for distance in known)
     volumes = [v for case in cases if case.volumes_ml is not None and (v := case.volumes_ml[index]) is not None]
     if volumes and all(case.volumes_ml is not None for case in cases):
         figures["true_ml"], figures["predicted_ml"] = (float(total) for total in np.sum(volumes, axis=0))
     return figures
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def write_metrics_json(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
@@ -187,7 +183,7 @@ def _row(case: CaseMeasures, class_names: Sequence[str], with_geometry: bool, wi
     ious, dices = iou(case.counts), dice(case.counts)
     for index, name in enumerate(class_names):
         row |= {f"{name}_{what}": int(n) for what, n in zip(("tp", "fp", "fn"), case.counts[index], strict=True)}
-        row |= {f"{name}_iou": _or_none(ious[index]), f"{name}_dice": _or_none(dices[index])}
+        row |= {f"{name}_iou": none_if_nan(ious[index]), f"{name}_dice": none_if_nan(dices[index])}
         if with_confidence and index > 0:
             row[f"{name}_confidence"] = case.confidence and case.confidence[index]
         if with_geometry and index > 0:

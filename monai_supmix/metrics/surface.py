@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from monai.metrics.utils import get_mask_edges, get_surface_distance
+from scipy.ndimage import find_objects
 
 Outcome = Literal["measured", "absent", "missed", "spurious"]
 
@@ -102,19 +103,11 @@ def _surface_distance(
     if not (true.any() and predicted.any()):
         outcomes: dict[tuple[bool, bool], Outcome] = {(True, False): "missed", (False, True): "spurious"}
         return SurfaceDistance(outcomes.get((bool(true.any()), bool(predicted.any())), "absent"))
-    box = _bounding_box(true | predicted)
+    (box,) = find_objects((true | predicted).view(np.uint8))
     a, b = get_mask_edges(predicted[box], true[box], crop=False)
     directed = [get_surface_distance(p, q, spacing=list(spacing)) for p, q in ((a, b), (b, a))]
     hd95 = max(float(np.percentile(distance, 95)) for distance in directed)
     return SurfaceDistance("measured", hd95, float(np.concatenate(directed).mean()))
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    box = []
-    for axis in range(mask.ndim):
-        line = np.flatnonzero(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis)))
-        box.append(slice(int(line[0]), int(line[-1]) + 1))
-    return tuple(box)
 
 
 def volume_ml(counts: np.ndarray, spacing: Sequence[float]) -> tuple[tuple[float, float] | None, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from monai_supmix.files import atomic_write
 from monai_supmix.listing import counted
 from monai_supmix.metrics import CaseMeasures
-from monai_supmix.metrics.overlap import dice, iou, mean_present
+from monai_supmix.metrics.overlap import dice, iou, mean_present, none_if_nan
 from monai_supmix.report.gallery import CaseGallery, ShownCase, within_budget
 from monai_supmix.report.markup import Cell, escape, facts, notes_box, number, section, settings_list, table
 from monai_supmix.report.page import class_key, error_key, page
@@ -140,7 +140,7 @@ def _cases(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], notes:
     rows: list[list[Cell]] = []
     for case, measures in cases.items():
         ious, dices = iou(measures.counts), dice(measures.counts)
-        row: list[Cell] = [case, *(_or_none(v) for v in (mean_present(ious[1:]), *ious, *dices[1:]))]
+        row: list[Cell] = [case, *(none_if_nan(v) for v in (mean_present(ious[1:]), *ious, *dices[1:]))]
         row += list(measures.confidence or (None,) * len(class_names))[1:] if with_confidence else []
         for index, _ in foreground:
             if with_distances:
@@ -159,10 +159,6 @@ def _cases(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], notes:
         told += f" The table has {len(columns)} columns and scrolls sideways."
     text = f'<p class="dim">{told}</p>'
     return section("cases", "Cases", notes_box(notes), text, table(columns, rows, bars=bars))
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _evaluated(summary: Mapping[str, Any], command: str, training: Mapping[str, Any] | None) -> str:
