@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from monai_supmix.report.markup import escape, number
@@ -11,6 +11,8 @@ from monai_supmix.report.markup import escape, number
 Points = Sequence[tuple[float, float | None]]
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 380, 226, 60, 10, 8, 50
+_MIDDLE = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
+_MAX_POINTS = 240
 
 
 class Mark(NamedTuple):
@@ -23,9 +25,6 @@ class Mark(NamedTuple):
 
     iteration: int
     text: str
-
-
-_MAX_POINTS = 240
 
 
 def line_chart(
@@ -64,48 +63,11 @@ def line_chart(
     known = {name: points for name, points in known.items() if points}
     if not known:
         return ""
-    values = [y for points in known.values() for _, y in points]
-    ticks = nice_ticks(min(0.0, *values), max(values))
-    first = min(points[0][0] for points in known.values())
-    last = max(points[-1][0] for points in known.values())
-    x_ticks = [tick for tick in nice_ticks(first, last) if first <= tick <= last]
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = (x - first) / (last - first) if last > first else 0.5
-        up = (y - ticks[0]) / (ticks[-1] - ticks[0])
-        return (
-            round(_LEFT + across * (_WIDTH - _LEFT - _RIGHT), 1),
-            round(_HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM), 1),
-        )
-
+    frame = _Frame.around(list(known.values()))
     kinds = {name: _kind((colours or {}).get(name, f"c{index % 7}")) for index, name in enumerate(series)}
-    drawing = []
-    for tick in ticks:
-        _, y = place(first, tick)
-        drawing.append(f'<path class="grid" d="M{_LEFT} {y}H{_WIDTH - _RIGHT}"/>')
-        drawing.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{_tick(tick, as_percent)}</text>')
-    for tick in x_ticks:
-        x, _ = place(tick, ticks[0])
-        drawing.append(f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{tick:g}</text>')
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
-    drawing.append(f'<text class="axis" x="{middle[0]}" y="{_HEIGHT - 14}" text-anchor="middle">iteration</text>')
-    if axis:
-        turned = f'transform="translate(12 {middle[1]}) rotate(-90)"'
-        drawing.append(f'<text class="axis" {turned} text-anchor="middle">{escape(axis)}</text>')
-    if mark is not None and first <= mark.iteration <= last:
-        x, _ = place(mark.iteration, ticks[0])
-        drawing.append(f'<path class="mark" d="M{x} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
-        side, gap = ("end", -4) if x > middle[0] else ("start", 4)
-        drawing.append(f'<text x="{x + gap:g}" y="{_TOP + 9}" text-anchor="{side}">{escape(mark.text)}</text>')
+    drawing = [*_axes(frame, as_percent, axis), *_marked(frame, mark)]
     for name, kind in kinds.items():
-        for run in _runs(_thinned(series[name])):
-            spots = [place(x, y) for x, y in run]
-            if len(spots) == 1:
-                x, y = spots[0]
-                drawing.append(f'<circle {kind} cx="{x}" cy="{y}" r="3"/>')
-            else:
-                drawn = " ".join(f"{x},{y}" for x, y in spots)
-                drawing.append(f'<polyline {kind} points="{drawn}"/>')
+        drawing += _curve(frame, series[name], kind)
     legend = "".join(
         f"<li><i {kind}></i>{escape(name)} <b>{_value(known[name][-1][1], as_percent)}</b></li>"
         for name, kind in kinds.items()
@@ -117,6 +79,67 @@ def line_chart(
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)} over the iterations">'
         f"{''.join(drawing)}</svg></figure>"
     )
+
+
+class _Frame(NamedTuple):
+    """What a chart shows, iterations from `first` to `last` and values from the first tick to the last, and where."""
+
+    first: float
+    last: float
+    ticks: list[float]
+
+    @classmethod
+    def around(cls, curves: Sequence[Sequence[tuple[float, float]]]) -> _Frame:
+        """The frame of some curves, none of them empty."""
+        values = [y for points in curves for _, y in points]
+        ticks = nice_ticks(min(0.0, *values), max(values))
+        return cls(min(points[0][0] for points in curves), max(points[-1][0] for points in curves), ticks)
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point lies in the drawing."""
+        across = (x - self.first) / (self.last - self.first) if self.last > self.first else 0.5
+        up = (y - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
+        return (
+            round(_LEFT + across * (_WIDTH - _LEFT - _RIGHT), 1),
+            round(_HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM), 1),
+        )
+
+
+def _axes(frame: _Frame, as_percent: bool, axis: str) -> Iterator[str]:
+    """The grid with its numbers, and what is written along the axes."""
+    for tick in frame.ticks:
+        _, y = frame.place(frame.first, tick)
+        yield f'<path class="grid" d="M{_LEFT} {y}H{_WIDTH - _RIGHT}"/>'
+        yield f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{_tick(tick, as_percent)}</text>'
+    for tick in nice_ticks(frame.first, frame.last):
+        if frame.first <= tick <= frame.last:
+            x, _ = frame.place(tick, frame.ticks[0])
+            yield f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{tick:g}</text>'
+    yield f'<text class="axis" x="{_MIDDLE[0]}" y="{_HEIGHT - 14}" text-anchor="middle">iteration</text>'
+    if axis:
+        turned = f'transform="translate(12 {_MIDDLE[1]}) rotate(-90)"'
+        yield f'<text class="axis" {turned} text-anchor="middle">{escape(axis)}</text>'
+
+
+def _marked(frame: _Frame, mark: Mark | None) -> Iterator[str]:
+    """A line at an iteration that the curves reach, with its text on the side that has more room."""
+    if mark is not None and frame.first <= mark.iteration <= frame.last:
+        x, _ = frame.place(mark.iteration, frame.ticks[0])
+        yield f'<path class="mark" d="M{x} {_TOP}V{_HEIGHT - _BOTTOM}"/>'
+        side, gap = ("end", -4) if x > _MIDDLE[0] else ("start", 4)
+        yield f'<text x="{x + gap:g}" y="{_TOP + 9}" text-anchor="{side}">{escape(mark.text)}</text>'
+
+
+def _curve(frame: _Frame, points: Points, kind: str) -> Iterator[str]:
+    """A curve, in pieces where it has gaps; a piece of one point is a spot."""
+    for run in _runs(_thinned(points)):
+        spots = [frame.place(x, y) for x, y in run]
+        if len(spots) == 1:
+            x, y = spots[0]
+            yield f'<circle {kind} cx="{x}" cy="{y}" r="3"/>'
+        else:
+            drawn = " ".join(f"{x},{y}" for x, y in spots)
+            yield f'<polyline {kind} points="{drawn}"/>'
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
