@@ -25,7 +25,7 @@ from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_mask
 from monai_supmix.inferers import Inferer
-from monai_supmix.inferers.slice_volume import input_channels
+from monai_supmix.inferers.tensors import input_channels
 from monai_supmix.networks import Ensemble
 from monai_supmix.randomness import derive_seed
 

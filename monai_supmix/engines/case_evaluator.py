@@ -15,7 +15,7 @@ from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.partly import IGNORED, labelled_mask
 from monai_supmix.inferers import Inferer
 from monai_supmix.inferers.confidence import predict_with_confidence
-from monai_supmix.inferers.slice_volume import input_channels
+from monai_supmix.inferers.tensors import input_channels
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule

@@ -56,6 +56,13 @@ def nearest_axes(affine: np.ndarray) -> list[tuple[int, int]]:
     return [found[axis] for axis in range(3)]
 
 
+def check_axis(axis: str) -> None:
+    """Raise ValueError for what is no direction of planes."""
+    if axis not in _VIEWS:
+        *others, last = _VIEWS
+        raise ValueError(f"axis is {', '.join(others)} or {last}, not {axis!r}.")
+
+
 class Planes:
     """The planes of one image, in the usual view.
 
@@ -82,8 +89,7 @@ class Planes:
     """
 
     def __init__(self, image: CaseImage, axis: Axis = "axial") -> None:
-        if axis not in _VIEWS:
-            raise ValueError(f"axis is one of {', '.join(_VIEWS)}, not {axis!r}.")
+        check_axis(axis)
         self.image, self.axis = image, axis
         self.spacing: tuple[float, float] | None = None
         self.step: float | None = None

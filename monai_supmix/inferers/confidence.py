@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from monai_supmix.imageio.case_image import CaseImage
+from monai_supmix.inferers.filling import blank
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.metrics.calibration import Calibration
 
@@ -51,7 +52,7 @@ def predict_with_confidence(
     """
     if "confidence" not in inspect.signature(inferer.__call__).parameters:
         return inferer(image, network, intensity, probabilities), None
-    confidence = np.zeros(image.label_shape, np.uint8, order="C" if image.is_picture else "F")
+    confidence = blank(image)
     more: dict[str, Any] = {"confidence": confidence}
     mask = inferer(image, network, intensity, probabilities, **more)
     return mask, mean_confidence(mask, confidence, num_classes)

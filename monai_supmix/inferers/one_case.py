@@ -25,8 +25,9 @@ from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.outputs import DICOM_ENDINGS, remove_old
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork
-from monai_supmix.inferers.slice_volume import fit_intensity, input_channels
+from monai_supmix.inferers.slice_volume import fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity, edge_warnings, suitability_warnings
+from monai_supmix.inferers.tensors import device_of, input_channels
 from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.naming import plain_names
 from monai_supmix.precision import autocast_dtype
@@ -197,5 +198,5 @@ def _precision(inferer: Inferer, network: nn.Module) -> str:
     """Number format of the forward pass, which may differ between machines and change single pixels."""
     if isinstance(network, OpenVINONetwork):
         return str(network.precision).removeprefix("torch.")
-    device = inferer.device or next((parameter.device for parameter in network.parameters()), "cpu")
+    device = inferer.device or device_of(network)
     return str(autocast_dtype(inferer.amp, device) or torch.float32).removeprefix("torch.")

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from monai_supmix.errors import InputError
-from monai_supmix.inferers.slice_volume import evaluating, input_channels
+from monai_supmix.inferers.slice_volume import evaluating
+from monai_supmix.inferers.tensors import input_channels
 from monai_supmix.precision import Amp, autocast_dtype
 
 Runtime = Literal["torch", "openvino"]

@@ -16,12 +16,13 @@ from tqdm import tqdm
 from monai_supmix.data.working_grid import from_working_grid, resize_planes, to_working_grid, working_shape
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.imageio.planes import Axis, Planes
+from monai_supmix.imageio.planes import Axis, Planes, check_axis
 from monai_supmix.inferers.competing import Competition, competition, everywhere
+from monai_supmix.inferers.filling import Filling, blank, refuse_nan
 from monai_supmix.inferers.flips import Flips, class_probabilities
-from monai_supmix.inferers.most_probable import decide
-from monai_supmix.inferers.tensors import CaseInferer, input_channels
+from monai_supmix.inferers.tensors import CaseInferer, device_of, input_channels
 from monai_supmix.inferers.turned_views import View, mean_over_views
+from monai_supmix.listing import counted
 from monai_supmix.precision import Amp, autocast
 from monai_supmix.transforms.components import clean
 
@@ -144,8 +145,7 @@ class SliceVolumeInferer(CaseInferer):
         cleaning: Sequence[Mapping[str, Any]] = (),
         intensity: Callable[[CaseImage], IntensityRule] | None = None,
     ) -> None:
-        if axis not in ("axial", "coronal", "sagittal"):
-            raise ValueError(f"axis is axial, coronal or sagittal, not {axis!r}.")
+        check_axis(axis)
         if batch_size < 1 or divisor < 1:
             raise ValueError(f"batch_size and divisor are at least 1, not {batch_size} and {divisor}.")
         self.axis, self.batch_size, self.divisor = axis, batch_size, divisor
@@ -212,11 +212,10 @@ class SliceVolumeInferer(CaseInferer):
         """
         planes, shape = self.check(image, network)
         params = fit_intensity(image, intensity)
-        mask = np.zeros(image.label_shape, np.uint8, order="C" if image.is_picture else "F")
-        target = planes.view(mask)
+        filling = Filling(planes, blank(image), probabilities, confidence)
         if self.device is not None:
             network.to(self.device)
-        device = next((parameter.device for parameter in network.parameters()), torch.device(self.device or "cpu"))
+        device = device_of(network, self.device or "cpu")
         starts = range(0, len(planes), self.batch_size)
         hidden = None if self.progress and len(planes) > 1 else True  # None: hidden unless on a terminal
         at_once = _CACHED_PLANES if device.type == "cpu" else self.batch_size
@@ -235,45 +234,22 @@ class SliceVolumeInferer(CaseInferer):
                 )
                 passes = _passes(stop - start, in_a_pass)
                 small = torch.cat([mean_over_views(on_working_grid, images[part], self.views) for part in passes])
-                if not bool(small.sum().isfinite()):  # of values in [0, 1]: NaN if any is
-                    remedy = "check weights and intensity rule, or set amp to false"
-                    raise InputError(image.path, "the network gives NaN or infinite values", remedy)
+                refuse_nan(small, image)
                 for part in _passes(stop - start, at_once):
-                    found: Competition | None = everywhere(small[part], planes.shape)
-                    if probabilities is None and device.type == "cpu":
-                        found = competition(small[part], planes.shape, self.working)
-                    if found is None:
-                        continue
-                    window = (part, slice(None), *found.working)
-                    predicted = from_working_grid(small[window][:, found.classes], found.shape, self.working)
-                    where = (slice(start + part.start, start + part.stop), *found.native)
-                    labels, highest = decide(predicted, found.classes)
-                    target[where] = labels.cpu().numpy()
-                    if confidence is not None:
-                        planes.view(confidence)[where] = (highest * 255).round_().to(torch.uint8).cpu().numpy()
-                    if probabilities is not None:
-                        store_probabilities(probabilities, predicted, planes.view, where[0])
-        return clean(mask, self.cleaning)
+                    self._decide(small[part], start + part.start, filling)
+        return clean(filling.mask, self.cleaning)
 
-
-def store_probabilities(probabilities: np.ndarray, predicted: Tensor, view: Any, part: slice) -> None:
-    """Write the probabilities of some planes into an array on the image's grid.
-
-    Args:
-        probabilities: ``(classes, *shape)``, uint8 (in units of 1/255) or floating point.
-        predicted: ``(N, classes, H, W)``.
-        view: shows an array of ``shape`` as planes, see :meth:`monai_supmix.imageio.planes.Planes.view`.
-        part: which planes these are.
-
-    Raises:
-        ValueError: the array is for another number of classes.
-    """
-    if len(probabilities) != predicted.shape[1]:
-        raise ValueError(f"probabilities is for {len(probabilities)} classes, the network has {predicted.shape[1]}.")
-    if probabilities.dtype == np.uint8:
-        predicted = (predicted * 255).round_().to(torch.uint8)
-    for of_class, values in zip(probabilities, predicted.cpu().numpy().swapaxes(0, 1), strict=True):
-        view(of_class)[part] = values
+    def _decide(self, probabilities: Tensor, first: int, filling: Filling) -> None:
+        """Decide some planes on their own grid, the first of which has the number `first`, where classes compete."""
+        native = filling.planes.shape
+        found: Competition | None = everywhere(probabilities, native)
+        if filling.probabilities is None and probabilities.device.type == "cpu":
+            found = competition(probabilities, native, self.working)
+        if found is None:  # all is background, as the mask is already
+            return
+        window = (slice(None), slice(None), *found.working)
+        predicted = from_working_grid(probabilities[window][:, found.classes], found.shape, self.working)
+        filling.put((slice(first, first + len(probabilities)), *found.native), predicted, found.classes)
 
 
 @contextlib.contextmanager
@@ -326,6 +302,6 @@ def check_channels(image: CaseImage, network: nn.Module) -> None:
     """
     wanted = input_channels(network) or image.channels
     if wanted != image.channels:
-        problem = f"the network takes {wanted} channel{'s' * (wanted > 1)}, the image has {image.channels}"
+        problem = f"the network takes {counted(wanted, 'channel')}, the image has {image.channels}"
         remedy = "convert the picture to grey" if wanted == 1 else "give colour pictures, or a network for grey images"
         raise InputError(image.path, problem, remedy)

@@ -143,6 +143,16 @@ def module_of(network: nn.Module) -> nn.Module:
     return network if isinstance(network, nn.Module) else getattr(network, "predictor", network)
 
 
+def device_of(network: nn.Module, otherwise: torch.device | str = "cpu") -> torch.device:
+    """Where a network's parameters are; `otherwise` for one that has none.
+
+    Example:
+        >>> device_of(nn.Conv2d(1, 2, 1)), device_of(nn.ReLU(), "cuda:1")
+        (device(type='cpu'), device(type='cuda', index=1))
+    """
+    return next((parameter.device for parameter in network.parameters()), torch.device(otherwise))
+
+
 def input_channels(network: nn.Module) -> int | None:
     """Channels of the images that a network takes: its ``in_channels``, else those of its first convolution.
 

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from monai_supmix.data.volume_loading import volume_grid, working_volume
 from monai_supmix.data.working_grid import resize_across, resize_planes
-from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.imageio.planes import Axis, Planes
+from monai_supmix.imageio.planes import Axis, Planes, check_axis
+from monai_supmix.inferers.filling import Filling, blank, refuse_nan
 from monai_supmix.inferers.flips import Flips, class_probabilities
-from monai_supmix.inferers.most_probable import decide
-from monai_supmix.inferers.slice_volume import check_channels, evaluating, fit_intensity, store_probabilities
-from monai_supmix.inferers.tensors import CaseInferer
+from monai_supmix.inferers.slice_volume import check_channels, evaluating, fit_intensity
+from monai_supmix.inferers.tensors import CaseInferer, device_of
 from monai_supmix.precision import Amp, autocast
 from monai_supmix.transforms.components import clean
 
@@ -81,8 +80,7 @@ class VolumeInferer(CaseInferer):
         cleaning: Sequence[Mapping[str, Any]] = (),
         intensity: Callable[[CaseImage], IntensityRule] | None = None,
     ) -> None:
-        if axis not in ("axial", "coronal", "sagittal"):
-            raise ValueError(f"axis is axial, coronal or sagittal, not {axis!r}.")
+        check_axis(axis)
         if len(roi_size) != 3 or min(roi_size) < 1 or batch_size < 1 or not 0 <= overlap < 1:
             raise ValueError(
                 "roi_size is three sides of at least 1, batch_size at least 1 and overlap in [0, 1), not "
@@ -132,7 +130,7 @@ class VolumeInferer(CaseInferer):
         Returns:
             float32 ``(B, K, D, H, W)`` on the device of the images.
         """
-        device = _device_of(network)
+        device = device_of(network)
 
         def predict(windows: Tensor) -> Tensor:
             with autocast(self.amp, device):
@@ -175,23 +173,10 @@ class VolumeInferer(CaseInferer):
             network.to(self.device)
         with evaluating(network), torch.inference_mode():
             predicted = self.probabilities(network, volume[None])[0]  # kept on the host, only windows go to the device
-        if not bool(predicted.isfinite().all()):
-            remedy = "check weights and intensity rule, or set amp to false"
-            raise InputError(image.path, "the network gives NaN or infinite values", remedy)
-        mask = np.zeros(image.label_shape, np.uint8, order="F")
-        target = planes.view(mask)
+        refuse_nan(predicted, image)
+        filling = Filling(planes, blank(image), probabilities, confidence)
         across = resize_across(predicted, len(planes)).movedim(1, 0)
         for start in range(0, len(planes), _PLANES_AT_ONCE):
             part = slice(start, start + _PLANES_AT_ONCE)
-            native = resize_planes(across[part], planes.shape)
-            labels, highest = decide(native)
-            target[part] = labels.numpy()
-            if confidence is not None:
-                planes.view(confidence)[part] = (highest * 255).round_().to(torch.uint8).numpy()
-            if probabilities is not None:
-                store_probabilities(probabilities, native, planes.view, part)
-        return clean(mask, self.cleaning)
-
-
-def _device_of(network: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+            filling.put((part,), resize_planes(across[part], planes.shape))
+        return clean(filling.mask, self.cleaning)

@@ -18,7 +18,7 @@ from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.planes import Planes
 from monai_supmix.inferers import Inferer
 from monai_supmix.inferers.confidence import least_sure, predict_with_confidence, predicted_dice
-from monai_supmix.inferers.slice_volume import input_channels
+from monai_supmix.inferers.tensors import input_channels
 from monai_supmix.labelling.score import CaseScore, disagreement, signature
 from monai_supmix.listing import read_json
 from monai_supmix.networks import Ensemble
