@@ -5,291 +5,27 @@ Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 s
 checkpoint written, run it again with ``--resume auto``; 130 interrupted.
 """
 
+# Commands import what they need when they are called: MONAI and PyTorch take seconds to load.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TypeAlias
 
+from monai_supmix.cli.arguments import NEW_OPTIONS, build_parser, own_options
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.find import find_bundle
 from monai_supmix.config.overrides import split_flags
 from monai_supmix.errors import InputError, nearest
-from monai_supmix.version import __version__
 
 _MISTAKE, _INTERRUPTED = 2, 130
-_COMMANDS = "run|compare|check|predict|suggest|collect|new|export|install|audit"
-_NEW_OPTIONS = {
-    "output_dir": "folder of the new bundle; must not exist",
-    "name": "name of the bundle; that of its folder if left out",
-    "class_names": "names of the classes, the background's first, with commas between them",
-    "labels": "label values that are classes, with their names, the background's first: 0=background,5=liver",
-    "group_pattern": "regular expression that finds the patient in a case name",
-    "test_list": "text file with the names of the test cases, one per line; none: all labels are trained on",
-    "intensity": "hu or picture: what the values of volumes are; field_of_view: fundus pictures with a dark surround",
-}
-_OVERRIDES = "any key of the configuration can follow as --key value, nested ones as --optimizer#lr 0.01"
 
-_PREDICT = f"""{_OVERRIDES}
-
-examples:
-  monai-supmix predict BUNDLE SCANS --output_dir O --on_error skip
-  torchrun --nproc_per_node=4 -m monai_supmix predict BUNDLE SCANS --output_dir O   # 4 processes share the cases
-  srun --ntasks=64 monai-supmix predict BUNDLE SCANS --output_dir O                 # so do the tasks of Slurm
-  monai-supmix predict BUNDLE SCANS --output_dir O --shard 3/16    # the third of 16 parts, as one job of an array
-  monai-supmix predict BUNDLE SCANS --output_dir O --ckpt_path T/5_folds            # the mean of five networks
-  monai-supmix predict BUNDLE SCANS --output_dir O --ckpt_path "[S1/model.pt,S2/model.pt]"     # of two
-
-Started again, it predicts what is missing. --verify recognises finished images by their content, not by size and time.
-"""
-_SUGGEST = f"""{_OVERRIDES}
-
-example:
-  monai-supmix suggest MY_BUNDLE --count 5 --output_dir suggestions
-
-Ranks the unlabelled cases by how unsure the bundle's weights (or those of --run_dir or --ckpt_path) are of them, and
-writes labeled_list.txt, for the option labeled_list of a training, suggestions.csv and suggestions.html. Give the
-options of the training that made the weights (--num_labeled 7). Started again, it scores what is missing.
-"""
-_COLLECT = """Whoever ends last does this by itself; here it is done again, for example after a machine has died.
-
-example:
-  monai-supmix collect O
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError("command line", message, f"see {self.prog} --help")
-
-
-def _add_trainings(add: Callable[..., argparse.ArgumentParser], add_choice: Callable, bundle: str) -> None:
-    example = "example: monai-supmix run MY_BUNDLE train --folds 5 --output_dir O"
-    run = add("run", "Run a configuration of a bundle.", f"{_OVERRIDES}; {example}")
-    run.add_argument("bundle", help=bundle)
-    run.add_argument("config", nargs="+", help="train, evaluate, inference, or files; later ones override earlier ones")
-    add_choice(run)
-    run.add_argument(
-        "--folds",
-        type=int,
-        metavar="N",
-        help="of a training: first judge every labelled case by a network that has not seen its patient, in N folds",
-    )
-    run.add_argument("--fold", type=int, metavar="K", help="only this one of --folds, 1 to N; no final training")
-    run.add_argument("--tracking", help="mlflow, or a file of MONAI's tracking settings: also keep the run in MLflow")
-
-    example = "example: monai-supmix compare MY_BUNDLE --methods supervised supmix_sufd --seeds 0 1 2 --output_dir O"
-    compare = add("compare", "Compare methods on your own data and say which to use.", f"{_OVERRIDES}; {example}")
-    compare.add_argument("bundle", help=bundle)
-    compare.add_argument("--methods", nargs="+", required=True, help="of configs/methods; supervised is the baseline")
-    compare.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the trainings; default: 0 1 2")
-    compare.add_argument(
-        "--folds", type=int, metavar="N", help="judge the labelled cases out of fold, in N folds; default: the test"
-    )
-    compare.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
-    compare.add_argument("--keep", action="store_true", help="keep weights and checkpoints of finished trainings")
-    compare.add_argument("--output_dir", "--output-dir", required=True, help="folder for trainings and figures")
-
-
-def _build() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m monai_supmix",
-        description="Train, evaluate and use the bundles of MONAI-SupMix.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar=_COMMANDS)
-    bundle = "folder of a bundle, or the name of one that comes with the package (chase_supmix)"
-
-    def add(name: str, text: str, epilog: str = "") -> argparse.ArgumentParser:
-        shape = argparse.RawDescriptionHelpFormatter  # examples keep their lines
-        return commands.add_parser(
-            name, help=text, description=text, epilog=epilog, allow_abbrev=False, formatter_class=shape
-        )
-
-    def add_choice(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--method", help="one of the bundle's configs/methods, for example unimatch")
-        command.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
-
-    _add_trainings(add, add_choice, bundle)
-
-    check = add("check", "Read all data that a configuration would use and list what is wrong.", _OVERRIDES)
-    check.add_argument("bundle", nargs="?", help=bundle)
-    check.add_argument("config", nargs="*", help="as for run; train if left out")
-    check.add_argument("--bundle", dest="named_bundle", metavar="BUNDLE", help="the same as the first argument")
-    add_choice(check)
-
-    predict = add("predict", "Predict images with a bundle's weights or those of a training run.", _PREDICT)
-    predict.add_argument("bundle", help=bundle)
-    predict.add_argument("input", nargs="+", help="images, folders, DICOM folders, patterns or datalists")
-    predict.add_argument("--output_dir", "--output-dir", required=True, help="folder for the masks")
-    predict.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
-
-    suggest = add("suggest", "Say which unlabelled cases to label next, and write the list for it.", _SUGGEST)
-    suggest.add_argument("bundle", help=bundle)
-    suggest.add_argument(
-        "--count", type=int, required=True, metavar="N", help="how many patients (or cases) to suggest"
-    )
-    suggest.add_argument(
-        "--unit", choices=("patient", "case"), default="patient", help="what is labelled together; default: patient"
-    )
-    suggest.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
-    suggest.add_argument(
-        "--output_dir",
-        "--output-dir",
-        default="suggestions",
-        help="folder for list, table and page; default: suggestions",
-    )
-
-    collect = add("collect", "Write summary.json and cases.csv of what several processes have predicted.", _COLLECT)
-    collect.add_argument("output_dir", help="folder of the masks")
-
-    new = add("new", "Look at a folder of your own data, propose settings, and write a bundle for it.")
-    new.add_argument("data", help="folder with imagesTr and labelsTr (nnU-Net), or with images and labels")
-    for option, text in _NEW_OPTIONS.items():
-        spellings = dict.fromkeys((f"--{option}", f"--{option.replace('_', '-')}"))
-        new.add_argument(*spellings, dest=option, required=option == "output_dir", help=text)
-
-    export = add("export", "Hand a trained model on, compared with its weights on a case.", _OVERRIDES)
-    export.add_argument("bundle", help=bundle)
-    export.add_argument(
-        "--format",
-        nargs="+",
-        choices=("torchscript", "onnx", "zip"),
-        default=["torchscript"],
-        help="torchscript (default), onnx, or zip: the bundle with these weights, as MONAI's model zoo has it",
-    )
-    export.add_argument("--output_dir", "--output-dir", required=True, help="folder for the files")
-    export.add_argument("--case", help="image to compare on; made up by default")
-    export.add_argument("--preset", help="one of the bundle's configs/presets, for example paper")
-
-    install = add("install", "Copy the weights of a finished training run into a bundle.")
-    sources = "folder of the training run, or a file of weights; several, or a folder of folds, predict together"
-    install.add_argument("source", nargs="+", metavar="output_dir", help=sources)
-    install.add_argument("bundle", help=bundle)
-
-    audit = add("audit", "List what a bundle names and would run, fetch or write: a reading aid, no proof.")
-    audit.add_argument("bundle", help=bundle)
-    return parser
-
-
-def _dispatch(argv: Sequence[str]) -> int:
-    own = ["help", "h", "version", "method", "preset", "bundle"]
-    own += {
-        "run": ["tracking", "folds", "fold"],
-        "compare": ["methods", "seeds", "folds", "keep", "output_dir"],
-        "predict": ["output_dir"],
-        "suggest": ["count", "unit", "output_dir"],
-        "new": [*_NEW_OPTIONS],
-        "export": ["output_dir", "format", "case"],
-    }.get(next(iter(argv), ""), [])
-    pairs, rest = split_flags(argv, own)
-    arguments = _build().parse_args(rest)
-    _refuse_overrides(arguments.command, pairs)
-    with_status = {"run": _run, "compare": _compare, "check": _check, "suggest": _suggest}
-    if arguments.command in with_status:
-        return with_status[arguments.command](arguments, pairs)
-    match arguments.command:
-        case "predict":
-            from monai_supmix.cli.workflow import configure, name_inputs, own_weights  # noqa: PLC0415
-
-            configured = configure(arguments.bundle, ["inference"], pairs, preset=arguments.preset)
-            name_inputs(configured, arguments.input, arguments.output_dir)
-            own_weights(configured)
-            configured.run()
-        case "collect":
-            _collect(arguments.output_dir)
-        case "new":
-            from monai_supmix.cli.new import new  # noqa: PLC0415
-
-            return new(arguments)
-        case "export":
-            from monai_supmix.cli.export import export  # noqa: PLC0415
-            from monai_supmix.cli.workflow import configure  # noqa: PLC0415
-
-            configured = configure(arguments.bundle, ["inference"], pairs, preset=arguments.preset)
-            for path in export(configured, arguments.format, arguments.output_dir, arguments.case):
-                print(f"written: {path}")
-        case "install":
-            from monai_supmix.weights import install_weights  # noqa: PLC0415
-
-            for path in install_weights(arguments.source, find_bundle(arguments.bundle)):
-                print(f"written: {path}")
-        case "audit":
-            from monai_supmix.cli.audit import audit  # noqa: PLC0415
-
-            return audit(find_bundle(arguments.bundle))
-        case _:
-            raise InputError(
-                "command line",
-                "names no command",
-                "use run, compare, check, predict, suggest, collect, new, export, install or audit, or --help",
-            )
-    return 0
-
-
-def _run(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
-    if arguments.folds is None and arguments.fold is not None:
-        raise InputError("--fold", "is one of several", "give their number, for example --folds 5")
-    if arguments.folds is not None:
-        from monai_supmix.experiments.folds import run_folds  # noqa: PLC0415  # commands load only what they need
-        from monai_supmix.experiments.plan import Plan  # noqa: PLC0415
-
-        plan = Plan(arguments.bundle, pairs, arguments.config, arguments.preset, arguments.tracking)
-        return run_folds(plan, arguments.folds, arguments.fold, arguments.method)
-    from monai_supmix.cli.workflow import configure  # noqa: PLC0415
-
-    chosen = (arguments.method, arguments.preset, arguments.tracking)
-    configure(arguments.bundle, arguments.config, pairs, *chosen).run()
-    return 0
-
-
-def _compare(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
-    from monai_supmix.experiments.comparison import compare  # noqa: PLC0415  # commands load only what they need
-    from monai_supmix.experiments.plan import Plan  # noqa: PLC0415
-
-    plan = Plan(arguments.bundle, pairs, preset=arguments.preset)
-    chosen = (arguments.methods, arguments.seeds, Path(arguments.output_dir), arguments.folds, arguments.keep)
-    return compare(plan, *chosen)
-
-
-def _suggest(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
-    from monai_supmix.labelling import suggest  # noqa: PLC0415
-
-    output = Path(arguments.output_dir)
-    return suggest(arguments.bundle, pairs, arguments.count, output, arguments.unit, arguments.preset)
-
-
-def _collect(output_dir: str) -> None:
-    from monai_supmix.inferers import collect  # noqa: PLC0415
-
-    summary = collect(output_dir)
-    print(", ".join(f"{summary[key]} {key}" for key in ("cases", "done", "failed", "open")))
-    for name in ("summary.json", summary["table"]):
-        print(f"written: {Path(output_dir) / name}")
-
-
-def _refuse_overrides(command: str | None, pairs: Mapping[str, str | None]) -> None:
-    """Raise `InputError` where a command that runs no configuration is given one of its keys."""
-    if command in (None, "collect", "new", "install", "audit") and pairs:
-        name = next(iter(pairs))
-        known = _NEW_OPTIONS if command == "new" else ()
-        raise InputError(f"--{name}", "is not an option here", nearest(name, known, "leave it out", "--{}"))
-
-
-def _check(arguments: argparse.Namespace, pairs: dict[str, str | None]) -> int:
-    from monai_supmix.cli.check import check  # noqa: PLC0415
-    from monai_supmix.cli.workflow import configure  # noqa: PLC0415
-
-    positional = [*([arguments.bundle] if arguments.bundle else []), *arguments.config]
-    if arguments.named_bundle:
-        positional.insert(0, arguments.named_bundle)
-    if not positional:
-        raise InputError("command line", "names no bundle", "give its folder or name")
-    bundle, *configs = positional
-    return check(configure(bundle, configs or ["train"], pairs, arguments.method, arguments.preset))
+Arguments: TypeAlias = argparse.Namespace
+Pairs: TypeAlias = dict[str, str | None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -314,6 +50,135 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         print(line, file=sys.stderr)
         return _MISTAKE
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    pairs, rest = split_flags(argv, own_options(argv))
+    arguments = build_parser().parse_args(rest)
+    if arguments.command in (None, *_WITHOUT_CONFIGURATION):
+        _refuse_overrides(arguments.command, pairs)
+    if arguments.command is None:
+        *others, last = _COMMANDS
+        raise InputError("command line", "names no command", f"use {', '.join(others)} or {last}, or --help")
+    return _COMMANDS[arguments.command](arguments, pairs)
+
+
+def _refuse_overrides(command: str | None, pairs: Pairs) -> None:
+    """Raise `InputError` where a command that runs no configuration is given one of its keys."""
+    for name in pairs:
+        known = NEW_OPTIONS if command == "new" else ()
+        raise InputError(f"--{name}", "is not an option here", nearest(name, known, "leave it out", "--{}"))
+
+
+def _run(arguments: Arguments, pairs: Pairs) -> int:
+    if arguments.folds is None and arguments.fold is not None:
+        raise InputError("--fold", "is one of several", "give their number, for example --folds 5")
+    if arguments.folds is not None:
+        from monai_supmix.experiments.folds import run_folds
+        from monai_supmix.experiments.plan import Plan
+
+        plan = Plan(arguments.bundle, pairs, arguments.config, arguments.preset, arguments.tracking)
+        return run_folds(plan, arguments.folds, arguments.fold, arguments.method)
+    from monai_supmix.cli.workflow import configure
+
+    chosen = (arguments.method, arguments.preset, arguments.tracking)
+    configure(arguments.bundle, arguments.config, pairs, *chosen).run()
+    return 0
+
+
+def _compare(arguments: Arguments, pairs: Pairs) -> int:
+    from monai_supmix.experiments.comparison import compare
+    from monai_supmix.experiments.plan import Plan
+
+    plan = Plan(arguments.bundle, pairs, preset=arguments.preset)
+    chosen = (arguments.methods, arguments.seeds, Path(arguments.output_dir), arguments.folds, arguments.keep)
+    return compare(plan, *chosen)
+
+
+def _check(arguments: Arguments, pairs: Pairs) -> int:
+    from monai_supmix.cli.check import check
+    from monai_supmix.cli.workflow import configure
+
+    positional = [*([arguments.bundle] if arguments.bundle else []), *arguments.config]
+    if arguments.named_bundle:
+        positional.insert(0, arguments.named_bundle)
+    if not positional:
+        raise InputError("command line", "names no bundle", "give its folder or name")
+    bundle, *configs = positional
+    return check(configure(bundle, configs or ["train"], pairs, arguments.method, arguments.preset))
+
+
+def _predict(arguments: Arguments, pairs: Pairs) -> int:
+    from monai_supmix.cli.workflow import configure, name_inputs, own_weights
+
+    configured = configure(arguments.bundle, ["inference"], pairs, preset=arguments.preset)
+    name_inputs(configured, arguments.input, arguments.output_dir)
+    own_weights(configured)
+    configured.run()
+    return 0
+
+
+def _suggest(arguments: Arguments, pairs: Pairs) -> int:
+    from monai_supmix.labelling import suggest
+
+    output = Path(arguments.output_dir)
+    return suggest(arguments.bundle, pairs, arguments.count, output, arguments.unit, arguments.preset)
+
+
+def _collect(arguments: Arguments, _pairs: Pairs) -> int:
+    from monai_supmix.inferers import collect
+
+    output_dir = Path(arguments.output_dir)
+    summary = collect(arguments.output_dir)
+    print(", ".join(f"{summary[key]} {key}" for key in ("cases", "done", "failed", "open")))
+    return _written(output_dir / name for name in ("summary.json", summary["table"]))
+
+
+def _new(arguments: Arguments, _pairs: Pairs) -> int:
+    from monai_supmix.cli.new import new
+
+    return new(arguments)
+
+
+def _export(arguments: Arguments, pairs: Pairs) -> int:
+    from monai_supmix.cli.export import export
+    from monai_supmix.cli.workflow import configure
+
+    configured = configure(arguments.bundle, ["inference"], pairs, preset=arguments.preset)
+    return _written(export(configured, arguments.format, arguments.output_dir, arguments.case))
+
+
+def _install(arguments: Arguments, _pairs: Pairs) -> int:
+    from monai_supmix.weights import install_weights
+
+    return _written(install_weights(arguments.source, find_bundle(arguments.bundle)))
+
+
+def _audit(arguments: Arguments, _pairs: Pairs) -> int:
+    from monai_supmix.cli.audit import audit
+
+    return audit(find_bundle(arguments.bundle))
+
+
+def _written(paths: Iterable[Path]) -> int:
+    for path in paths:
+        print(f"written: {path}")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[Arguments, Pairs], int]] = {
+    "run": _run,
+    "compare": _compare,
+    "check": _check,
+    "predict": _predict,
+    "suggest": _suggest,
+    "collect": _collect,
+    "new": _new,
+    "export": _export,
+    "install": _install,
+    "audit": _audit,
+}
+_WITHOUT_CONFIGURATION = ("collect", "new", "install", "audit")
 
 
 if __name__ == "__main__":
