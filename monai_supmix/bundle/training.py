@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import ignite.distributed as idist
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from torch import nn
 from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
@@ -23,6 +21,7 @@ from monai_supmix.bundle.attached import (
 )
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.lock import exclusive
+from monai_supmix.bundle.place import PlaceInRun
 from monai_supmix.bundle.tracking import Tracking, run_parameters
 from monai_supmix.config.comparison import comparable, configuration_of
 from monai_supmix.data.planes_loading import trained_on
@@ -163,7 +162,7 @@ class TrainingRun:
             trainer, self.record["class_names"], total_iterations, log_interval, datalist, loading, evaluator,
             val_interval, num_monitored,
         )  # fmt: skip
-        self.progress = _Progress(trainer)
+        self.progress = PlaceInRun(trainer)
         state = {
             "network": trainer.network,
             "teacher": None if trainer.average is None else trainer.average.network,
@@ -206,30 +205,38 @@ class TrainingRun:
         if finished:
             logger.info("this run is finished: nothing to do.")
         else:
-            with self.tracking.following(self.trainer, run_parameters(self._what_was_run())):
-                self.checkpoint.attach(self.trainer)
-                Preemption(self._save_and_tell).attach(self.trainer)
-                self.trainer.run()
+            self._train()
         if self.recalibration is not None:  # also of the last checkpoint, in case a killed run has left only that
-            logger.info("last step: %s", type(self.recalibration).__name__)
-            try:
-                self.recalibration(self.trainer.saved_network)
-            except (
-                ValueError
-            ) as error:  # such as a network that pools a plane to one value, of which there is no variance
-                remedy = "the training itself is kept: continue with recalibration=null and resume=force"
-                raise InputError("recalibration", f"does not suit this network or size ({error})", remedy) from error
+            self._recalibrate(self.recalibration)
         if idist.get_rank() == 0:
-            files = list(save_weights(self.output_dir / "model.pt", self.trainer.saved_network, self.record))
-            history, report = self.output_dir / HISTORY_NAME, self.output_dir / "report.html"
-            if not (finished and history.exists() and report.exists()):  # an evaluation may have added to it
-                record = self._what_was_run()
-                write_history(history, record)
-                write_training_report(report, record)
-            files += [history, report, *existing_checkpoints(self.output_dir / "checkpoints"), *self.tracking.files()]
-            record_run(self.bundle_root, self.output_dir)
-            for line in (*closing_lines(self.output_dir, files), *self.tracking.finish([report, history])):
-                logger.info(line)
+            self._write(finished)
+
+    def _train(self) -> None:
+        with self.tracking.following(self.trainer, run_parameters(self._what_was_run())):
+            self.checkpoint.attach(self.trainer)
+            Preemption(self._save_and_tell).attach(self.trainer)
+            self.trainer.run()
+
+    def _recalibrate(self, recalibration: Callable[[nn.Module], None]) -> None:
+        logger.info("last step: %s", type(recalibration).__name__)
+        try:
+            recalibration(self.trainer.saved_network)
+        except ValueError as error:  # as by a network that pools a plane to one value, which has no variance
+            remedy = "the training itself is kept: continue with recalibration=null and resume=force"
+            raise InputError("recalibration", f"does not suit this network or size ({error})", remedy) from error
+
+    def _write(self, finished: bool) -> None:
+        """Write weights and report, unless a finished run has its report, to which an evaluation may have added."""
+        files = list(save_weights(self.output_dir / "model.pt", self.trainer.saved_network, self.record))
+        history, report = self.output_dir / HISTORY_NAME, self.output_dir / "report.html"
+        if not (finished and history.exists() and report.exists()):
+            record = self._what_was_run()
+            write_history(history, record)
+            write_training_report(report, record)
+        files += [history, report, *existing_checkpoints(self.output_dir / "checkpoints"), *self.tracking.files()]
+        record_run(self.bundle_root, self.output_dir)
+        for line in (*closing_lines(self.output_dir, files), *self.tracking.finish([report, history])):
+            logger.info(line)
 
     def _what_was_run(self) -> dict[str, Any]:
         return training_record(
@@ -258,20 +265,8 @@ class TrainingRun:
         self.checkpoint.config = self.settings | data
 
     def _restore(self) -> None:
-        folder = self.output_dir / "checkpoints"
-        if not self.resume:
-            if existing_checkpoints(folder):
-                remedy = "give resume=auto to continue it, or another output_dir"
-                raise InputError(folder, "holds checkpoints of an earlier run", remedy)
-            return
-        path, warnings = newest_intact(folder)
-        for warning in warnings:
-            logger.warning(warning)
-        if path is None and warnings:
-            remedy = "remove the damaged files to start again, or choose another output_dir"
-            raise InputError(folder, "holds checkpoints, but none is intact", remedy)
+        path = self._checkpoint_to_continue()
         if path is None:
-            logger.info("no checkpoint in %s: starting from the beginning.", folder)
             return
         content = read_checkpoint(path)
         differing = compare_config(content["config"], self.checkpoint.config)
@@ -284,6 +279,24 @@ class TrainingRun:
         load_checkpoint(content, self.state)
         logger.info("resumed from %s at iteration %d.", path, self.trainer.state.iteration)
 
+    def _checkpoint_to_continue(self) -> Path | None:
+        """The newest intact checkpoint, ``None`` where there is none and the run begins."""
+        folder = self.output_dir / "checkpoints"
+        if not self.resume:
+            if existing_checkpoints(folder):
+                remedy = "give resume=auto to continue it, or another output_dir"
+                raise InputError(folder, "holds checkpoints of an earlier run", remedy)
+            return None
+        path, warnings = newest_intact(folder)
+        for warning in warnings:
+            logger.warning(warning)
+        if path is None and warnings:
+            remedy = "remove the damaged files to start again, or choose another output_dir"
+            raise InputError(folder, "holds checkpoints, but none is intact", remedy)
+        if path is None:
+            logger.info("no checkpoint in %s: starting from the beginning.", folder)
+        return path
+
     def _save_and_tell(self, engine: Engine) -> None:
         self.checkpoint.save(engine)
         iteration, total = engine.state.iteration, self.total_iterations
@@ -291,39 +304,3 @@ class TrainingRun:
             logger.warning(
                 "stopped by a signal after iteration %d of %d; --resume auto goes on there.", iteration, total
             )
-
-
-class _Progress:
-    """A trainer's place in its run, and the time that its iterations took; its length belongs to the configuration.
-
-    The time is that of all starts of the run; what a killed one did after its last checkpoint does not count.
-    """
-
-    def __init__(self, trainer: SemiSupervisedTrainer) -> None:
-        self.trainer = trainer
-        self._before, self._started = 0.0, math.nan
-        trainer.add_event_handler(Events.STARTED, self._start)
-        trainer.add_event_handler(Events.COMPLETED, self._stop)
-
-    @property
-    def seconds(self) -> float:
-        return self._before + (0.0 if math.isnan(self._started) else time.perf_counter() - self._started)
-
-    def _start(self) -> None:
-        self._started = time.perf_counter()
-
-    def _stop(self) -> None:
-        self._before, self._started = self.seconds, math.nan
-
-    def state_dict(self) -> dict[str, float]:
-        return {"iteration": self.trainer.state.iteration, "seconds": self.seconds}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._before = float(state.get("seconds", 0.0))  # earlier checkpoints have none
-        self.trainer.load_state_dict(
-            {
-                "iteration": state["iteration"],
-                "epoch_length": self.trainer.state.epoch_length,
-                "max_epochs": self.trainer.state.max_epochs,
-            }
-        )
