@@ -274,6 +274,12 @@ def check_datalist(datalist: Datalist, subject: object) -> None:
     if unfit := [item["case"] for side in SIDES for item in getattr(datalist, side) if not _is_fit(item["case"])]:
         problem = f"has the case name {unfit[0]!r}, which is no safe name of a file or line of a list"
         raise InputError(subject, problem, "leave out white space at its ends, line breaks, '..' and a leading '/'")
+    _check_cases_once(datalist, subject)
+    _check_groups_apart(datalist, subject)
+
+
+def _check_cases_once(datalist: Datalist, subject: object) -> None:
+    """Raise `InputError` for a case, or a file, that is there twice."""
     whole = {"train": datalist.labeled, "validation": datalist.validation, "test": datalist.test}
     whole["unlabeled"] = datalist.unlabeled
     seen_case: dict[str, tuple[str, str]] = {}
@@ -289,6 +295,10 @@ def check_datalist(datalist: Datalist, subject: object) -> None:
                 pair = f"{item['case']} ({side}) and {earlier[1]} ({earlier[0]})"
                 raise InputError(subject, f"{pair} are the same case or the same file", "keep one of them")
             seen_case[item["case"]] = seen_file[source] = place
+
+
+def _check_groups_apart(datalist: Datalist, subject: object) -> None:
+    """Raise `InputError` for groups on two sides, unless a published split has them there."""
     train = {item["group"] for item in (*datalist.labeled, *datalist.unlabeled)}
     validation = {item["group"] for item in datalist.validation}
     test = {item["group"] for item in datalist.test}

@@ -12,7 +12,7 @@ from monai_supmix.bundle.evaluation import describe
 from monai_supmix.bundle.quality import write_quality
 from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.comparison import comparable
-from monai_supmix.datalists.datalist import require_unlabeled
+from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.datalists.folds import without_labels_of
 from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged
@@ -69,13 +69,7 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
     ]
     for number, (trial, one) in enumerate(zip(trials, lists, strict=True), 1):
         if only in (None, number):
-            told = f"fold {number} of {num_folds} judges {shorten(sorted(item['case'] for item in one.test))}"
-            if trial.finished():
-                print(f"{told}: finished")
-                continue
-            print(*filter(None, [told, without_labels_of(one)]), sep="; ", flush=True)
-            one.to_json(trial.folder / "datalist.json")
-            trial.run()
+            _run_fold(trial, one, f"fold {number} of {num_folds}")
     missing = [str(number) for number, trial in enumerate(trials, 1) if not trial.finished()]
     calibration = None
     if missing:
@@ -85,16 +79,33 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
     left_out = bool(problems)
     if only is None:
         print(f"final training on all {len(datalist.labeled)} labelled cases", flush=True)
-        try:
-            final.run()
-        except SystemExit as end:
-            if end.code != 1:  # 1: broken cases were left out
-                raise
-            left_out = True
+        left_out |= _leaves_cases_out(final)
         if calibration is not None:
             record = read_weights(output / "model.pt").record or {}
             print(f"written: {write_quality(output, record, calibration)}", flush=True)
     return int(left_out)
+
+
+def _run_fold(trial: Trial, datalist: Datalist, name: str) -> None:
+    """Train and judge a fold unless that is done, and say so."""
+    told = f"{name} judges {shorten(sorted(item['case'] for item in datalist.test))}"
+    if trial.finished():
+        print(f"{told}: finished")
+        return
+    print(*filter(None, [told, without_labels_of(datalist)]), sep="; ", flush=True)
+    datalist.to_json(trial.folder / "datalist.json")
+    trial.run()
+
+
+def _leaves_cases_out(training: Configured) -> bool:
+    """Run a training; whether it leaves out broken cases, as its exit status tells."""
+    try:
+        training.run()
+    except SystemExit as end:
+        if end.code != 1:
+            raise
+        return True
+    return False
 
 
 def _check_final(final: Configured, output: Path) -> None:

@@ -76,27 +76,36 @@ def read_itk(path: str | Path) -> CaseImage:
     dtype = _numpy_type(reader, payload.big_endian, path)
     if dtype.itemsize > 1 and not payload.order_told:
         raise InputError(path, "does not give the byte order of its voxels (endian)", "save it again")
-    lps = np.eye(4)
-    for axis in range(count):
-        lps[:count, axis] = np.array(reader.GetDirection(axis)) * reader.GetSpacing(axis)
-        lps[axis, 3] = reader.GetOrigin(axis)
-    lps[:count] *= payload.millimetres  # ITK takes the numbers as they are
-    affine = LPS_TO_RAS @ lps
+    affine = _affine(reader, count, payload.millimetres)
     check_affine(path, affine)
-    shape = (*sizes, 1)[:3]
-    try:
-        stored = payload.file.stat().st_size - payload.offset
-        with payload.file.open("rb") as file:
-            file.seek(payload.offset)
-            stream = open_payload(file, payload.compressed)
-            array = read_array(stream, shape, dtype, path=path, stored_bytes=stored, compressed=payload.compressed)
-    except (OSError, zlib.error) as error:
-        raise InputError(path, f"its voxels cannot be read ({error})", _DAMAGED) from error
+    array = _voxels(payload, (*sizes, 1)[:3], dtype, path)
     image = CaseImage(
         path, "itk", array, 1.0, 0.0, affine, voxel_size(affine), None, tuple(sizes), payload.notes
     )  # fmt: skip
     check_values(image)
     return image
+
+
+def _affine(reader: Any, count: int, millimetres: float) -> np.ndarray:
+    """The affine in RAS+ millimetres; ITK takes the numbers of the header as they are."""
+    lps = np.eye(4)
+    for axis in range(count):
+        lps[:count, axis] = np.array(reader.GetDirection(axis)) * reader.GetSpacing(axis)
+        lps[axis, 3] = reader.GetOrigin(axis)
+    lps[:count] *= millimetres
+    return LPS_TO_RAS @ lps
+
+
+def _voxels(payload: _Payload, shape: tuple[int, ...], dtype: np.dtype, path: Path) -> np.ndarray:
+    """The voxels, read to the end of their file."""
+    try:
+        stored = payload.file.stat().st_size - payload.offset
+        with payload.file.open("rb") as file:
+            file.seek(payload.offset)
+            stream = open_payload(file, payload.compressed)
+            return read_array(stream, shape, dtype, path=path, stored_bytes=stored, compressed=payload.compressed)
+    except (OSError, zlib.error) as error:
+        raise InputError(path, f"its voxels cannot be read ({error})", _DAMAGED) from error
 
 
 def _numpy_type(reader: Any, big_endian: bool, path: Path) -> np.dtype:
@@ -157,24 +166,8 @@ def _find_meta(path: Path) -> _Payload:
             fields[key.strip().lower()] = value.strip()
         offset = file.tell()
     place = fields["elementdatafile"]
-
-    def flag(*keys: str) -> bool:
-        return any(fields.get(key, "").lower()[:1] in ("t", "1") for key in keys)  # as MetaIO looks at them
-
     _check_numbers(fields, path)
-    scale = {"elementtointensityfunctionslope": "1", "elementtointensityfunctionoffset": "0"}
-    for key, neutral in scale.items():
-        if fields.get(key, neutral).rstrip("0").rstrip(".") not in (neutral, neutral.rstrip("0")):
-            problem = f"scales its voxels ({key} {fields[key]}), which is not read"
-            raise InputError(path, problem, "save the scaled values, for example as .nii.gz")
-    if (
-        place.upper().startswith("LIST")
-        or "%" in place
-        or not flag("binarydata")
-        or fields.get("headersize", "0") != "0"
-    ):
-        remedy = "save it as one .mha file, raw or compressed"
-        raise InputError(path, "stores its voxels in an unusual way", remedy)
+    _check_storage(fields, place, path)
     file_path, offset = (path, offset) if place.upper() == "LOCAL" else (path.parent / place, 0)
     if not file_path.is_file():
         raise InputError(path, f"its voxel file {place} is missing", "put both files into one folder")
@@ -182,11 +175,30 @@ def _find_meta(path: Path) -> _Payload:
     notes = () if placed else ("no directions given: orientation assumed as left, posterior, superior",)
     if not {"elementspacing", "elementsize"} & fields.keys():
         notes = (*notes, "no voxel size given: taken as 1 mm")
-    big_endian = flag("binarydatabyteordermsb", "elementbyteordermsb")
+    big_endian = _flag(fields, "binarydatabyteordermsb", "elementbyteordermsb")
     told = fields.get("distanceunits", "?").strip('"').lower()
     millimetres, unit_notes = _length_unit([] if told == "?" else [told], path)
     notes = (*notes, *unit_notes)
-    return _Payload(file_path, offset, flag("compresseddata"), big_endian, notes, millimetres=millimetres)
+    compressed = _flag(fields, "compresseddata")
+    return _Payload(file_path, offset, compressed, big_endian, notes, millimetres=millimetres)
+
+
+def _flag(fields: dict[str, str], *keys: str) -> bool:
+    """Whether any of these is true, as MetaIO looks at them."""
+    return any(fields.get(key, "").lower()[:1] in ("t", "1") for key in keys)
+
+
+def _check_storage(fields: dict[str, str], place: str, path: Path) -> None:
+    """Raise `InputError` for voxels that are not stored as they are, in one place."""
+    scale = {"elementtointensityfunctionslope": "1", "elementtointensityfunctionoffset": "0"}
+    for key, neutral in scale.items():
+        if fields.get(key, neutral).rstrip("0").rstrip(".") not in (neutral, neutral.rstrip("0")):
+            problem = f"scales its voxels ({key} {fields[key]}), which is not read"
+            raise InputError(path, problem, "save the scaled values, for example as .nii.gz")
+    scattered = place.upper().startswith("LIST") or "%" in place
+    if scattered or not _flag(fields, "binarydata") or fields.get("headersize", "0") != "0":
+        remedy = "save it as one .mha file, raw or compressed"
+        raise InputError(path, "stores its voxels in an unusual way", remedy)
 
 
 def _length_unit(units: list[str], path: Path) -> tuple[float, tuple[str, ...]]:
