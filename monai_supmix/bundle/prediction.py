@@ -52,7 +52,7 @@ class PredictionRun(Evaluator):
         val_handlers: handlers of the engine.
         verify: recognise the images of existing masks by their hash, not by size and time.
         shard: ``"i/n"`` predicts the i-th of n parts of the cases.
-        readers: so many images are read ahead; with more than 1, masks are written meanwhile, too.
+        readers: how many images are read ahead; with more than 1, masks are also written meanwhile.
 
     Several processes share the cases, see :mod:`monai_supmix.inferers.cohort`. Of more than one case, whoever ends last
     writes ``summary.json`` and ``cases.csv``, see :func:`monai_supmix.inferers.collect`.

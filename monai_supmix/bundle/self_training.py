@@ -50,9 +50,9 @@ class SelfTraining:
 
     Round 0 trains some networks supervised, which differ in their seed and in whatever is given. At the end of each
     round the mean of its networks predicts every unlabelled image whole, as inference does; the masks are cleaned by
-    the bundle's rules and lie in ``rounds/<n>/pseudo_labels`` to be looked at (a mask that is removed, or corrected by
-    hand, counts if the next round has not begun). The networks of the next round continue from their weights, or begin
-    anew, and learn from the labelled images and these masks. The last round has the first network alone, and is the run
+    the bundle's rules and lie in ``rounds/<n>/pseudo_labels`` to be looked at (what you remove or correct
+    before the next round begins counts). The networks of the next round continue from their weights, or begin anew,
+    and learn from the labelled images and these masks. The last round has the first network alone, and is the run
     in ``output_dir`` itself. (Lee, "Pseudo-label", 2013; Xie et al., "Self-training with noisy student improves
     ImageNet classification", CVPR 2020.)
 

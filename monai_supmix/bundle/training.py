@@ -253,7 +253,7 @@ class TrainingRun:
         ) | {"seconds": round(self.progress.seconds, 3)}
 
     def _note_settings(self) -> None:
-        """Find out what this run is: known only now, for MONAI's parser knows an object once it is made."""
+        """Find out what this run is: known only now, because MONAI's parser knows an object only once it is made."""
         configuration = configuration_of(self) if self.configuration is None else self.configuration
         if configuration is None:
             raise ValueError("a run that no configuration made has to be given one: configuration={...}.")

@@ -81,7 +81,7 @@ class Configured:
 
 
 def name_inputs(configured: Configured, inputs: Sequence[str], output_dir: str) -> None:
-    """Say what a prediction is of and where its masks go; a slip in a path is told before any weights are read.
+    """Set the inputs and the output folder of a prediction; a mistyped path is reported before any weights are read.
 
     Args:
         configured: the inference, changed in place.
@@ -115,7 +115,7 @@ def own_weights(configured: Configured) -> None:
     from monai_supmix.weights.places import last_run  # noqa: PLC0415  # slow, as `Configured.workflow`
 
     overrides = configured.overrides
-    if "run_dir" in overrides or "run_dir" not in configured.merged():  # a bundle of one's own may lack it
+    if "run_dir" in overrides or "run_dir" not in configured.merged():  # a custom bundle may lack it
         named = overrides.get("run_dir")
         if named and "ckpt_path" not in overrides and not (Path(named) / "model.pt").is_file():
             remedy = "give the folder of a training, or name files and folders of weights by --ckpt_path"

@@ -48,7 +48,7 @@ def target_name(target: str) -> str:
 
 
 def name_problem(name: str) -> str | None:
-    """A dotted name that is flagged; one of the libraries is looked up, for it may lead to another place."""
+    """A dotted name that is flagged; one of the libraries is looked up, because it may lead elsewhere."""
     root, _, rest = name.partition(".")
     if root == "builtins":
         return f"uses {rest}" if rest in RUNNING else None

@@ -110,7 +110,7 @@ def to_working_grid(planes: Tensor, shape: tuple[int, int], working: Mapping[str
 
 
 def from_working_grid(probabilities: Tensor, native: tuple[int, int], working: Mapping[str, Any] | None) -> Tensor:
-    """Bring class probabilities back from the working grid; outside of the middle that it holds all is background.
+    """Bring class probabilities back from the working grid; outside the middle that it holds, everything is background.
 
     Args:
         probabilities: ``(B, K, h, w)``, class 0 first.

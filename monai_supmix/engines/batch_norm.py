@@ -48,7 +48,7 @@ class RecalibrateBatchNorm:
         self.divisor, self.planes_per_case = divisor, planes_per_case
 
     def __call__(self, network: nn.Module | None = None) -> None:
-        """Do it; every process of a distributed training has to, for their statistics may be shared.
+        """Recalibrate. Every process of a distributed training must call this, because their statistics may be shared.
 
         Args:
             network: another network instead, such as the teacher that is saved.

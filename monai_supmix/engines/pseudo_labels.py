@@ -57,7 +57,7 @@ def pseudo_label_statistics(
     Args:
         pseudo_label: ``(B, 1, *spatial)``.
         confidence: of the same shape, in [0, 1].
-        threshold: from which on a pixel is confident, one for all classes, or one for each.
+        threshold: pixels of at least this confidence are confident; one for all classes, or one for each.
         num_classes: number of classes ``C``.
 
     Returns:

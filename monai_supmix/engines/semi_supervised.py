@@ -61,25 +61,25 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         discriminator: tells maps of labelled from maps of unlabelled images; ``None`` trains without SUFD.
         discriminator_optimizer: its optimizer; needed with ``discriminator``.
         burn_in: share of all iterations, in [0, 1), that first train on labelled images only (Liu et al., Unbiased
-            Teacher, ICLR 2021): they cost a fraction of the others, and pseudo-labels begin better.
+            Teacher, ICLR 2021): they cost a fraction of the others, and make the first pseudo-labels better.
         sufd_weight: weight of the adversarial term.
         sufd_ramp_up: iterations over which that weight rises linearly from 0, counted from the first one, a burn-in
             included.
         sufd_input: what the discriminator sees: ``"softmax"`` or ``"logits"`` of the output map, or the dotted
             name of a module of ``network`` whose output, e.g. the decoder's, it sees instead.
         teacher_momentum: where given, pseudo-labels come from an exponential moving average of the network with this
-            momentum, in [0, 1), see :class:`monai_supmix.engines.MovingAverage`; it follows every step, a burn-in's,
-            too. The weak view then passes through the trained network only if a discriminator, feature dropout or an
-            extra term looks at its map.
+            momentum, in [0, 1), see :class:`monai_supmix.engines.MovingAverage`; it follows every step, also in the
+            burn-in. The weak view then passes through the trained network only if a discriminator, feature dropout or
+            an extra term looks at its map.
         save: which network is validated and saved: the ``"student"``, which is the trained one, or the ``"teacher"``.
-        teacher: a network of your own that gives the pseudo-labels (evaluation mode) instead of an average; keeping it
-            up to date and saving its state is the caller's.
+        teacher: a network of your own that gives the pseudo-labels (in evaluation mode) instead of an average; the
+            caller keeps it up to date and saves its state.
         given_pseudo_labels: the unlabelled batch brings pseudo-labels that were made before the training, under
             ``"label"`` (self-training): every pixel is believed, and no network looks at the weak view for them.
         inward: mixing that pastes regions of the unlabelled images, chosen on their pseudo-labels, into the labelled
-            images, which are trained on with the supervised loss, too (the other half of bidirectional copy-paste, Bai
+            images, which are also trained on with the supervised loss (the other half of bidirectional copy-paste, Bai
             et al., CVPR 2023); its mean with that of the plain labelled images is then :math:`L_x`. Only confident
-            pixels of a region are pasted. Image i is given a region of unlabelled image i, counted round.
+            pixels of a region are pasted. Labelled image i gets a region of unlabelled image i, modulo their number.
         labeled_mixing: mixing of the labelled images among themselves wherever an iteration trains on them alone: in a
             burn-in, or in supervised training.
         extra_terms: loss terms of your own: each is called with a :class:`monai_supmix.engines.Step` and returns
@@ -182,7 +182,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.burn_in = int(burn_in * (max_iterations or max_epochs * len(train_data_loader)))
         self.sufd_loss = SUFDLoss()
         self.sufd_weight, self.sufd_ramp_up = sufd_weight, sufd_ramp_up
-        # Before any hook is put on the network, for a copy would keep it.
+        # Before any hook is put on the network, because a copy would keep it.
         self.average = None if teacher_momentum is None else MovingAverage(network, teacher_momentum)
         self.teacher = teacher if self.average is None else self.average.network
         self.saved_network = self.teacher if save == "teacher" and self.teacher is not None else self.network

@@ -66,7 +66,7 @@ class Judged:
         return {case: cases[case] for case in self.about}
 
     def lone_classes(self, counts: np.ndarray) -> list[str]:
-        """Notes about classes whose figure says little, for all their labels are in one fold.
+        """Notes about classes whose figure says little because all their labels are in one fold.
 
         Args:
             counts: TP, FP, FN by case and class, ``(num_cases, C, 3)``.

@@ -158,7 +158,7 @@ def _lines(found: Comparison) -> Iterator[str]:
         f"Method minus {found.baseline} in percentage points of IoU, with the {CONFIDENCE:.0%} percentile interval of "
         "a bootstrap over seeds and patients. "
         + (
-            f"None is in bold, for there is too little: {', '.join(found.short_of)}."
+            f"None is in bold, because there is too little: {', '.join(found.short_of)}."
             if found.short_of
             else "Bold: the interval does not hold 0. The intervals are rough, and none is corrected for the number of "
             "methods."

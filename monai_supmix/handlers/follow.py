@@ -20,9 +20,8 @@ _PLACE = ("iteration", "epoch")
 class HistoryFollower:
     """Hands each new row of a history on; a tracker says how in `open` and `write`.
 
-    Reads what the history has collected and nothing else: following changes neither weights nor randomness, and does
-    not make a GPU wait. Under several processes the first one follows. A resumed run goes on where its checkpoint
-    stood.
+    It reads what the history has collected and nothing else, so it changes neither weights nor randomness, and makes no
+    GPU wait. Among several processes only the first one follows. A resumed run continues where its checkpoint stood.
 
     Args:
         history: collects the figures; attach it to the engine before this.
@@ -49,7 +48,7 @@ class HistoryFollower:
         self._handed_on = [0, 0, 0]
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer; attach before its checkpoints, so that these hold no row that was not handed on."""
+        """Follow a trainer; attach it before the checkpoints, so that they hold no row that was not passed on."""
         if idist.get_rank() > 0:
             return
         engine.add_event_handler(Events.STARTED, self._start)

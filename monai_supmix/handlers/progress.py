@@ -97,7 +97,7 @@ class TrainingProgress:
             self._left(engine)
 
     def _left(self, engine: Engine) -> str:
-        """The time left; to be asked at the end of the burn-in, too, from which on iterations are slower."""
+        """The time left. Also asked at the end of the burn-in, after which iterations are slower."""
         seconds = self._time_left.seconds(engine.state.iteration, time.monotonic())
         return f"{tqdm.format_interval(math.ceil(seconds))} left"
 
@@ -162,7 +162,7 @@ def progress_figures(row: Mapping[str, Any], validation: Mapping[str, Any] | Non
         validation: the newest of its validation rows.
 
     Returns:
-        loss, share of confident pixels and validation IoU, as far as there are.
+        loss, share of confident pixels and validation IoU, as far as they are known.
 
     Example:
         >>> progress_figures({"iteration": 10, "loss": 0.5, "confidence_coverage": 0.834}, {"mean_iou": 0.6123})

@@ -71,7 +71,7 @@ class TensorBoardCurves(HistoryFollower):
         return known
 
     def write(self, figures: Mapping[str, float], iteration: int) -> None:
-        """Write points and flush them, for a checkpoint that follows says that they are written."""
+        """Write points and flush them, because the next checkpoint says that they are written."""
         if self._writer is None:
             return
         for name, value in figures.items():

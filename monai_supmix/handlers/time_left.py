@@ -39,7 +39,7 @@ class TimeLeft:
     def seconds(self, iteration: int, now: float) -> float:
         """Seconds left after an iteration.
 
-        To be called after the last one of the burn-in, too, and as often as wanted.
+        Call it as often as you like, and also after the last iteration of the burn-in.
 
         Args:
             iteration: the last one that is done.

@@ -1,4 +1,4 @@
-"""Stops a training that has become numerically broken, and warns once of one that has gone astray."""
+"""Stops a training whose losses are no longer finite, and warns once of one that has gone astray."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ class DicomResults(ABC):
         return colours[1 + (number - 1) % (len(colours) - 1)]
 
     def serial_number(self) -> str:
-        """The hash of the weights; of several one over all, for no more than 64 characters fit."""
+        """The hash of the weights; of several, one over all, because no more than 64 characters fit."""
         joined = "".join(self.hashes)
         return (joined if len(self.hashes) == 1 else hashlib.sha256(joined.encode()).hexdigest()) or "unknown"
 

@@ -1,8 +1,8 @@
 """What a DICOM file says of its stored values, and reading exactly stored value x slope + intercept.
 
 pydicom reads headers, plain pixels and RLE. The other compressions, which hospitals use, are left to ITK's GDCM. It is
-given a copy without slope and intercept that says MONOCHROME2, for it inverts MONOCHROME1, which is about display
-alone; and it never sees a header that pydicom cannot make sense of, for some of them make it end the process.
+given a copy without slope and intercept that says MONOCHROME2, because it inverts MONOCHROME1, which is about display
+alone. It never sees a header that pydicom cannot make sense of, because some of those make it end the process.
 """
 
 from __future__ import annotations

@@ -29,9 +29,8 @@ _silent = logging.Logger("nibabel header checks", logging.CRITICAL + 1)
 def read_nifti(path: str | Path) -> CaseImage:
     """Read a NIfTI-1 or NIfTI-2 file (``.nii``, ``.nii.gz``), 2D or 3D.
 
-    The file is read to its end, so that a gzip checksum is verified (nibabel does not). The affine is the one
-    nibabel
-    takes: sform, else qform, else only voxel sizes; it is converted to millimetres.
+    The file is read to its end, so that its gzip checksum is verified, which nibabel does not do. The affine is the one
+    that nibabel takes (the sform, else the qform, else only voxel sizes), converted to millimetres.
 
     Args:
         path: the file.

@@ -64,7 +64,7 @@ class CaseRun:
             cohort: this process among the others.
             progress: told of every case.
             only: the image of a single case, if it has been read.
-            readers: so many images are read ahead; with more than 1, masks are written meanwhile, too.
+            readers: how many images are read ahead; with more than 1, masks are also written meanwhile.
             look: leave out what others have finished since these cases were listed.
         """
         predicted: list[tuple[InputCase, Callable[[], Written] | None]] = []

@@ -97,7 +97,7 @@ class Claims:
     """The results that this process has claimed.
 
     A claim is a hidden file beside the mask. A dead owner's is not removed but followed by one of the next number,
-    which again only one process can make. Claims save work and do no more: whoever writes a mask, it is the same.
+    which again only one process can make. Claims only save work: whichever process writes a mask, it is the same.
 
     Args:
         owner: this process.

@@ -38,7 +38,7 @@ def predict_with_confidence(
         probabilities: as the inferer takes it.
 
     Returns:
-        the mask, and what `mean_confidence` gives; None where an inferer of one's own takes no ``confidence``.
+        the mask, and what `mean_confidence` gives; None for a custom inferer that takes no ``confidence``.
 
     Example:
         >>> import torch
@@ -102,13 +102,13 @@ def predicted_dice(
         >>> predicted_dice({"vessel": 0.8, "lesion": None}, line, {"flips": False})[0]
         {'vessel': {'dice': 0.6, 'low': 0.5, 'high': 0.7, 'look': True}, 'lesion': None}
         >>> predicted_dice({"vessel": 0.8}, line, {"flips": True})
-        (None, ['no Dice is predicted, for that was learnt with other settings (flips)'])
+        (None, ['no Dice is predicted, because that was learnt with other settings (flips)'])
     """
     if confidence is None or quality is None:
         return None, []
     theirs, ours = quality.inference, json.loads(json.dumps(settings))
     if differing := sorted(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key)):
-        return None, [f"no Dice is predicted, for that was learnt with other settings ({', '.join(differing)})"]
+        return None, [f"no Dice is predicted, because that was learnt with other settings ({', '.join(differing)})"]
     return {name: None if value is None else quality.predict(value) for name, value in confidence.items()}, []
 
 

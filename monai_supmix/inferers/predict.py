@@ -93,7 +93,7 @@ def predict_cases(
             records, for `monai_supmix.inferers.collect`.
         quality: tells what Dice a confidence means, see `monai_supmix.metrics.Calibration`.
         readers: so many images are read ahead, each in a thread, while one is predicted, as far as memory allows; with
-            more than 1, masks are written meanwhile, too.
+            more than 1, masks are also written meanwhile.
 
     Returns:
         what was written, skipped, and failed by all processes of the launch.

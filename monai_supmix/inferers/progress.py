@@ -25,10 +25,10 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 class CaseProgress:
-    """Shows how far a prediction is; among the processes of a launch, the first one tells of all.
+    """Shows how far a prediction has come; among the processes of a launch, the first one reports for all.
 
     Args:
-        cohort: is told after each case, and knows of the others.
+        cohort: is informed after each case, and knows of the other processes.
         total: number of cases that this process is to predict.
         shown: whether to show anything.
     """

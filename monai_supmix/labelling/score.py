@@ -1,4 +1,4 @@
-"""What a trained network tells of a case whose truth nobody knows: how unsure it is, and what the case is like."""
+"""What a trained network says about a case without a known truth: how unsure it is, and what the case is like."""
 
 from __future__ import annotations
 

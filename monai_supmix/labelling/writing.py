@@ -63,7 +63,7 @@ class Suggestions:
         ]
 
     def write(self, output: Path, training: Configured) -> list[str]:
-        """Write list, table and page, and what keeps the test of a bundle of one's own; tell of it in a few lines."""
+        """Write list, table and page, and the list that keeps the test of your own bundle; say so in a few lines."""
         named = [item["case"] for item in self.datalist.labeled]
         named += [score.case for unit in self.suggested for score in unit.cases]
         with atomic_write(output / LIST, text=True) as file:
@@ -149,7 +149,7 @@ class Suggestions:
 
 
 def _lists_cases(training: Configured) -> bool:
-    """Whether this is a bundle of one's own, whose datalist `new` wrote and writes again."""
+    """Whether this is a bundle that `new` made, which will write its datalist again."""
     merged = training.merged()
     data = str(training.overrides.get("dataset_dir", merged.get("dataset_dir")))
     return "datalist_file" in merged and not data.endswith(".json")

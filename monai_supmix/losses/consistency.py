@@ -22,7 +22,7 @@ def believed(
     Args:
         pseudo_label: class indices, integers of any shape.
         confidence: in [0, 1], of the same shape.
-        threshold: tau, from which on a pixel is confident: one for all classes, or one for each.
+        threshold: tau; pixels of at least this confidence are confident. One for all classes, or one for each.
         ignore_index: value of ``pseudo_label`` that is never believed; ``None``: no such value.
 
     Returns:
@@ -58,7 +58,7 @@ def masked_consistency(
         pseudo_label: class indices (mixed like the view), integers, shape ``(B, 1, *spatial)``.
         confidence: largest softmax probability of the weak view in [0, 1] (mixed like the view),
             shape ``(B, 1, *spatial)``.
-        threshold: tau; a pixel counts as confident from this value on. One for all classes, or one for each.
+        threshold: tau; pixels of at least this confidence are confident. One for all classes, or one for each.
         ignore_index: value of ``pseudo_label`` left out of sum and divisor; ``None``: no such value.
 
     Returns:

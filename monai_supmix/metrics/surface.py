@@ -18,7 +18,7 @@ class SurfaceDistance:
     """Distance between the predicted and the true surface of one class in one case.
 
     A distance exists only where both sides have a surface. The other outcomes have names instead of numbers,
-    for any number in their place (infinity, the image's diagonal, zero) would make or spoil a mean:
+    because any number in their place (infinity, the image's diagonal, zero) would decide a mean:
 
     * ``measured``: both have the class, ``hd95_mm`` is a number;
     * ``absent``: neither has it, and the case says nothing about the class;

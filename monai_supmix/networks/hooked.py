@@ -1,4 +1,4 @@
-"""Any MONAI network as a training network, with feature dropout on modules named by the user."""
+"""Any MONAI network as a training network, with feature dropout in modules that the user names."""
 
 from __future__ import annotations
 

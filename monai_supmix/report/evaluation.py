@@ -185,7 +185,7 @@ def _evaluated(summary: Mapping[str, Any], command: str, training: Mapping[str, 
 
 
 def _weights_line(checkpoint: str | Sequence[str]) -> str:
-    """The file's name; those of several networks with their folders, for all may be called model.pt."""
+    """The file's name; those of several networks with their folders, because all may be called model.pt."""
     if isinstance(checkpoint, str):
         return Path(checkpoint).name
     return ", ".join("/".join(Path(path).parts[-2:]) for path in checkpoint)

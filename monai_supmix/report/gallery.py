@@ -194,7 +194,7 @@ class CaseGallery:
         return self._best[: min(self.keep, self.num_scored - len(self.worst))]
 
     def save_overviews(self, folder: str | os.PathLike[str], count: int = 2) -> list[Path]:
-        """Write ``<case>.png`` for a few of the best and of the worst cases, in the place of those of an earlier call.
+        """Write ``<case>.png`` for a few of the best and the worst cases, instead of those of an earlier call.
 
         Args:
             folder: made if missing. What an earlier call has left there of other cases of this evaluation is removed,

@@ -81,7 +81,7 @@ class RandSimilarityCropd(MapTransform, Randomizable):
         place: which crops of an iteration lie at one place of their images, so that a pasted region stands in the other
             image where it stood in its own: ``"own"``, every crop has its own place; ``"pair"``, a labelled crop and
             the unlabelled crops that SupMix pairs it with; ``"batch"``, all crops of a batch, for mixing among
-            unlabelled or among labelled images, too. Crops at one place are scaled, turned and flipped alike; places
+            unlabelled or among labelled images. Crops at one place are scaled, turned and flipped alike; places
             correspond by the share of the room that the crop has in the image. It is
             :class:`monai_supmix.data.PairedLoader` that hands out the draws; alone, the transform draws as always.
 

@@ -119,7 +119,7 @@ def last_run(bundle_root: str | os.PathLike[str]) -> Path | None:
 def install_weights(
     source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], bundle_root: str | os.PathLike[str]
 ) -> tuple[Path, ...]:
-    """Copy a finished training's weights, or those of several, into a bundle, whose own they then are.
+    """Copy the weights of one or several finished trainings into a bundle, as its own.
 
     Args:
         source: files or folders of weights, see `weight_files`.
@@ -165,7 +165,7 @@ def install_weights(
 
 
 def _copy_quality(source: Path, target: Path) -> tuple[Path, ...]:
-    """It says whose it is, so that a wrong one has no effect."""
+    """Copy the calibration; it names the weights that it is of, so that a wrong one has no effect."""
     if not source.is_file():
         target.unlink(missing_ok=True)
         return ()

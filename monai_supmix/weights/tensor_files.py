@@ -32,7 +32,7 @@ def plain(content: Any, where: str = "content") -> Any:
     What comes out is loadable with ``weights_only=True``, holds no view of a larger storage, and pickles to
     bytes that depend on the values alone: pickle writes an object that occurs twice as a reference, so equal
     content built along another path (a resumed run) would otherwise give another file. Strides stay as they
-    are, for the last bit of a sum may depend on them.
+    are, because the last bit of a sum may depend on them.
 
     Args:
         content: nested mappings, lists and tuples of tensors, numbers, strings, booleans and None.
@@ -198,7 +198,7 @@ def _hash(file: IO[bytes], size: int) -> str:
 
 
 class _ErrorRecorder:
-    """A file that keeps the system's error, for `torch.save` hides it behind its own.
+    """A file that keeps the system's error, which `torch.save` hides behind its own.
 
     Writing to a Python file also gives the archive a fixed inner name, where a path would give the name of
     the temporary file and so other bytes each time.
