@@ -35,9 +35,8 @@ from monai_supmix.config.audit_rules import (
     name_problem,
     path_problem,
     switch_problem,
-    target_name,
 )
-from monai_supmix.config.components import entries
+from monai_supmix.config.components import entries, target_name
 from monai_supmix.config.find import HOMES
 from monai_supmix.config.settings import is_dynamic
 from monai_supmix.own_data.template import ADDED

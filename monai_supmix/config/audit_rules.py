@@ -6,13 +6,12 @@ import ast
 import inspect
 import re
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from pydoc import locate
 from typing import Any
 
-from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser
+from monai.bundle import ConfigParser
 
 from monai_supmix.config.settings import is_dynamic
 
@@ -32,19 +31,6 @@ _SWITCHES = {
     "allow_pickle": (False, _UNPICKLES),
 }
 _LEFT_OUT = {**_SWITCHES, "encoder_weights": (None, _FETCHES)}
-_LOCATOR = ComponentLocator()
-
-
-def target_name(target: str) -> str:
-    """The dotted name behind a ``_target_``, which may be a short one of MONAI.
-
-    Example:
-        >>> target_name("DecathlonDataset"), target_name("mine.Dataset")
-        ('monai.apps.datasets.DecathlonDataset', 'mine.Dataset')
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of two components of one name MONAI takes the first
-        return str(ConfigComponent({"_target_": target}, locator=_LOCATOR).resolve_module_name())
 
 
 def name_problem(name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from pydoc import locate
 from typing import Any
@@ -67,11 +68,24 @@ def find_target(target: Any) -> Any:
     """
     if not isinstance(target, str) or is_dynamic(target):
         return None
-    name = target if "." in target else ConfigComponent({"_target_": target}, locator=_LOCATOR).resolve_module_name()
-    return locate(name)
+    return locate(target_name(target))
 
 
 _LOCATOR = ComponentLocator()
+
+
+def target_name(target: str) -> str:
+    """The dotted name behind a ``_target_``, which may be a short one of MONAI.
+
+    Example:
+        >>> target_name("DecathlonDataset"), target_name("mine.Dataset")
+        ('monai.apps.datasets.DecathlonDataset', 'mine.Dataset')
+    """
+    if "." in target:
+        return target
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of two components of one name MONAI takes the first
+        return str(ConfigComponent({"_target_": target}, locator=_LOCATOR).resolve_module_name())
 
 
 def unknown_arguments(component: Mapping[str, Any]) -> dict[str, str]:
