@@ -166,6 +166,10 @@ def describe(summary: Mapping[str, Any]) -> list[str]:
         effusion                0.5000  0.6600
         mass                    absent
         mean of the foreground  0.5000  0.6600
+        >>> describe({**summary, "mean_case_dice": 0.66, "mean_case_dice_sd": 0.0})[-1]  # one case has no spread
+        'foreground Dice of single cases: 0.6600'
+        >>> describe({**summary, "num_images": 2, "mean_case_dice": 0.66, "mean_case_dice_sd": 0.1})[-1]
+        'foreground Dice of single cases: 0.6600 +- 0.1000'
     """
     mean = {"iou": summary["mean_foreground_iou"], "dice": summary["mean_foreground_dice"]}
     rows = {counted(summary["num_images"], "image"): "     IoU    Dice"}
@@ -175,6 +179,6 @@ def describe(summary: Mapping[str, Any]) -> list[str]:
     width = max(map(len, rows))
     lines = [name.ljust(width) + cells for name, cells in rows.items()]
     if summary.get("mean_case_dice") is not None:
-        told = f"{summary['mean_case_dice']:.4f} +- {summary['mean_case_dice_sd']:.4f}"
-        lines.append(f"foreground Dice of single cases: {told}")
+        spread = f" +- {summary['mean_case_dice_sd']:.4f}" if summary["num_images"] > 1 else ""
+        lines.append(f"foreground Dice of single cases: {summary['mean_case_dice']:.4f}{spread}")
     return lines

@@ -8,7 +8,7 @@ from typing import Any
 from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.error_lines import mistakes_as_themselves
 from monai_supmix.datalists.check import Problem, check_cases, check_sides, first_problem
-from monai_supmix.datalists.datalist import Datalist, require_unlabeled
+from monai_supmix.datalists.datalist import SIDES, Datalist, require_unlabeled, sources
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.inputs import find_inputs
@@ -50,7 +50,7 @@ def _check_datalist(parser: Any, needs_unlabeled: bool) -> list[Problem]:
             require_unlabeled(datalist)
         loading = _part(parser, "loading") if "loading" in parser else None
         problems += check_sides(datalist, num_classes, channels, getattr(loading, "fits", None))
-        count = sum(len(getattr(datalist, side)) for side in ("labeled", "unlabeled", "validation", "test"))
+        count = len(sources(item for side in SIDES for item in getattr(datalist, side)))
     else:
         problems += _check_weights(parser)
         problems += check_cases(datalist.test, num_classes, channels)

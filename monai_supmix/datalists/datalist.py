@@ -88,6 +88,8 @@ class Datalist:
                 line += f" ({counted(len({item['group'] for item in items}), 'group')})"
             if side == "labeled" and items:
                 line += ": " + shorten(sorted(item["case"] for item in items), 12)
+            if side == "unlabeled" and (again := len(sources(items) & sources(self.labeled))):
+                line += f"; {again} of them are labelled cases without their labels"
             partly = "" if side == "unlabeled" else partly_labelled(items, self.class_names)
             lines.append(f"{line}; {partly}" if partly else line)
         return [*lines, f"classes: {', '.join(self.class_names)}", *(f"note: {note}" for note in self.notes)]
@@ -351,6 +353,16 @@ def fixed_datalist(
     if num_val_patients not in (0, len({item["group"] for item in datalist.validation})):
         raise InputError("num_val_patients", f"is {num_val_patients}, but {path} has its own validation", remedy)
     return datalist
+
+
+def sources(items: Iterable[Mapping[str, Any]]) -> set[tuple[str, int | None]]:
+    """The images of items, each once: a labelled one may be in the unlabelled pool as well, without its label.
+
+    Example:
+        >>> len(sources([{"image": "a.nii", "label": "m.nii"}, {"image": "a.nii"}, {"image": "a.h5", "slice": 0}]))
+        2
+    """
+    return {(item["image"], item.get("slice")) for item in items}
 
 
 def _relative(name: str, folder: Path) -> str:

@@ -16,6 +16,7 @@ from monai_supmix.imageio.partly import labelled_mask
 from monai_supmix.listing import counted, shorten
 
 _RARE = 0.002  # share of the labelled pixels
+_IN_WORDS = dict(zip(SIDES, ("labelled images", "unlabelled images", "the validation", "the test"), strict=True))
 _MANY = 12  # more classes are not listed one by one
 
 
@@ -127,10 +128,7 @@ class Surveyor:
         survey.warnings += _class_warnings(
             datalist, self.counts, shares, self._showing["labeled"], self.rare_class_advice
         )
-        survey.warnings += [
-            f"{note}: {counted(len(cases), 'image')} ({shorten(sorted(cases), 3)})"
-            for note, cases in self._notes.items()
-        ]
+        survey.warnings += [f"{note}: {shorten(sorted(cases), 3)}" for note, cases in self._notes.items()]
         copies = [shorten(sorted(cases)) for cases in self._contents.values() if len(cases) > 1]
         if copies:
             more = f"; and so have {counted(len(copies) - 3, 'further set')} of images" if len(copies) > 3 else ""
@@ -180,7 +178,7 @@ def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> li
                     told[0],
                     *([f"{classes} of {others.min():.2g} to {others.max():.3g} % each"] if len(others) else []),
                 ]
-            lines.append(f"pixels of {side}: {', '.join(told)}")
+            lines.append(f"pixels of {_IN_WORDS[side]}: {', '.join(told)}")
     return lines
 
 
@@ -212,8 +210,12 @@ def _class_warnings(
         missing = [name for name, count in zip(datalist.class_names, counts[side], strict=True) if not count]
         if missing and getattr(datalist, side):
             one = "it" if len(missing) == 1 else "they"
-            cannot = f": {one} cannot be learnt; label some, or leave out the class" if side == "labeled" else ""
-            yield f"no {where} image shows {', '.join(missing)}{cannot}"
+            advice = (
+                f"{one} cannot be learnt; label some, or leave out the class"
+                if side == "labeled"
+                else f"{one} cannot be measured; choose test cases with --test_list"
+            )
+            yield f"no {where} image shows {', '.join(missing)}: {advice}"
     yield from _rare_classes(datalist.class_names, labeled_shares, labeled_showing, rare_class_advice)
     if not datalist.unlabeled:
         yield "there are no unlabelled images, so only supervised training is possible"

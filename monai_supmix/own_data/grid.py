@@ -41,6 +41,8 @@ def propose_grid(
         >>> label[100:300, 100:300] = 1
         >>> propose_grid([View(1, (400, 400))], [(label, None)], 2)[0]
         {'scale': 0.64}
+        >>> propose_grid([View(1, (960, 999))], [], 2)[1].value
+        'scale 0.192, which makes a usual image 184 pixels high and 192 wide'
     """
     finest = grid_of_side(views, 2**20)
     for side in _SIDES:
@@ -50,7 +52,7 @@ def propose_grid(
             break
     shape = working_shape(*_typical(views), working)
     words = ", ".join(f"{key} {value}" for key, value in working.items()) or "the pictures' own"
-    value = f"{words}, which makes a usual image {shape[0]} x {shape[1]} pixels"
+    value = f"{words}, which makes a usual image {shape[0]} pixels high and {shape[1]} wide"
     if working == finest:
         why = "as fine as the images: they are small, or what is labelled in them is"
     elif kept >= _KEPT:

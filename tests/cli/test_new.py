@@ -63,7 +63,7 @@ def test_it_tells_what_it_proposes_and_the_front_takes_the_bundle(front, pairs):
     assert "predict mine IMAGES" in ended.out and "monai-supmix compare" not in ended.out
     checked = front("check", "mine")
     assert checked.status == 0, checked.err
-    assert "cases are fit for use" in checked.out
+    assert "all 5 cases are fit for use" in checked.out, "the labelled ones are in the pool as well, and count once"
     assert front("audit", "mine").status == 0
     assert "lines" in json.loads(Path("mine/configs/metadata.json").read_text(encoding="utf-8"))["task"]
     quick = ["--max_iterations", 1, "--network_def#features", "[4, 4, 4, 4, 4, 4]", "--device", "cpu"]

@@ -293,6 +293,10 @@ def test_describe_counts_groups_and_repeats_notes():
     unsorted = Datalist([*reversed(make_items("ab"))], [], [], [], CLASSES)
     assert unsorted.describe()[0] == "labelled 4 (2 groups): aL, aR, bL, bR"
     assert lines[1] == "unlabelled 4 (3 groups)"
+    labelled = make_items("ab")
+    pool = [{key: value for key, value in item.items() if key != "label"} for item in labelled[:3]]
+    told = Datalist(labelled, [*pool, *make_items("x")], [], [], CLASSES).describe()[1]
+    assert told == "unlabelled 5 (3 groups); 3 of them are labelled cases without their labels"
     assert lines[2] == "validation 0"
     assert lines[3] == "test 2 (1 group)"
     assert lines[-1] == "note: patients are unknown"

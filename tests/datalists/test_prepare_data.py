@@ -105,7 +105,7 @@ def test_survey_counts_pixels_and_finds_copies(fundus):
     assert any("Image_02R" in w and "Image_13L" in w and "same contents" in w for w in survey.warnings)
     masks = [np.asarray(Image.open(item["label"])) for item in datalist.test]
     share = 100 * np.mean(masks)
-    assert any(line.startswith("pixels of test") and f"vessel {share:.3g} %" in line for line in survey.lines)
+    assert any(line.startswith("pixels of the test: ") and f"vessel {share:.3g} %" in line for line in survey.lines)
 
 
 def test_survey_warns_of_classes_nobody_shows(chest):
@@ -115,7 +115,8 @@ def test_survey_warns_of_classes_nobody_shows(chest):
     survey = survey_datalist(covid_datalist(chest))
     told = "no labelled image shows fracture: it cannot be learnt; label some, or leave out the class"
     assert survey.warnings[0] == told
-    assert "no test image shows fracture" in survey.warnings
+    told = "no test image shows fracture: it cannot be measured; choose test cases with --test_list"
+    assert told in survey.warnings
 
 
 @pytest.mark.parametrize(
