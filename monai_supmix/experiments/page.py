@@ -139,7 +139,7 @@ def record(found: Comparison) -> dict[str, Any]:
 
 def _lines(found: Comparison) -> Iterator[str]:
     judged, patients = found.judged, found.num_groups
-    told = f"{len(judged.groups)} labelled images of {counted(patients, 'group')} (patients)"
+    told = f"{counted(len(judged.groups), 'labelled image')} of {counted(patients, 'group')} (patients)"
     yield from (f"# Methods on {found.bundle}", "", f"**{found.sentence}**", "")
     if judged.num_folds is None:
         yield f"* Judged on the test: {told}."
