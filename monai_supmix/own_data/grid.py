@@ -42,7 +42,7 @@ def propose_grid(
         >>> propose_grid([View(1, (400, 400))], [(label, None)], 2)[0]
         {'scale': 0.64}
         >>> propose_grid([View(1, (960, 999))], [], 2)[1].value
-        'scale 0.192, which makes a usual image 184 pixels high and 192 wide'
+        'scale 0.256, which makes a usual image 246 pixels high and 256 wide'
     """
     finest = grid_of_side(views, 2**20)
     for side in _SIDES:
