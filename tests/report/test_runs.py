@@ -94,7 +94,7 @@ def test_a_training_leaves_its_history_and_a_report(tmp_path, caplog):
 def test_a_history_counts_the_seconds_of_all_starts_of_a_run(tmp_path, monkeypatch):
     """With a clock on which an iteration takes a second and all else takes no time."""
     clock = [0.0]
-    monkeypatch.setattr("monai_supmix.bundle.training.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("monai_supmix.bundle.place.time.perf_counter", lambda: clock[0])
 
     def start(iterations, stop_after=None):
         toy = trainer("supervised", max_epochs=9, max_iterations=iterations)
