@@ -14,6 +14,7 @@ from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.tracking import finish_mlflow
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.partly import partly_labelled
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
@@ -126,7 +127,7 @@ class EvaluationRun:
             checkpoint_sha256=self.trained.sha256,
             settings=self.settings,
             inference=self.evaluator.case_inferer.settings,
-            notes=[*self.datalist.notes, *configured_note(self.trained.record)],
+            notes=[*self.datalist.notes, *partly_labelled_note(self.datalist), *configured_note(self.trained.record)],
             versions=current_versions(),
         )
         if rank() == 0:
@@ -182,3 +183,15 @@ def describe(summary: Mapping[str, Any]) -> list[str]:
         spread = f" +- {summary['mean_case_dice_sd']:.4f}" if summary["num_images"] > 1 else ""
         lines.append(f"foreground Dice of single cases: {summary['mean_case_dice']:.4f}{spread}")
     return lines
+
+
+def partly_labelled_note(datalist: Datalist) -> list[str]:
+    """A note on test cases in which not all classes were labelled, if there are any.
+
+    Example:
+        >>> items = [{"image": "a.png", "label": "a_mask.png", "case": "a", "group": "a", "labelled_classes": [1]}]
+        >>> partly_labelled_note(Datalist([], [], [], items, ["background", "disc", "cup"]))
+        ['test: 1 of 1 partly labelled: 1 lacks cup; missing classes and background are not judged or drawn']
+    """
+    told = partly_labelled(datalist.test, datalist.class_names)
+    return [f"test: {told}; missing classes and background are not judged or drawn"] if told else []
