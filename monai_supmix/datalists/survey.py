@@ -213,7 +213,7 @@ def _class_warnings(
             advice = (
                 f"{one} cannot be learnt; label some, or leave out the class"
                 if side == "labeled"
-                else f"{one} cannot be measured; choose test cases with --test_list"
+                else f"{one} cannot be measured; choose other test cases (test_list)"
             )
             yield f"no {where} image shows {', '.join(missing)}: {advice}"
     yield from _rare_classes(datalist.class_names, labeled_shares, labeled_showing, rare_class_advice)

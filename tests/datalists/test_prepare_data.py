@@ -115,7 +115,7 @@ def test_survey_warns_of_classes_nobody_shows(chest):
     survey = survey_datalist(covid_datalist(chest))
     told = "no labelled image shows fracture: it cannot be learnt; label some, or leave out the class"
     assert survey.warnings[0] == told
-    told = "no test image shows fracture: it cannot be measured; choose test cases with --test_list"
+    told = "no test image shows fracture: it cannot be measured; choose other test cases (test_list)"
     assert told in survey.warnings
 
 
