@@ -100,7 +100,7 @@ def test_volumes_without_hounsfield_units_and_with_thick_sagittal_slices(tmp_pat
     assert set(proposal.intensity_settings) == {"picture"}
     assert proposal.working == {"spacing": [1.0, 1.0]}
     assert proposal.crop_size == [32, 32]
-    assert "48 x 40" in why(proposal, "working grid").value, "rows run from head to feet"
+    assert "48 pixels high and 40 wide" in why(proposal, "working grid").value, "rows run from head to feet"
     assert propose(tmp_path, "x", intensity="hu").intensity_settings["hu"]["rule"] == "hu_window"
 
 
