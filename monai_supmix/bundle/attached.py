@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
 from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.folds import without_labels_of
 from monai_supmix.datalists.monitored import hidden_truth
 from monai_supmix.datalists.partly import KEY
 from monai_supmix.engines import SemiSupervisedTrainer
@@ -23,6 +25,8 @@ from monai_supmix.handlers.pseudo_labels import Loading, PseudoLabelMonitor
 from monai_supmix.handlers.watch import TrainingWatch
 from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.weights import unwrap
+
+logger = logging.getLogger(__name__)
 
 
 def attach_schedules(
@@ -154,7 +158,7 @@ def check_crop_size(trainer: SemiSupervisedTrainer) -> None:
 def check_partly_labelled(
     datalist: Datalist, supervised_loss: Callable[..., Tensor], loaded: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Raise `InputError` where labels say less than the loss would take from them.
+    """Raise `InputError` where labels say less than the loss would take from them; warn of classes labelled in no case.
 
     Args:
         datalist: what is trained on.
@@ -169,6 +173,9 @@ def check_partly_labelled(
         if not any(KEY in item for item in loaded):
             problem = f"gives no {KEY}, and not all classes are labelled in all cases"
             raise InputError("loading", problem, "use monai_supmix.data.LoadPlanes or LoadVolume")
+        if told := without_labels_of(datalist):
+            # Nothing tells such a class from the background, of which it may be a part in every case.
+            logger.warning("%s: masks may show it anywhere; label some, or leave out the class.", told)
     ignoring = any("ignored" in item for item in datalist.labeled)
     if ignoring and getattr(supervised_loss, "ignore_index", None) != IGNORED:
         raise InputError("ignore_index", "is not set, and labels have pixels to ignore", f"set it to {IGNORED}")

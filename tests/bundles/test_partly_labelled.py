@@ -30,6 +30,14 @@ def test_partly_labelled_cases_need_a_loss_and_a_loading_that_know():
         check_partly_labelled(partly, SupervisedLoss(), [{}])
 
 
+def test_a_class_that_no_case_has_labels_of_is_warned_of(caplog):
+    whole = datalist().labeled
+    for items, told in ((datalist(labelled_classes=[1]).labeled, True), (whole, False)):
+        caplog.clear()
+        check_partly_labelled(Datalist(items, [], [], [], ["background", "disc", "cup"]), SupervisedLoss(), [TOLD])
+        assert ("no case of its training has labels of cup: masks may show it anywhere" in caplog.text) == told
+
+
 def test_pixels_to_ignore_need_ignore_index():
     check_partly_labelled(datalist(ignored=3), SupervisedLoss(ignore_index=255), [TOLD])
     with pytest.raises(InputError, match=r"ignore_index: is not set, .*: set it to 255"):
