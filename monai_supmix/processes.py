@@ -111,16 +111,22 @@ def read_shard(shard: str | None) -> tuple[int, int]:
     return int(match[1]) - 1, int(match[2])
 
 
-def share(cases: Sequence[Item], shard: str | None = None) -> list[Item]:
+def share(cases: Sequence[Item], shard: str | None = None, size: Callable[[Item], int] | None = None) -> list[Item]:
     """This process's part of the cases: every n-th of its shard's, which is every n-th of all.
 
     Args:
         cases: all cases, in the same order in every process.
         shard: see `read_shard`.
+        size: what a case takes. Several processes of a launch begin with the largest, so that none of them is left with
+            one at the end; which shard a case belongs to does not depend on it.
 
     Example:
         >>> [share("abcdefgh", f"{index}/3") for index in (1, 2, 3)]
         [['a', 'd', 'g'], ['b', 'e', 'h'], ['c', 'f']]
     """
     index, count = read_shard(shard)
-    return list(cases[index::count][rank() :: world_size()])
+    part = list(cases[index::count])
+    if size is not None and world_size() > 1:
+        sizes = from_first(lambda: [size(case) for case in part])
+        part = [part[k] for k in sorted(range(len(part)), key=lambda k: -sizes[k])]
+    return part[rank() :: world_size()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -64,7 +65,8 @@ def predict_cases(
     read meanwhile.
 
     The processes of a launch (``torch.distributed``) share the cases, and so do others that predict into the same
-    folder with the same settings: each case is claimed before it is read, see `monai_supmix.inferers.cohort`.
+    folder with the same settings: each case is claimed before it is read, see `monai_supmix.inferers.cohort`. Those of
+    a launch begin with the largest files.
 
     Args:
         inputs: file, folder, pattern, datalist or several of these, see `find_inputs`.
@@ -134,7 +136,7 @@ def predict_cases(
     run = CaseRun(predict, PredictionSummary(notes=notes), CaseRecords(output_dir), on_error, verify)
     only = None
     with agreed():
-        mine = share(cases, shard)
+        mine = share(cases, shard, _size)
         todo = mine if overwrite else [case for case in mine if run.is_open(case)]
         if on_error == "raise" and len(cases) <= CHECKED_FIRST:
             only = _check_all(todo, predict.check, None if inferer.progress else True)  # None: only on a terminal
@@ -157,6 +159,13 @@ def _find(inputs: str | Path | Sequence[str | Path], view: str) -> tuple[list[In
     cases, notes = find_inputs(inputs)
     cases, view_notes = set_view(cases, view)
     return cases, [*notes, *view_notes], view_notes
+
+
+def _size(case: InputCase) -> int:
+    """Bytes of a case; one that cannot be read is told of when its turn comes."""
+    with contextlib.suppress(InputError):
+        return case.stamp()["bytes"]
+    return 0
 
 
 def _check_all(cases: Sequence[InputCase], check: Callable[[CaseImage], None], hidden: bool | None) -> CaseImage | None:

@@ -38,6 +38,7 @@ def test_the_tasks_of_slurm_share_the_cases(tmp_path):
     assert workers.finish(*tasks) == [0, 0]
     told = [json.loads(result.read_text(encoding="utf-8")) for result in results]
     assert [part["share"] for part in told] == [["a", "c", "e"], ["b", "d"]]
+    assert [part["by size"] for part in told] == [["e", "d", "b"], ["c", "a"]], "the largest first: e, c, d, a, b"
     assert all(part["all"] == [0, 1] for part in told)
 
 

@@ -105,6 +105,6 @@ def _task(number, count, job, result):
     from monai_supmix.bundle import join_processes, stop_processes  # noqa: PLC0415
 
     join_processes()
-    told = {"share": share("abcde"), "all": gather(number)}
+    told = {"share": share("abcde"), "by size": share("abcde", "1/1", "badce".index), "all": gather(number)}
     stop_processes()
     Path(result).write_text(json.dumps(told), encoding="utf-8")
