@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
 from monai_supmix.datalists.datalist import Datalist
-from monai_supmix.datalists.folds import without_labels_of
 from monai_supmix.datalists.monitored import hidden_truth
-from monai_supmix.datalists.partly import KEY
+from monai_supmix.datalists.partly import KEY, classes_without_labels, refuse_unlearnable
 from monai_supmix.engines import SemiSupervisedTrainer
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
@@ -24,6 +23,7 @@ from monai_supmix.handlers.progress import TrainingProgress
 from monai_supmix.handlers.pseudo_labels import Loading, PseudoLabelMonitor
 from monai_supmix.handlers.watch import TrainingWatch
 from monai_supmix.imageio.partly import IGNORED
+from monai_supmix.listing import shorten
 from monai_supmix.weights import unwrap
 
 logger = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ def check_crop_size(trainer: SemiSupervisedTrainer) -> None:
 def check_partly_labelled(
     datalist: Datalist, supervised_loss: Callable[..., Tensor], loaded: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Raise `InputError` where labels say less than the loss would take from them; warn of classes labelled in no case.
+    """Raise `InputError` where labels say less than the loss would take from them.
 
     Args:
         datalist: what is trained on.
@@ -173,9 +173,22 @@ def check_partly_labelled(
         if not any(KEY in item for item in loaded):
             problem = f"gives no {KEY}, and not all classes are labelled in all cases"
             raise InputError("loading", problem, "use monai_supmix.data.LoadPlanes or LoadVolume")
-        if told := without_labels_of(datalist):
-            # Nothing tells such a class from the background, of which it may be a part in every case.
-            logger.warning("%s: masks may show it anywhere; label some, or leave out the class.", told)
     ignoring = any("ignored" in item for item in datalist.labeled)
     if ignoring and getattr(supervised_loss, "ignore_index", None) != IGNORED:
         raise InputError("ignore_index", "is not set, and labels have pixels to ignore", f"set it to {IGNORED}")
+
+
+def check_learnable(datalist: Datalist, begins_with: object) -> None:
+    """Raise `InputError` for a class without labels that nothing else can teach; warn where it rests on other networks.
+
+    Args:
+        datalist: what is trained on; labels of its unlabelled images are masks of trained networks.
+        begins_with: the weights that the training begins with, if any.
+    """
+    told_by = (("weights", begins_with), ("pseudo-labels", any("label" in item for item in datalist.unlabeled)))
+    teachers = [name for name, there in told_by if there]
+    if not teachers:
+        refuse_unlearnable(datalist.labeled, datalist.class_names, KEY)
+    elif missing := classes_without_labels(datalist.labeled, datalist.class_names):
+        told = "no training case has labels of %s: what is known of it comes from the %s alone."
+        logger.warning(told, shorten(missing), " and ".join(teachers))

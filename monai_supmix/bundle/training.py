@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI nam
 from monai_supmix.bundle.attached import (
     attach_schedules,
     check_crop_size,
+    check_learnable,
     check_partly_labelled,
     followed,
 )
@@ -184,12 +185,14 @@ class TrainingRun:
         """Train to the end, from wherever the folder's newest intact checkpoint stands.
 
         Raises:
-            InputError: the folder belongs to another run, or its checkpoints were made with other settings.
+            InputError: the folder belongs to another run, its checkpoints were made with other settings, or a class was
+                labelled in no training case.
             Preempted: a signal stopped the run; a checkpoint is written.
             SystemExit: with status 1, when broken cases were left out.
         """
         for problem in self.problems:
             logger.error("left out: %s", problem.error)
+        self._note_settings()
         if idist.get_rank() > 0:
             self._run()
         else:
@@ -199,7 +202,6 @@ class TrainingRun:
             raise SystemExit(1)
 
     def _run(self) -> None:
-        self._note_settings()
         self._restore()
         finished = self.trainer.state.iteration >= self.total_iterations
         if finished:
@@ -257,6 +259,8 @@ class TrainingRun:
         configuration = configuration_of(self) if self.configuration is None else self.configuration
         if configuration is None:
             raise ValueError("a run that no configuration made has to be given one: configuration={...}.")
+        if self.datalist is not None:
+            check_learnable(self.datalist, configuration.get("ckpt_path"))
         self.settings = comparable(configuration)
         self.bundle_root = str(configuration.get("bundle_root", ""))
         self.settings |= {"total_iterations": self.total_iterations, "processes": idist.get_world_size()}

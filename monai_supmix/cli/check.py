@@ -9,6 +9,7 @@ from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.error_lines import mistakes_as_themselves
 from monai_supmix.datalists.check import Problem, check_cases, check_sides, first_problem
 from monai_supmix.datalists.datalist import SIDES, Datalist, require_unlabeled, sources
+from monai_supmix.datalists.partly import KEY, refuse_unlearnable
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.inputs import find_inputs
@@ -48,6 +49,8 @@ def _check_datalist(parser: Any, needs_unlabeled: bool) -> list[Problem]:
     if _TRAINING in parser:
         if needs_unlabeled:
             require_unlabeled(datalist)
+        if not (parser.get("ckpt_path") or parser.get("pseudo_labels")):  # which may know of a class without labels
+            refuse_unlearnable(datalist.labeled, datalist.class_names, KEY)
         loading = _part(parser, "loading") if "loading" in parser else None
         problems += check_sides(datalist, num_classes, channels, getattr(loading, "fits", None))
         count = len(sources(item for side in SIDES for item in getattr(datalist, side)))

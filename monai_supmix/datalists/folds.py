@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist, check_datalist
 from monai_supmix.datalists.draw import order_groups
-from monai_supmix.datalists.partly import KEY
+from monai_supmix.datalists.partly import KEY, classes_without_labels
 from monai_supmix.errors import InputError
 from monai_supmix.listing import counted, shorten
 
@@ -72,9 +72,7 @@ def without_labels_of(datalist: Datalist) -> str:
         >>> without_labels_of(Datalist([item], [], [], [], ["background", "disc", "cup"]))
         'no case of its training has labels of cup'
     """
-    every = range(1, len(datalist.class_names))
-    known = {number for item in datalist.labeled for number in item.get(KEY, every)}
-    missing = [datalist.class_names[number] for number in every if number not in known]
+    missing = classes_without_labels(datalist.labeled, datalist.class_names)
     return f"no case of its training has labels of {shorten(missing)}" if missing else ""
 
 

@@ -179,6 +179,46 @@ def refuse_ambiguous_numbers(items: Iterable[Mapping[str, Any]]) -> None:
             raise InputError(sidecar_of(label), problem, "list names of classes instead of numbers")
 
 
+def classes_without_labels(labeled: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> list[str]:
+    """Names of the classes that were labelled in none of some cases.
+
+    Args:
+        labeled: labelled items, with labelled classes by number.
+        class_names: names of the classes, index = number.
+
+    Example:
+        >>> items, names = [{"case": "a", "labelled_classes": [1]}, {"case": "b"}], ["background", "disc", "cup"]
+        >>> classes_without_labels(items[:1], names), classes_without_labels(items, names)
+        (['cup'], [])
+    """
+    every = range(1, len(class_names))
+    known = {number for item in labeled for number in item.get(KEY, every)}
+    return [class_names[number] for number in every if number not in known]
+
+
+def refuse_unlearnable(labeled: Iterable[Mapping[str, Any]], class_names: Sequence[str], subject: object) -> None:
+    """Raise `InputError` for a class that was labelled in no training case.
+
+    Background may be such a class in every case then, so that a network learns nothing that tells the two apart, and
+    its masks would show the class anywhere.
+
+    Args:
+        labeled: the labelled training items, with labelled classes by number.
+        class_names: names of the classes, index = number.
+        subject: what the error is about.
+
+    Example:
+        >>> refuse_unlearnable([{"case": "a", "labelled_classes": [1]}], ["background", "disc", "cup"], "DATA")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: DATA: no training case has labels of cup, and nothing else tells it from the ...
+    """
+    if missing := classes_without_labels(labeled, class_names):
+        it = "it" if len(missing) == 1 else "them"
+        problem = f"no training case has labels of {shorten(missing)}, and nothing else tells {it} from the background"
+        raise InputError(subject, problem, f"label {it} in a case that is trained on, or remove {it} from the classes")
+
+
 def partly_labelled(items: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> str:
     """Say how many cases lack which class.
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_supmix.bundle.lock import exclusive
-from monai_supmix.datalists.datalist import require_unlabeled
+from monai_supmix.datalists.partly import KEY
 from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged, make_row
 from monai_supmix.experiments.page import Comparison, markdown, read_long_steps, write_comparison
 from monai_supmix.experiments.plan import Plan, require_one_process
 from monai_supmix.experiments.results import Row, equal_time_steps, pair_up, settled
-from monai_supmix.experiments.trial import Trial, contents, data_of, folds_of, read_datalist
+from monai_supmix.experiments.trial import Trial, check_trainable, contents, data_of, folds_of, read_datalist
 from monai_supmix.files import make_directory
 
 BASELINE = "supervised"
@@ -111,8 +111,7 @@ class Comparer:
         if num_folds is None and not datalist.test:
             raise InputError("dataset_dir", "holds no labelled test images", "judge the labelled ones with --folds 5")
         lists = [datalist] if num_folds is None else folds_of(datalist, num_folds, trainings[0])
-        for one in lists if any(training.uses_unlabeled() for training in trainings) else ():
-            require_unlabeled(one)
+        check_trainable(lists, trainings, KEY if num_folds is None else "--folds")
         self.plan, self.seeds, self.output, self.keep = plan, list(seeds), output, keep
         self.baseline = BASELINE if BASELINE in self.methods else next(iter(self.methods))
         self.judged, self.has_problems = Judged(lists, num_folds), bool(problems)

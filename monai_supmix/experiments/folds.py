@@ -12,12 +12,12 @@ from monai_supmix.bundle.evaluation import describe
 from monai_supmix.bundle.quality import write_quality
 from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.comparison import comparable
-from monai_supmix.datalists.datalist import Datalist, require_unlabeled
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.folds import without_labels_of
 from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged
 from monai_supmix.experiments.plan import Plan, require_one_process
-from monai_supmix.experiments.trial import Trial, contents, data_of, folds_of, read_datalist
+from monai_supmix.experiments.trial import Trial, check_trainable, contents, data_of, folds_of, read_datalist
 from monai_supmix.handlers.checkpoints import compare_config, newest_intact, read_checkpoint
 from monai_supmix.listing import read_json, shorten
 from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
@@ -57,8 +57,7 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
     final = plan.training(method)
     datalist, problems = read_datalist(final)
     lists = folds_of(datalist, num_folds, final)
-    for one in lists if final.uses_unlabeled() else ():
-        require_unlabeled(one)
+    check_trainable(lists, [final], "--folds")
     output = Path(final.parser().get_parsed_content("output_dir"))
     if only is None:
         _check_final(final, output)

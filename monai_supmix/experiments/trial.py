@@ -6,7 +6,7 @@ import functools
 import gc
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.comparison import comparable
 from monai_supmix.config.error_lines import mistakes_as_themselves
 from monai_supmix.datalists.check import Problem
-from monai_supmix.datalists.datalist import SIDES, Datalist
+from monai_supmix.datalists.datalist import SIDES, Datalist, require_unlabeled
 from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.datalists.folds import fold_datalists
+from monai_supmix.datalists.partly import refuse_unlearnable
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory, write_json
 from monai_supmix.listing import read_json
@@ -138,6 +139,27 @@ def folds_of(datalist: Datalist, num_folds: int, training: Configured) -> list[D
         note = f"trainings began with the weights {start}, which must not have seen the cases that are judged"
         datalist = replace(datalist, notes=[*datalist.notes, note])
     return fold_datalists(datalist, num_folds, subject="--folds")
+
+
+def check_trainable(lists: Sequence[Datalist], trainings: Sequence[Configured], subject: object) -> None:
+    """Refuse, before anything is trained, what one of several trainings would refuse.
+
+    Args:
+        lists: what is trained on, of each fold.
+        trainings: the configurations.
+        subject: what an error about a class without labels is about.
+
+    Raises:
+        InputError: there are no unlabelled images for a method that needs some, or a class was labelled in no training
+            case of a list.
+    """
+    parsers = [training.parser() for training in trainings]
+    knows_nothing = not all(parser.get("ckpt_path") or parser.get("pseudo_labels") for parser in parsers)
+    for one in lists:
+        if any(training.uses_unlabeled() for training in trainings):
+            require_unlabeled(one)
+        if knows_nothing:
+            refuse_unlearnable(one.labeled, one.class_names, subject)
 
 
 def data_of(datalist: Datalist, files: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from monai_supmix.config.find import find_bundle
 from monai_supmix.datalists.check import Problem, check_cases, first_problem
 from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.partly import refuse_unlearnable
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.planes import Axis
 from monai_supmix.listing import counted, read_json, shorten
@@ -144,7 +145,7 @@ def propose(
 
     Raises:
         BrokenCasesError: files that cannot be used, or labels that do not fit their image.
-        InputError: the layout, the classes or the split cannot be made out.
+        InputError: the layout, the classes or the split cannot be made out, or no training case has labels of a class.
 
     Example:
         >>> propose("missing", "eyes")
@@ -155,6 +156,7 @@ def propose(
     check_wanted(intensity)
     found = find_cases(data, class_names, group_pattern, test_list, labels)
     datalist = found.datalist
+    refuse_unlearnable(datalist.labeled, datalist.class_names, found.root)
     facts = Facts(datalist)
     items = [*datalist.test, *datalist.labeled, *datalist.unlabeled]
     bar = tqdm(items, "reading", leave=False, disable=None)  # on a terminal only

@@ -1,5 +1,12 @@
 """The training bundle in MONAI's federated client: rounds, averages, and the schedules of the whole training."""
 
+import json
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
 import torch
 from monai.fl.client import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems
@@ -60,10 +67,21 @@ def test_rounds_of_one_client_are_one_training(phantoms, tmp_path):
     assert all(torch.equal(tensor, weights[name]) for name, tensor in central.items())
 
 
-def test_two_clients_learn_one_network(phantoms):
-    clients = [
-        client(phantoms[BUNDLE], f"site {seed}", evaluates=seed == 0, labeled_seed=seed, seed=seed) for seed in (0, 1)
-    ]
+@pytest.fixture
+def partly(phantoms, tmp_path):
+    """The data of a site that lacks the labels of a class, which the other site has."""
+    folder = Path(shutil.copytree(phantoms[BUNDLE], tmp_path / "partly"))
+    for path in (folder / "labelsTr").glob("*.nii.gz"):
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.where(np.asarray(image.dataobj) == 3, 0, image.dataobj), image.affine), path)
+        known = {"labelled_classes": ["ground_glass", "consolidation"]}
+        path.with_name(path.name.replace(".nii.gz", ".json")).write_text(json.dumps(known), encoding="utf-8")
+    return folder
+
+
+def test_two_clients_learn_one_network(phantoms, partly):
+    sites = enumerate((phantoms[BUNDLE], partly))
+    clients = [client(data, f"site {seed}", evaluates=seed == 0, labeled_seed=seed, seed=seed) for seed, data in sites]
     weights = weights_of(clients[0])
     start = weights
     for _ in range(ROUNDS):

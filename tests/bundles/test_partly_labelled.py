@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from monai_supmix.bundle.attached import check_partly_labelled
+from monai_supmix.bundle.attached import check_learnable, check_partly_labelled
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
 from monai_supmix.losses import SupervisedLoss
@@ -30,12 +30,22 @@ def test_partly_labelled_cases_need_a_loss_and_a_loading_that_know():
         check_partly_labelled(partly, SupervisedLoss(), [{}])
 
 
-def test_a_class_that_no_case_has_labels_of_is_warned_of(caplog):
-    whole = datalist().labeled
-    for items, told in ((datalist(labelled_classes=[1]).labeled, True), (whole, False)):
+def test_only_other_networks_can_teach_a_class_without_labels(caplog):
+    partly, names = datalist(labelled_classes=[1]).labeled, ["background", "disc", "cup"]
+    pool = [{"image": "b.png", "case": "b", "group": "b"}]
+    masks = [{**pool[0], "label": "b_seg.png"}]
+    with pytest.raises(InputError, match=r"labelled_classes: no training case has labels of cup, .*: label it in"):
+        check_learnable(Datalist(partly, pool, [], [], names), None)
+    for unlabeled, begins_with, told in (
+        (pool, "a.pt", "the weights"),
+        (masks, None, "the pseudo-labels"),
+    ):
         caplog.clear()
-        check_partly_labelled(Datalist(items, [], [], [], ["background", "disc", "cup"]), SupervisedLoss(), [TOLD])
-        assert ("no case of its training has labels of cup: masks may show it anywhere" in caplog.text) == told
+        check_learnable(Datalist(partly, unlabeled, [], [], names), begins_with)
+        assert f"no training case has labels of cup: what is known of it comes from {told} alone." in caplog.text
+    caplog.clear()
+    check_learnable(Datalist(datalist().labeled, pool, [], [], names), None)
+    assert not caplog.text
 
 
 def test_pixels_to_ignore_need_ignore_index():
