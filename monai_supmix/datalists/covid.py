@@ -12,6 +12,7 @@ import nibabel as nib
 from monai_supmix.datalists.datalist import Datalist, Item, build_datalist, fixed_datalist
 from monai_supmix.datalists.folders import holds_pairs, left_out_of_pairs, pair_files, split_pairs
 from monai_supmix.datalists.nnunet import nnunet_datalist
+from monai_supmix.datalists.partly import numbered
 from monai_supmix.datalists.sides import group_by_pattern, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import NIFTI_SUFFIXES, PICTURE_SUFFIXES, suffix_of
@@ -171,7 +172,7 @@ def _pictures(
     draw: dict[str, Any],
 ) -> Datalist:
     """Pairs of images/ and labels/, brought to the usual view."""
-    items = pair_files(root)
+    items = numbered(pair_files(root), COVID_CLASSES, root)
     notes = [*left_out_of_pairs(root), *group_by_pattern(items, group_pattern), *_set_view(items, view)]
     train, test, more = split_pairs(items, root, test_list)
     return build_datalist(train, test, COVID_CLASSES, root, notes=[*notes, *more], **draw)

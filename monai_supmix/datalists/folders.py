@@ -84,10 +84,10 @@ def split_pairs(
     """Split items by the first of these that exists: `test_list`, ``train*.txt`` and ``test*.txt``, a draw.
 
     With one of the two text files the other side is the rest. The draw takes a fifth of the labelled groups,
-    always the same.
+    always the same, see :func:`monai_supmix.datalists.sides.hold_out_test`.
 
     Args:
-        items: from `pair_files`, with their groups set.
+        items: from `pair_files`, with their groups set and labelled classes by number.
         root: the folder, which may hold the text files of one case name a line.
         test_list: names of the test cases, or a text file of them.
 

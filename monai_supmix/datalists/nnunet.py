@@ -8,7 +8,7 @@ from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist, Item, build_datalist
 from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels, told_left_out
-from monai_supmix.datalists.partly import read_sidecar, refuse_ambiguous_numbers, refuse_orphan_sidecars
+from monai_supmix.datalists.partly import numbered, read_sidecar, refuse_ambiguous_numbers, refuse_orphan_sidecars
 from monai_supmix.datalists.sides import group_by_pattern, hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import SUFFIXES
@@ -94,6 +94,7 @@ def nnunet_datalist(
         if ignored is not None and ignored not in (classes or ()):
             item["ignored"] = ignored
     refuse_ambiguous_numbers([*items, *tests])
+    items, tests = (numbered(side, class_names, root) for side in (items, tests))
 
     bare = [item["image"] for item in tests if "label" not in item]
     notes += told_left_out(bare, "imagesTs", "no label in labelsTs")

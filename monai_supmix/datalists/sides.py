@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.datalists.draw import pick_named
+from monai_supmix.datalists.partly import KEY
 from monai_supmix.errors import InputError
 from monai_supmix.listing import counted, shorten
 from monai_supmix.randomness import derive_seed
 
 NO_TEST = "none"
+_ALL = frozenset({0})  # the background is labelled only where all classes are
 
 
 def hold_out_test(
@@ -20,8 +22,12 @@ def hold_out_test(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
     """Draw test groups where the data set has no test side of its own.
 
+    Fully labelled groups measure most, so up to half of them are drawn before any that is partly labelled; the other
+    half is drawn when no such group is left. Training keeps a fully labelled case if there is one, else a case with
+    labels of each class that has any, as far as one group at least is drawn.
+
     Args:
-        items: all items; only groups with a label are drawn.
+        items: all items, with labelled classes by number; only groups with a label are drawn.
         fraction: share of those groups, in (0, 1); at least one group, and one is left for training.
         seed: seed of this draw, apart from the one of labelled images.
         subject: what errors are about.
@@ -31,17 +37,49 @@ def hold_out_test(
 
     Raises:
         InputError: fewer than two groups have labels.
+
+    Example:
+        >>> items = [{"case": name, "group": name, "label": f"{name}.png"} for name in "abcde"]
+        >>> items[0][KEY] = items[1][KEY] = [1]
+        >>> train, test, notes = hold_out_test(items, 0.2, 0, "data")
+        >>> any(KEY in item for item in test), notes
+        (False, ['no test set was given: 1 of 5 labelled groups were drawn for it, fully labelled ones first (seed 0)'])
     """
-    groups = {item["group"] for item in items if "label" in item}
+    groups: dict[str, list[frozenset[int]]] = {}
+    for item in items:
+        if "label" in item:
+            groups.setdefault(item["group"], []).append(frozenset(item.get(KEY, _ALL)))
     if len(groups) < 2:
         problem = f"has no test set, and {counted(len(groups), 'group')} (patients) with labels to draw one from"
         remedy = "add labelled test images, label images of two or more patients, or set test_list to none"
         raise InputError(subject, problem, remedy)
     order = sorted(groups, key=lambda group: (derive_seed(seed, "test", group), group))
-    held = set(order[: min(max(1, round(fraction * len(groups))), len(groups) - 1)])
-    note = f"no test set was given: {len(held)} of {len(groups)} labelled groups were drawn for it (seed {seed})"
+    held = _draw_test(groups, order, min(max(1, round(fraction * len(groups))), len(groups) - 1))
+    how = "" if all(known == [_ALL] * len(known) for known in groups.values()) else ", fully labelled ones first"
+    note = f"no test set was given: {len(held)} of {len(groups)} labelled groups were drawn for it{how} (seed {seed})"
     train = [item for item in items if item["group"] not in held]
     return train, [item for item in items if item["group"] in held and "label" in item], [note]
+
+
+def _draw_test(groups: Mapping[str, Sequence[frozenset[int]]], order: Sequence[str], number: int) -> set[str]:
+    """Draw groups for the test, see `hold_out_test`.
+
+    Args:
+        groups: the classes that were labelled in each case of a group, `_ALL` for a fully labelled one.
+        order: all groups in the order of the draw.
+        number: how many to draw; fewer where training could not spare them.
+    """
+    whole = [group for group in order if all(known == _ALL for known in groups[group])]
+    partly = [group for group in order if group not in whole]
+    half = len(whole) // 2 if partly else len(whole)
+    candidates = [*whole[:half], *partly, *whole[half:]]
+    every = frozenset().union(*(known for cases in groups.values() for known in cases))
+    held: set[str] = set()
+    for group in candidates:
+        left = [known for other, cases in groups.items() if other not in held | {group} for known in cases]
+        if len(held) < number and (_ALL in left or frozenset().union(*left) == every):
+            held.add(group)
+    return held or set(candidates[:1])
 
 
 def split_named(

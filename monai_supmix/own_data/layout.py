@@ -14,7 +14,7 @@ from monai_supmix.datalists.datalist import SIDES, Datalist, build_datalist
 from monai_supmix.datalists.folders import holds_pairs, left_out_of_pairs, pair_files, split_pairs
 from monai_supmix.datalists.left_out import left_out_of
 from monai_supmix.datalists.nnunet import nnunet_datalist, read_classes
-from monai_supmix.datalists.partly import refuse_ambiguous_numbers
+from monai_supmix.datalists.partly import numbered, refuse_ambiguous_numbers
 from monai_supmix.datalists.sides import NO_TEST, group_by_pattern
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import LABEL_SUFFIXES, SUFFIXES
@@ -198,7 +198,7 @@ def _from_pairs(
     test_list: str | None,
     notes: list[str],
 ) -> Datalist:
-    items = pair_files(root)
+    items = numbered(pair_files(root), names, root)
     notes = [*notes, *left_out_of_pairs(root), *group_by_pattern(items, group_pattern, record.get("patients"))]
     train, test, more = split_pairs(items, root, test_list)
     return build_datalist(train, test, names, root, notes=[*notes, *more])

@@ -317,6 +317,36 @@ def test_hold_out_test_takes_whole_groups_and_is_fixed():
     assert len(train) == len(test) == 2
 
 
+KNOWN = st.sampled_from([None, None, [1], [2], [1, 2]])  # of three classes; None: all
+
+
+@given(st.lists(st.tuples(KNOWN, KNOWN), min_size=2, max_size=8), st.integers(0, 99), st.integers(1, 9))
+def test_a_drawn_test_prefers_whole_patients_and_leaves_training_the_labels_it_needs(known, seed, tenths):
+    items = make_items("abcdefgh"[: len(known)])
+    items = [
+        item if classes is None else {**item, "labelled_classes": classes}
+        for item, classes in zip(items, sum(known, ()), strict=True)
+    ]
+    train, test, _ = hold_out_test([*items, *make_items("u", label=False)], tenths / 10, seed, "here")
+    assert not groups(train) & groups(test)
+    assert 1 <= len(groups(test)) <= min(max(1, round(tenths / 10 * len(known))), len(known) - 1)
+
+    def classes_of(side):
+        return {number for item in side if "label" in item for number in item.get("labelled_classes", [1, 2, 3])}
+
+    def without(group):
+        return [item for item in items if item["group"] != group]
+
+    if all(classes_of(without(group)) < classes_of(items) for group in groups(items)):
+        assert len(groups(test)) == 1, "each patient is the only one with labels of a class"
+    else:
+        assert classes_of(train) == classes_of(items)
+    whole = {name for name, both in zip("abcdefgh", known, strict=False) if both == (None, None)}
+    assert any(both.count(None) for both in known) <= any("labelled_classes" not in item for item in train)
+    if groups(test) - whole:
+        assert len(groups(test) & whole) >= len(whole) // 2
+
+
 def test_split_named(tmp_path):
     train, test, _ = split_named(make_items("abc"), ["aL", "aR"])
     assert cases(test) == ["aL", "aR"]

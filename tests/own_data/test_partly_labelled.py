@@ -1,6 +1,7 @@
 """A bundle of one's own for masks in which classes are missing or pixels are to be ignored."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.nnunet import nnunet_datalist
 from monai_supmix.errors import InputError
 from monai_supmix.own_data import propose
+from monai_supmix.own_data.layout import find_cases
 from monai_supmix.own_data.template import fill_template
 
 
@@ -39,6 +41,24 @@ def test_new_keeps_what_masks_leave_open(tmp_path):
         sides = (*proposal.datalist.labeled, *proposal.datalist.test)
         assert [item["case"] for item in sides if item.get("labelled_classes") == [1]] == ["eye0"]
         assert all(item.get("ignored") == (3 if ignore else None) for item in sides)
+
+
+def test_the_test_is_drawn_from_fully_labelled_patients(tmp_path):
+    """Whichever of six eyes is partly labelled, in either layout."""
+    write_nnunet(tmp_path / "tr", ignore=False)
+    (tmp_path / "tr/labelsTr/eye0.json").unlink()
+    for name, (images, labels) in {"tr": ("imagesTr", "labelsTr"), "pairs": ("images", "labels")}.items():
+        if name == "pairs":
+            shutil.copytree(tmp_path / "tr/labelsTr", tmp_path / name / labels)
+            shutil.copytree(tmp_path / "tr/imagesTr", tmp_path / name / images)
+            for path in (tmp_path / name / images).iterdir():
+                path.rename(path.with_name(path.name.replace("_0000", "")))
+        for number in range(6):
+            sidecar = tmp_path / name / labels / f"eye{number}.json"
+            sidecar.write_text('{"labelled_classes": ["disc"]}', encoding="utf-8")
+            drawn = find_cases(tmp_path / name, ["background", "disc", "cup"]).datalist
+            assert [item["case"] for item in drawn.test] != [f"eye{number}"]
+            sidecar.unlink()
 
 
 @pytest.mark.parametrize("listed", ["[2]", '["disc", 4]'])
