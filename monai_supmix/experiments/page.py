@@ -16,7 +16,7 @@ from monai_supmix.experiments.results import Pair, Row
 from monai_supmix.experiments.verdict import shortcomings, verdict
 from monai_supmix.files import atomic_write, without_nan
 from monai_supmix.listing import counted, read_json
-from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference
+from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference, why_no_interval
 
 RECORD, PAGE, CASES = "comparison.json", "comparison.md", "cases.csv"
 
@@ -163,6 +163,7 @@ def _lines(found: Comparison) -> Iterator[str]:
             else "Bold: the interval does not hold 0. The intervals are rough, and none is corrected for the number of "
             "methods."
         )
+        + why_no_interval(one for pair in found.pairs for one in pair.differences.values())
     )
     names = list(found.pairs[0].differences)
     yield from ("", *table_head(["method", "minus", "at", "seeds", *names]))

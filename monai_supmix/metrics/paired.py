@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ FOREGROUND = "foreground"
 @dataclass(frozen=True)
 class Difference:
     """A mean difference of IoU with its interval, fractions; NaN where the truth does not have the class.
+
+    The interval alone is NaN where one seed and one patient are all there is: nothing tells how much others vary.
 
     Example:
         >>> show_difference(Difference(mean=0.0123, low=0.004, high=0.02))
@@ -85,7 +87,7 @@ def paired_bootstrap(
     mean = float(difference(np.ones((1, num_groups))).mean())
     draws = (difference(drawn_groups) * drawn_seeds).sum(axis=1)
     draws = draws[~np.isnan(draws)]  # a draw of patients none of whom has the class says nothing of it
-    if not draws.size:
+    if not draws.size or num_seeds * _is_in_truth(summed[0][0]).any(axis=-1).sum() == 1:
         return Difference(mean, float("nan"), float("nan"))
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Difference(mean, float(low), float(high))
@@ -140,8 +142,11 @@ def paired_case_bootstrap(
     means = np.divide(drawn_groups @ sums.T, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0)
     draws = (means * drawn_seeds).sum(axis=1)
     draws = draws[~np.isnan(draws)]  # a draw of patients none of whom has the figure says nothing of it
+    mean = float((sums.sum(axis=1) / counts.sum(axis=1)).mean())
+    if np.count_nonzero(counts) == 1:
+        return Difference(mean, float("nan"), float("nan"))
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Difference(float((sums.sum(axis=1) / counts.sum(axis=1)).mean()), float(low), float(high))
+    return Difference(mean, float(low), float(high))
 
 
 def _is_in_truth(counts: np.ndarray) -> np.ndarray:
@@ -207,10 +212,28 @@ def show_difference(found: Difference, bold: bool = True) -> str:
     Example:
         >>> show_difference(Difference(0.0123, 0.004, 0.02)), show_difference(Difference(-0.001, -0.01, 0.02))
         ('**+1.23 [+0.40, +2.00]**', '-0.10 [-1.00, +2.00]')
+        >>> show_difference(Difference(0.01, float("nan"), float("nan")))
+        '+1.00'
         >>> show_difference(Difference(float("nan"), float("nan"), float("nan")))
         '-'
     """
     if np.isnan(found.mean):
         return "-"
+    if np.isnan(found.low):
+        return f"{100 * found.mean:+.2f}"
     text = f"{100 * found.mean:+.2f} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
     return f"**{text}**" if bold and (found.low > 0 or found.high < 0) else text
+
+
+def why_no_interval(found: Iterable[Difference]) -> str:
+    """Say below a table why some of its differences have no interval; empty where all have one.
+
+    Example:
+        >>> why_no_interval([Difference(0.1, 0.0, 0.2)])
+        ''
+        >>> why_no_interval([Difference(0.1, float("nan"), float("nan"))])[:56]
+        ' A difference without an interval is of one seed and one'
+    """
+    lone = any(np.isnan(one.low) and not np.isnan(one.mean) for one in found)
+    reason = "of one seed and one patient (or the only one who shows the class), which say nothing of others"
+    return f" A difference without an interval is {reason}." if lone else ""

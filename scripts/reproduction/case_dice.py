@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from monai_supmix.metrics import dice, mean_present, paired_case_bootstrap
-from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference
+from monai_supmix.metrics.paired import CONFIDENCE, Difference, mean_sd, show_difference, why_no_interval
 from reproduction.evidence import Finished
 from reproduction.statistics import compare
 
@@ -54,16 +54,19 @@ def case_dice_section(finished: Sequence[Finished]) -> Iterator[str]:
             f"Method minus baseline in percentage points of the mean, with the {CONFIDENCE:.0%} percentile interval of "
             "a bootstrap that draws seeds and patients with both of their volumes:"
         )
-        yield from ("", "| labelled | method | minus | seeds | mean |", "|---|---|---|---|---|", *differences)
+        yield from ("", "| labelled | method | minus | seeds | mean |", "|---|---|---|---|---|")
+        yield from (f"| {start} | {show_difference(one)} |" for start, one in differences)
+        if why := why_no_interval(one for _, one in differences):
+            yield from ("", why.strip())
 
 
-def _differences(finished: Sequence[Finished]) -> Iterator[str]:
+def _differences(finished: Sequence[Finished]) -> Iterator[tuple[str, Difference]]:
+    """The first cells of each row, and its difference."""
     cells = {(one.cell.num_labeled, one.cell.method, one.cell.seed): one for one in finished}
     for found in compare(finished):
         ours, theirs = (
             np.stack([case_dice(cells[found.num_labeled, method, seed]) for seed in found.seeds])
             for method in (found.method, found.baseline)
         )
-        difference = show_difference(paired_case_bootstrap(ours, theirs, finished[0].groups))
-        seeds = ", ".join(map(str, found.seeds))
-        yield f"| {found.num_labeled} | {found.method} | {found.baseline} | {seeds} | {difference} |"
+        start = map(str, (found.num_labeled, found.method, found.baseline, ", ".join(map(str, found.seeds))))
+        yield " | ".join(start), paired_case_bootstrap(ours, theirs, finished[0].groups)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from monai_supmix.experiments.page import table_head, table_row
-from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference
+from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference, why_no_interval
 from reproduction import paper
 from reproduction.case_dice import BUNDLES as BY_VOLUME
 from reproduction.case_dice import case_dice_section
@@ -199,6 +199,7 @@ def _comparisons(comparisons: Sequence[Comparison], patients: str) -> Iterator[s
         f"interval of a bootstrap that draws seeds and test {patients}, and sums counts anew for each draw. Bold: the "
         f"interval does not hold 0. With {seeds} seed{'s' * (seeds > 1)} and {comparisons[0].num_groups} {patients} "
         "such intervals are rough, and rather too narrow than too wide."
+        + why_no_interval(found for one in comparisons for found in one.differences.values())
     )
     yield ""
     names = list(comparisons[0].differences)

@@ -49,7 +49,10 @@ def test_the_baseline_is_also_trained_for_as_many_seconds(chest, front, gain, tm
 
 
 def test_without_folds_the_test_is_judged(chest, front, pretence, tmp_path):
-    assert front(*command(chest, tmp_path, "--seeds", 4))[0] == 0
+    status, told, _ = front(*command(chest, tmp_path, "--seeds", 4))
+    assert status == 0
+    assert told.count("without an interval is of one seed and one patient") == 1
+    assert "[" not in told[told.index("| method | minus") :], "one patient with one seed makes no interval"
     lists = [Datalist.from_json(trial.training.overrides["dataset_dir"]) for trial in pretence.trials]
     assert [[item["case"] for item in one.test] for one in lists] == [["chest_009"]] * 2  # none is longer: equal times
     assert {len(one.labeled) for one in lists} == {6}
@@ -60,7 +63,7 @@ def test_without_folds_the_test_is_judged(chest, front, pretence, tmp_path):
 def test_little_evidence_is_neither_bold_nor_a_recommendation(chest, front, gain, tmp_path):
     _, told, _ = front(*command(chest, tmp_path, "--folds", 2, "--seeds", 0, "--max_iterations", 20))
     table = told[told.index("## IoU") :]
-    assert "**" not in table and "[+10.00, +10.00]" in table
+    assert "**" not in table and "[+10.00, +10.00]" in table and "without an interval" not in table
     assert "1 seed (3 or more are needed), 20 steps (200 or more are needed). Until then use supervised." in told
 
 

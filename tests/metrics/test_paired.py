@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from monai_supmix.metrics import Difference, class_differences, iou, paired_bootstrap, paired_case_bootstrap
+from monai_supmix.metrics.paired import show_difference
 
 
 def every_draw(ours, theirs, groups, classes):
@@ -78,7 +79,9 @@ def test_a_class_absent_from_some_patients_is_judged_by_the_others():
     ours = np.array([[[[6, 2, 2]], [[0, 0, 0]]]])
     theirs = np.array([[[[5, 2, 3]], [[0, 0, 0]]]])
     found = paired_bootstrap(ours, theirs, ["a", "b"], [0])
-    assert (found.mean, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert found.mean == pytest.approx(0.1) and show_difference(found) == "+10.00", "one patient makes no interval"
+    two = paired_bootstrap(np.repeat(ours, 2, 0), np.repeat(theirs, 2, 0), ["a", "b"], [0])
+    assert (two.low, two.high) == pytest.approx((0.1, 0.1)), "two seeds that agree do"
 
 
 def test_a_class_that_the_truth_lacks_counts_for_neither():
@@ -116,7 +119,10 @@ def test_figures_of_cases_are_averaged_over_all_draws_of_seeds_and_patients():
     assert [found.low, found.high] == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.01)
     rare = np.full((1, 6), np.nan)
     rare[0, 0] = 0.5
-    assert paired_case_bootstrap(rare, 0.75 * rare, groups) == Difference(0.125, 0.125, 0.125)
+    lone = paired_case_bootstrap(rare, 0.75 * rare, groups)
+    assert lone.mean == 0.125 and show_difference(lone) == "+12.50", "one case of one seed makes no interval"
+    twice = np.repeat(rare, 2, 0)
+    assert paired_case_bootstrap(twice, 0.75 * twice, groups) == Difference(0.125, 0.125, 0.125)
     assert np.isnan(paired_case_bootstrap(np.nan * rare, rare, groups).low)
     with pytest.raises(ValueError, match="of 2 cases"):
         paired_case_bootstrap(ours, theirs, ["a", "b"])

@@ -128,3 +128,12 @@ def test_dice_by_volume_stands_beside_where_the_field_reports_it():
     ((*_, told),) = rows(page, "2", "self_training", "supervised")
     assert told.startswith(f"**+{gain:.2f} [")
     assert "Dice by volume" not in make_table(CHASE, cells)
+
+
+def test_one_patient_with_one_seed_has_no_interval():
+    about = {"groups": dict.fromkeys(("11L", "11R", "12L", "12R"), "11")}
+    for seeds, told in (((0,), 1), ((0, 1), 0)):
+        cells = [finished(name, vessel(60), seed=seed, **about) for name in ("supervised", "supmix") for seed in seeds]
+        page = make_table(CHASE, cells)
+        (*_, row) = rows(page, "2")
+        assert (row[-1] == "+0.00") == (page.count("without an interval") == 1) == bool(told), row
