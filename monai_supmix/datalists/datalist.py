@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from monai_supmix.datalists.draw import draw_validation_groups, pick_named, select_labeled
+from monai_supmix.datalists.draw import draw_validation_groups, patients_known, pick_named, select_labeled
 from monai_supmix.datalists.partly import KEY, numbered, partly_labelled, with_sidecars
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
@@ -62,10 +62,10 @@ class Datalist:
         >>> items = [{"image": f"{n}.jpg", "label": f"{n}.png", "case": n, "group": n[0]} for n in names]
         >>> datalist = Datalist(items[:1], [], [], items[1:], ["background", "vessel"])
         >>> print(*datalist.describe(), sep="\n")
-        labelled 1 (1 group): 1L
+        labelled 1 (1 patient): 1L
         unlabelled 0
         validation 0
-        test 2 (2 groups)
+        test 2 (2 patients)
         classes: background, vessel
     """
 
@@ -79,13 +79,13 @@ class Datalist:
     hidden_labels: dict[str, str] = field(default_factory=dict, compare=False)
 
     def describe(self) -> list[str]:
-        """Say in a few lines what the list holds: counts, groups, the labelled cases, classes and notes."""
-        lines = []
+        """Say in a few lines what the list holds: counts, patients if known, labelled cases, classes and notes."""
+        lines, known = [], patients_known(item for side in SIDES for item in getattr(self, side))
         for name, side in zip(("labelled", "unlabelled", "validation", "test"), SIDES, strict=True):
             items = getattr(self, side)
             line = f"{name} {len(items)}"
-            if items:
-                line += f" ({counted(len({item['group'] for item in items}), 'group')})"
+            if items and known:
+                line += f" ({counted(len({item['group'] for item in items}), 'patient')})"
             if side == "labeled" and items:
                 line += ": " + shorten(sorted(item["case"] for item in items), 12)
             if side == "unlabeled" and (again := len(sources(items) & sources(self.labeled))):
@@ -306,7 +306,8 @@ def _check_groups_apart(datalist: Datalist, subject: object) -> None:
     test = {item["group"] for item in datalist.test}
     shared = ((train & test) | (train & validation) | (validation & test)) - set(datalist.shared_groups)
     if shared:
-        problem = f"{len(shared)} groups (patients) are on two sides of the split: {shorten(sorted(shared))}"
+        number = counted(len(shared), "patient is", "patients are")
+        problem = f"{number} on two sides of the split: {shorten(sorted(shared))}"
         raise InputError(subject, problem, "put all images of a patient on one side")
 
 

@@ -7,13 +7,30 @@ holding out groups changes the rest of the order.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
 from monai_supmix.listing import counted, normal_form, read_names, shorten
 from monai_supmix.randomness import derive_seed
+
+
+def patients_known(items: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether items have other groups than themselves: else each is its own, and nobody knows the patients."""
+    return any(item["group"] != item["case"] for item in items)
+
+
+def counted_groups(items: Collection[Mapping[str, Any]]) -> str:
+    """The number of patients of some items, or of the items themselves where patients are not known, in words.
+
+    Example:
+        >>> counted_groups([{"case": "1L", "group": "1"}, {"case": "1R", "group": "1"}])
+        '1 patient'
+        >>> counted_groups([{"case": "a", "group": "a"}, {"case": "b", "group": "b"}])
+        '2 cases'
+    """
+    return counted(len({item["group"] for item in items}), "patient" if patients_known(items) else "case")
 
 
 def select_labeled(
@@ -78,9 +95,10 @@ def draw_validation_groups(
         >>> select_labeled(eyes, 1)[0]["group"] in draw_validation_groups(eyes, 2)
         False
     """
-    groups = {item["group"] for item in items if "label" in item} - set(taken)
+    free = [item for item in items if "label" in item and item["group"] not in taken]
+    groups = {item["group"] for item in free}
     if not 0 <= num_groups <= len(groups):
-        problem = f"is {num_groups}, and {len(groups)} groups (patients) with labels can be held out"
+        problem = f"is {num_groups}, and {counted_groups(free)} with labels can be held out"
         raise InputError("num_val_patients", problem, f"give a number from 0 to {len(groups)}")
     return set(order_groups(groups, seed)[len(groups) - num_groups :])
 

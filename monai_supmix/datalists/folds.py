@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist, check_datalist
-from monai_supmix.datalists.draw import order_groups
+from monai_supmix.datalists.draw import counted_groups, order_groups, patients_known
 from monai_supmix.datalists.partly import KEY, classes_without_labels
 from monai_supmix.errors import InputError
-from monai_supmix.listing import counted, shorten
+from monai_supmix.listing import shorten
 
 
 def split_groups(
@@ -42,13 +42,14 @@ def split_groups(
         >>> split_groups(eyes, 6)
         Traceback (most recent call last):
         ...
-        monai_supmix.errors.InputError: folds: is 6, and the labelled cases come from 5 groups (patients): give 2 to 5
+        monai_supmix.errors.InputError: folds: is 6, and the labels are of 5 patients: give 2 to 5
     """
     sizes = Counter(item["group"] for item in items)
     if not 2 <= num_folds <= len(sizes):
-        problem = f"is {num_folds}, and the labelled cases come from {counted(len(sizes), 'group')} (patients)"
-        known = f"give {'2' if len(sizes) == 2 else f'2 to {len(sizes)}'}"
-        raise InputError(subject, problem, known if len(sizes) > 1 else "label images of two patients or more")
+        few = "label images of two patients or more" if patients_known(items) else "label two images or more"
+        possible = f"give {'2' if len(sizes) == 2 else f'2 to {len(sizes)}'}"
+        problem = f"is {num_folds}, and the labels are of {counted_groups(items)}"
+        raise InputError(subject, problem, possible if len(sizes) > 1 else few)
     labelled: dict[str, frozenset[int]] = {}
     for item in items:
         labelled[item["group"]] = labelled.get(item["group"], frozenset()) | frozenset(item.get(KEY, ()))

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.datalists.draw import pick_named
+from monai_supmix.datalists.draw import counted_groups, patients_known, pick_named
 from monai_supmix.datalists.partly import KEY
 from monai_supmix.errors import InputError
-from monai_supmix.listing import counted, shorten
+from monai_supmix.listing import shorten
 from monai_supmix.randomness import derive_seed
 
 NO_TEST = "none"
@@ -42,21 +42,23 @@ def hold_out_test(
         >>> items = [{"case": name, "group": name, "label": f"{name}.png"} for name in "abcde"]
         >>> items[0][KEY] = items[1][KEY] = [1]
         >>> train, test, notes = hold_out_test(items, 0.2, 0, "data")
-        >>> any(KEY in item for item in test), notes
-        (False, ['no test set was given: 1 of 5 labelled groups were drawn for it, fully labelled ones first (seed 0)'])
+        >>> [KEY in item for item in test], notes[0]
+        ([False], 'no test set was given: 1 of 5 cases with labels was drawn for it, whole ones first (seed 0)')
     """
     groups: dict[str, list[frozenset[int]]] = {}
-    for item in items:
-        if "label" in item:
-            groups.setdefault(item["group"], []).append(frozenset(item.get(KEY, _ALL)))
+    labelled = [item for item in items if "label" in item]
+    for item in labelled:
+        groups.setdefault(item["group"], []).append(frozenset(item.get(KEY, _ALL)))
     if len(groups) < 2:
-        problem = f"has no test set, and {counted(len(groups), 'group')} (patients) with labels to draw one from"
-        remedy = "add labelled test images, label images of two or more patients, or set test_list to none"
+        problem = f"has no test set, and {counted_groups(labelled)} with labels to draw one from"
+        more = "label images of two or more patients" if patients_known(labelled) else "label two or more images"
+        remedy = f"add labelled test images, {more}, or set test_list to none"
         raise InputError(subject, problem, remedy)
     order = sorted(groups, key=lambda group: (derive_seed(seed, "test", group), group))
     held = _draw_test(groups, order, min(max(1, round(fraction * len(groups))), len(groups) - 1))
-    how = "" if all(known == [_ALL] * len(known) for known in groups.values()) else ", fully labelled ones first"
-    note = f"no test set was given: {len(held)} of {len(groups)} labelled groups were drawn for it{how} (seed {seed})"
+    how = "" if all(known == [_ALL] * len(known) for known in groups.values()) else ", whole ones first"
+    drawn = f"{len(held)} of {counted_groups(labelled)} with labels"
+    note = f"no test set was given: {drawn} {'was' if len(held) == 1 else 'were'} drawn for it{how} (seed {seed})"
     train = [item for item in items if item["group"] not in held]
     return train, [item for item in items if item["group"] in held and "label" in item], [note]
 

@@ -138,8 +138,10 @@ def record(found: Comparison) -> dict[str, Any]:
 
 
 def _lines(found: Comparison) -> Iterator[str]:
-    judged, patients = found.judged, found.num_groups
-    told = f"{counted(len(judged.groups), 'labelled image')} of {counted(patients, 'group')} (patients)"
+    judged = found.judged
+    told = counted(len(judged.groups), "labelled image")
+    if judged.groups != [*judged.about]:  # else each image is its own, and nobody knows the patients
+        told += f" of {counted(found.num_groups, 'patient')}"
     yield from (f"# Methods on {found.bundle}", "", f"**{found.sentence}**", "")
     if judged.num_folds is None:
         yield f"* Judged on the test: {told}."

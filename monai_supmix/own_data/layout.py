@@ -107,7 +107,7 @@ def find_cases(
     choices = [
         Choice("classes", classes.table(), classes.why),
         Choice("patients", patients, told),
-        _split(datalist, given_test),
+        _split(datalist, given_test, known),
     ]
     channels = record.get("channel_names") or record.get("modality") or {}
     channel = str(channels.get("0", "")) if isinstance(channels, dict) else ""
@@ -267,8 +267,9 @@ def _given_test(root: Path, test_list: str | None) -> str | None:
     return f"as {' and '.join(path.name for path in lists)} say" if lists else None
 
 
-def _split(datalist: Datalist, given_test: str | None) -> Choice:
+def _split(datalist: Datalist, given_test: str | None, patients_known: bool) -> Choice:
     sides = {"labelled": datalist.labeled, "unlabelled": datalist.unlabeled, "test": datalist.test}
     value = ", ".join(f"{len(items)} {side}" for side, items in sides.items())
-    drawn = "no test set is there: a fifth of the labelled patients is drawn for it, always the same"
+    of = "patients" if patients_known else "cases"
+    drawn = f"no test set is there: a fifth of the labelled {of} is drawn for it, always the same"
     return Choice("split", value, given_test or drawn)

@@ -95,13 +95,13 @@ def _sides_line(sides: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def images_line(images: int, groups: int) -> str:
-    """Numbers of images and of groups, which are patients where these are known, in words.
+    """Numbers of images and of patients in words; as many groups as images do not tell whether patients are known.
 
     Example:
         >>> images_line(8, 4), images_line(1, 1)
-        ('8 images in 4 groups (patients)', '1 image in 1 group (patient)')
+        ('8 images of 4 patients', '1 image')
     """
-    return f"{counted(images, 'image')} in {counted(groups, 'group')} (patient{'s' * (groups != 1)})"
+    return counted(images, "image") + (f" of {counted(groups, 'patient')}" if groups < images else "")
 
 
 def versions_line(versions: Mapping[str, str]) -> str:
@@ -119,7 +119,7 @@ def _data(data: Mapping[str, Any]) -> str:
     if not sides:
         return ""
     counts = table(
-        ["side", "images", "groups (patients)"],
+        ["side", "images", "patients or images"],
         [[name, side["images"], side["groups"]] for name, side in sides.items()],
     )
     cases = "".join(

@@ -211,15 +211,15 @@ def test_several_problems_are_all_in_the_table(chest, refused):
 def test_a_sound_data_set_is_summed_up(fundus, front):
     ended = front("check", "chase_supmix", "train", "--dataset_dir", fundus)
     assert ended.status == 0 and ended.err == ""
-    assert "labelled 2 (2 groups)" in ended.out
+    assert "labelled 2 (2 patients)" in ended.out
     assert ended.out.endswith("all 28 cases are fit for use\n")
 
 
 def test_overrides_presets_and_names_reach_the_data(fundus, front):
     ended = front("check", "chase_supmix", "train", "--preset", "paper", "--dataset_dir", fundus, "--num-labeled=5")
-    assert "labelled 5 (5 groups)" in ended.out
+    assert "labelled 5 (5 patients)" in ended.out
     ended = front("check", "--bundle", "chase_supmix", "--dataset_dir", fundus, "--labeled_list", "[Image_03L]")
-    assert "labelled 1 (1 group): Image_03L" in ended.out
+    assert "labelled 1 (1 patient): Image_03L" in ended.out
 
 
 def test_weights_are_installed_into_a_bundle(front, tmp_path):

@@ -165,7 +165,7 @@ def test_an_empty_mask_folder_is_told(chest, refused):
     (chest / "labelsTr").mkdir()
     refused(*TRAIN, "--dataset_dir", chest, says="images are asked for and 0 are available")
     shutil.rmtree(chest / "labelsTs")
-    refused(*TRAIN, "--dataset_dir", chest, says="0 groups (patients) with labels")
+    refused(*TRAIN, "--dataset_dir", chest, says="0 cases with labels")
 
 
 def test_a_case_that_is_there_twice_is_told_with_both_names(chest, refused):
@@ -179,7 +179,7 @@ def test_a_patient_on_two_sides_is_refused(chest, refused):
     record = json.loads((chest / "dataset.json").read_text(encoding="utf-8"))
     record["patients"]["chest_006"] = record["patients"]["chest_004"]
     (chest / "dataset.json").write_text(json.dumps(record), encoding="utf-8")
-    refused(*TRAIN, "--dataset_dir", chest, says="groups (patients) are on two sides of the split: patient_004")
+    refused(*TRAIN, "--dataset_dir", chest, says="1 patient is on two sides of the split: patient_004")
 
 
 def test_fewer_labelled_images_than_asked(chest, refused):

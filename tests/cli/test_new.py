@@ -160,7 +160,10 @@ def unknown_value(data):
     [
         (bare, "labels: holds no label file: label some"),
         (orphan, "1 label file has no image of the same name: z: names must match but for the ending: add the image z"),
-        (one_label, "has no test set, and 1 group (patients) with labels"),
+        (
+            one_label,
+            "has no test set, and 1 case with labels to draw one from",
+        ),
         (other_size, "b.png: has the shape 41 x 41, its image"),
         (far_value, "b.png: holds the label value 255, and all label files hold 0, 1, 2 and 255"),
         (unknown_value, "b.png: holds label values that are not classes: 2: use 0 to 1"),

@@ -70,7 +70,7 @@ def test_the_list_is_what_a_training_takes_once_the_case_is_labelled(front, ches
     assert f"names cases without a label file: {names[3]}" in front(*told).err
     shutil.copy(chest / "labelsTr" / "chest_001.nii.gz", chest / "labelsTr" / f"{names[3]}.nii.gz")
     checked = front(*told)
-    assert checked.status == 0 and "labelled 4 (4 groups)" in checked.out
+    assert checked.status == 0 and "labelled 4 (4 patients)" in checked.out
 
 
 def test_what_is_scored_is_not_scored_again(front, chest, weights, tmp_path, calls):
@@ -180,5 +180,5 @@ def test_a_bundle_of_ones_own_is_suggested_from_by_its_last_training_and_keeps_i
     assert "note: the weights were trained on labels of 3 cases of the pool" in warned
     checked = front("check", tmp_path / "second", "--labeled_list", out / "labeled_list.txt", *quick)
     assert checked.status == 0, checked.err
-    assert "labelled 7 (5 groups)" in checked.out
-    assert "test 1 (1 group)" in checked.out
+    assert "labelled 7 (5 patients)" in checked.out
+    assert "test 1 (1 patient)" in checked.out

@@ -57,7 +57,7 @@ def test_budgets_are_patients_by_the_fields_order_or_by_a_seed(publishers, tmp_p
     assert len(acdc_datalist(publishers, num_labeled=None).labeled) == 18
     with pytest.raises(InputError, match="num_labeled: is 10, and 9 training patients have labels: give a number"):
         acdc_datalist(publishers, num_labeled=10)
-    with pytest.raises(InputError, match="num_val_patients: is 4, and 3 groups"):
+    with pytest.raises(InputError, match="num_val_patients: is 4, and 3 patients"):
         acdc_datalist(publishers, num_val_patients=4)
 
 

@@ -1,6 +1,7 @@
 """Datalists: draws, splits, checks and the JSON form."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from monai_supmix.datalists.datalist import (
     require_unlabeled,
 )
 from monai_supmix.datalists.draw import draw_validation_groups, select_labeled
+from monai_supmix.datalists.folds import split_groups
 from monai_supmix.datalists.sides import group_by_pattern, hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.listing import find_data_folder, list_files, read_names
@@ -289,17 +291,32 @@ def test_describe_counts_groups_and_repeats_notes():
     lines = build_datalist(
         make_items("abc"), make_items("x"), CLASSES, "here", num_labeled=2, notes=["patients are unknown"]
     ).describe()
-    assert lines[0].startswith("labelled 2 (2 groups): ")
+    assert lines[0].startswith("labelled 2 (2 patients): ")
     unsorted = Datalist([*reversed(make_items("ab"))], [], [], [], CLASSES)
-    assert unsorted.describe()[0] == "labelled 4 (2 groups): aL, aR, bL, bR"
-    assert lines[1] == "unlabelled 4 (3 groups)"
+    assert unsorted.describe()[0] == "labelled 4 (2 patients): aL, aR, bL, bR"
+    assert lines[1] == "unlabelled 4 (3 patients)"
     labelled = make_items("ab")
     pool = [{key: value for key, value in item.items() if key != "label"} for item in labelled[:3]]
     told = Datalist(labelled, [*pool, *make_items("x")], [], [], CLASSES).describe()[1]
-    assert told == "unlabelled 5 (3 groups); 3 of them are labelled cases without their labels"
+    assert told == "unlabelled 5 (3 patients); 3 of them are labelled cases without their labels"
     assert lines[2] == "validation 0"
-    assert lines[3] == "test 2 (1 group)"
+    assert lines[3] == "test 2 (1 patient)"
     assert lines[-1] == "note: patients are unknown"
+
+
+def test_unknown_patients_are_not_claimed():
+    """Each image its own group: nobody knows whether two are of one patient."""
+    alone = [{**item, "group": item["case"]} for item in make_items("ab")]
+    assert Datalist(alone[:2], [], [], alone[2:], CLASSES).describe()[0] == "labelled 2: aL, aR"
+    for call in (
+        lambda: hold_out_test(alone[:1], 0.2, 0, "here"),
+        lambda: draw_validation_groups(alone, 9),
+        lambda: split_groups(alone, 9),
+    ):
+        with pytest.raises(InputError) as told:
+            call()
+        assert "case" in str(told.value) and not re.search(r"\bpatient|group", str(told.value))
+    assert "1 of 4 cases with labels was drawn" in hold_out_test(alone, 0.2, 0, "here")[2][0]
 
 
 def test_hold_out_test_takes_whole_groups_and_is_fixed():
@@ -310,8 +327,8 @@ def test_hold_out_test_takes_whole_groups_and_is_fixed():
     assert not groups(train) & groups(test)
     assert all("label" in item for item in test)
     assert (train, test) == hold_out_test(items[::-1][::-1], 0.2, 0, "here")[:2]
-    assert "2 of 10" in notes[0]
-    with pytest.raises(InputError, match=r"1 group \(patients\)"):
+    assert "2 of 10 patients with labels were drawn" in notes[0]
+    with pytest.raises(InputError, match=r"1 patient with labels to draw one from: .* of two or more patients"):
         hold_out_test(make_items("a"), 0.2, 0, "here")
     train, test, _ = hold_out_test(make_items("ab"), 0.9, 0, "here")
     assert len(train) == len(test) == 2

@@ -75,7 +75,12 @@ def test_a_class_that_few_cases_know_is_trained_on_in_every_fold(seed, sizes, co
 
 @pytest.mark.parametrize(
     ("groups", "folds", "says"),
-    [("abc", 4, "from 3 groups (patients): give 2 to 3"), ("ab", 5, ": give 2"), ("ab", 1, "is 1,"), ("a", 2, "label")],
+    [
+        ("abc", 4, "and the labels are of 3 cases: give 2 to 3"),
+        ("ab", 5, ": give 2"),
+        ("ab", 1, "is 1,"),
+        ("a", 2, "label"),
+    ],
 )
 def test_too_many_folds_are_refused_with_the_largest_number(groups, folds, says):
     with pytest.raises(InputError) as told:

@@ -45,7 +45,7 @@ def test_chest_folder_to_json(command, chest, tmp_path, capsys):
     out = tmp_path / "lists" / "datalist.json"
     assert command(["auto", "--data", str(chest), "--out", str(out), "--num-labeled", "2"]) == 0
     text = capsys.readouterr().out
-    for line in ("labelled 2 (2 groups)", "unlabelled 2", "size: 32 x 32 x 6", "spacing in mm: 10 x 10 x 20"):
+    for line in ("labelled 2 (2 patients)", "unlabelled 2", "size: 32 x 32 x 6", "spacing in mm: 10 x 10 x 20"):
         assert line in text
     datalist = Datalist.from_json(out)
     assert len(datalist.labeled) == 2

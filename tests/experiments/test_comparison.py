@@ -107,7 +107,7 @@ def test_weights_of_finished_trainings_are_kept_on_demand_only(chest, front, pre
         (("--seeds", "0", "0"), "--seeds: are 0 0: give different numbers"),
         (("--seeds", "zero"), "command line: argument --seeds: invalid int value: 'zero'"),
         (("--seed", "1"), "--seed: is set for each training"),
-        (("--folds", "9"), "--folds: is 9, and the labelled cases come from 6 groups (patients): give 2 to 6"),
+        (("--folds", "9"), "--folds: is 9, and the labels are of 6 patients: give 2 to 6"),
         (("--burn_inn", "0.5"), "is not a key of train.json, supervised.json: did you mean burn_in?"),
         (("--dataset_dir", "/none"), "/none: does not exist"),
     ],

@@ -41,7 +41,7 @@ def test_folds_of_a_bundle_of_ones_own(mine, front, tmp_path):
     out = tmp_path / "out"
     short = ("--max_iterations", 2, *QUICK, "--output_dir")
     command = ("run", mine, "train", "--method", "supervised", *short, out)
-    assert "the labelled cases come from 3 groups (patients): give 2 to 3" in front(*command, "--folds", 4)[2]
+    assert "the labels are of 3 patients: give 2 to 3" in front(*command, "--folds", 4)[2]
     status, _, errors = front(*command, "--folds", 3)
     assert status == 0, errors
     rows = list(csv.DictReader((out / "3_folds" / "cases.csv").open(encoding="utf-8")))

@@ -99,7 +99,7 @@ def test_a_class_of_one_fold_has_a_note(chest, front, pretence, final, tmp_path)
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--folds", 7), "--folds: is 7, and the labelled cases come from 6 groups (patients): give 2 to 6"),
+        (("--folds", 7), "--folds: is 7, and the labels are of 6 patients: give 2 to 6"),
         (("--folds", 1), "--folds: is 1"),
         (("--folds", 3, "--fold", 4), "--fold: is 4: give 1 to 3"),
         (("--folds", 3, "--fold", 0), "--fold: is 0"),

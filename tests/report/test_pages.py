@@ -32,7 +32,7 @@ def test_a_training_report_says_what_was_run(tmp_path):
         *("method supmix_sufd", "preset paper", "seed 7", "iterations 600", "torch 2.8", "research use only"),
         "python -m monai.bundle run --config_file \"['train.json','presets/paper.json']\"",
         "patients are unknown: each image is its own group",
-        "data labelled: 1 image in 1 group (patient); unlabelled: 6 images in 3 groups (patients); test: 1 image",
+        "data labelled: 1 image; unlabelled: 6 images of 3 patients; test: 1 image",
         "Cases: unlabelled (6) ct 2, ct 3, ct 4, ct 5, ct 6, ct 7",
         "SupMix prob 0.5",
     ):
@@ -157,7 +157,7 @@ def test_an_evaluation_report_has_figures_cases_and_pictures(tmp_path):
     assert page.text.count("patients are unknown") == 4  # wherever there are figures, and with both splits
     for words in (
         *("method supmix_sufd preset paper seed of the training 7 ", "evaluate --tta <b>", "weights model.pt"),
-        *("data 7 images in 5 groups (patients)", "split test side; patients", "versions python 3.", "0.1 Settings"),
+        *("data 7 images of 5 patients", "split test side; patients", "versions python 3.", "0.1 Settings"),
     ):
         assert words in page.text, words
 
