@@ -2,7 +2,7 @@
 
 A user's mistake ends in one line ``error: <file or key>: <what is wrong>: <what to do>`` and exit status 2.
 Other statuses: 0 done; 1 done, but cases were skipped (``on_error=skip``); 75 stopped by a signal with a
-checkpoint written, run it again with ``--resume auto``; 130 interrupted.
+checkpoint written, run it again with ``--resume auto``; 130 interrupted (Ctrl-C) without one.
 """
 
 # Commands import what they need when they are called: MONAI and PyTorch take seconds to load.
@@ -11,6 +11,7 @@ checkpoint written, run it again with ``--resume auto``; 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from monai_supmix.cli.arguments import NEW_OPTIONS, build_parser, own_options
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.find import find_bundle
 from monai_supmix.config.overrides import split_flags
+from monai_supmix.config.remedies import without_output_dir
 from monai_supmix.errors import InputError, nearest
 
 _MISTAKE, _INTERRUPTED = 2, 130
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(sys.argv[1:] if argv is None else list(argv))
     except KeyboardInterrupt:
+        print("interrupted: no checkpoint is written; what is finished stands", file=sys.stderr)
         return _INTERRUPTED
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
@@ -60,6 +63,8 @@ def _dispatch(argv: Sequence[str]) -> int:
     if arguments.command is None:
         *others, last = _COMMANDS
         raise InputError("command line", "names no command", f"use {', '.join(others)} or {last}, or --help")
+    if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":  # some seconds in which nothing else is told
+        print("loading PyTorch and MONAI ...", file=sys.stderr, flush=True)
     return _COMMANDS[arguments.command](arguments, pairs)
 
 
@@ -129,7 +134,8 @@ def _collect(arguments: Arguments, _pairs: Pairs) -> int:
     from monai_supmix.inferers import collect
 
     output_dir = Path(arguments.output_dir)
-    summary = collect(arguments.output_dir)
+    with without_output_dir():
+        summary = collect(arguments.output_dir)
     print(", ".join(f"{summary[key]} {key}" for key in ("cases", "done", "failed", "open")))
     return _written(output_dir / name for name in ("summary.json", summary["table"]))
 
@@ -151,13 +157,14 @@ def _export(arguments: Arguments, pairs: Pairs) -> int:
 def _install(arguments: Arguments, _pairs: Pairs) -> int:
     from monai_supmix.weights import install_weights
 
-    return _written(install_weights(arguments.source, find_bundle(arguments.bundle)))
+    with without_output_dir():
+        return _written(install_weights(arguments.source, find_bundle(arguments.bundle)))
 
 
 def _audit(arguments: Arguments, _pairs: Pairs) -> int:
     from monai_supmix.cli.audit import audit
 
-    return audit(find_bundle(arguments.bundle))
+    return audit(find_bundle(arguments.bundle), arguments.all)
 
 
 def _written(paths: Iterable[Path]) -> int:

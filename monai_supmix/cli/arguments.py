@@ -133,6 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     audit = add("audit", "List what a bundle names and would run, fetch or write: a reading aid, no proof.")
     audit.add_argument("bundle", help=bundle)
+    audit.add_argument("--all", action="store_true", help="list also what the shipped bundles name as well")
     commands.metavar = "|".join(commands.choices)
     return parser
 
@@ -179,5 +180,6 @@ def own_options(argv: Sequence[str]) -> list[str]:
         "suggest": ["count", "unit", "output_dir"],
         "new": [*NEW_OPTIONS],
         "export": ["output_dir", "format", "case"],
+        "audit": ["all"],
     }
     return ["help", "h", "version", "method", "preset", "bundle", *own.get(next(iter(argv), ""), [])]

@@ -7,11 +7,12 @@ from pathlib import Path
 from monai_supmix.errors import InputError
 
 
-def audit(bundle: Path) -> int:
-    """Print what a bundle names and would run, fetch or write: flagged entries first, then foreign, then known ones.
+def audit(bundle: Path, every: bool = False) -> int:
+    """Print what a bundle names and would run, fetch or write: flagged entries first, then foreign ones.
 
     Args:
         bundle: folder of the bundle.
+        every: print the known ones as well, last.
 
     Returns:
         exit status 0, also where entries are foreign.
@@ -22,7 +23,7 @@ def audit(bundle: Path) -> int:
     from monai_supmix.config.audit import audit_bundle  # noqa: PLC0415  # imports MONAI
 
     findings = sorted(audit_bundle(bundle), key=lambda finding: (not finding.problem, finding.known))
-    for finding in findings:
+    for finding in findings if every else [finding for finding in findings if finding.problem or not finding.known]:
         place = f"{finding.file}#{finding.id}" if finding.id else finding.file
         kind = "FLAGGED" if finding.problem else "known" if finding.known else "foreign"
         print(f"{kind:8}{place}: {finding.text}".rstrip(": "))
@@ -30,7 +31,8 @@ def audit(bundle: Path) -> int:
             print(f"{'':8}{finding.problem}")
     flagged = [finding for finding in findings if finding.problem]
     foreign = sum(not (finding.problem or finding.known) for finding in findings)
-    print(f"{len(findings)} entries: {foreign} foreign to the shipped bundles, {len(flagged)} flagged")
+    known = f"{len(findings) - foreign - len(flagged)} known" + ("" if every else " (--all lists them)")
+    print(f"{len(findings)} entries: {known}, {foreign} foreign to the shipped bundles, {len(flagged)} flagged")
     if flagged:
         first = flagged[0]
         problem = f"{first.text or 'the file'} {first.problem}" + (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from monai_supmix.config.settings import SETTINGS
 from monai_supmix.errors import InputError
@@ -45,6 +47,25 @@ def as_options(remedy: str) -> str:
     told = _GIVE.sub(r"give --\1 ", told)
     told = _EQUALS.sub(r"--\1 ", told)
     return _OTHER.sub("another --output_dir", told)
+
+
+@contextmanager
+def without_output_dir() -> Iterator[None]:
+    """Let no mistake leave this block with the advice to choose another output_dir, for commands that take none.
+
+    Example:
+        >>> with without_output_dir():
+        ...     raise InputError("models", "is read-only", "make it writable or choose another output_dir")
+        Traceback (most recent call last):
+        ...
+        monai_supmix.errors.InputError: models: is read-only: make it writable
+    """
+    try:
+        yield
+    except InputError as error:
+        remedy = error.remedy.removesuffix(" or choose another output_dir")
+        remedy = remedy.replace("choose another output_dir", "move it elsewhere")
+        raise InputError(error.subject, error.problem, remedy, error.code) from error
 
 
 def in_words_of_options(error: InputError) -> InputError:

@@ -42,10 +42,14 @@ def read_sidecar(label: Path) -> dict[str, Any]:
     """What the file beside a label map adds to its item: nothing where there is none, or it is about other things.
 
     Raises:
-        InputError: the file is no JSON, or its key is misspelt.
+        InputError: the file is no JSON object, or its key is misspelt.
     """
     path = sidecar_of(label)
-    record = read_json(path) if path.is_file() else {}
+    try:
+        record = read_json(path) if path.is_file() else {}
+    except InputError as error:
+        problem = f"{error.problem}, and a file of this name says which classes were labelled in {label.name}"
+        raise InputError(path, problem, f'write {{"{KEY}": ["NAME", ...]}}, or give the file another name') from error
     if KEY in record:
         return {KEY: record[KEY]}
     if alike := difflib.get_close_matches(KEY, record, n=1, cutoff=0.65):  # `label_values` of a prediction is no such

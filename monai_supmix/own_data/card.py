@@ -38,6 +38,7 @@ def write_card(proposal: Proposal) -> str:
         measured=_MEASURED if proposal.datalist.test else _UNMEASURED,
         planes="" if proposal.pictures else f" Volumes are predicted slice by slice ({proposal.axis} planes).",
         counts=_counts(proposal),
+        channels="" if proposal.datalist.label_values() is None else _CHANNELS,
         rows=rows,
         notes=f"\nTo look at before training:\n\n{notes}\n" if notes else "",
         template=proposal.template.name,
@@ -63,6 +64,11 @@ _MEASURED = "`evaluate` measures it on the test images."
 _UNMEASURED = "There is no test: all labels are trained on, so nothing can measure it."
 
 
+_CHANNELS = """
+Label files and masks have the values below (*classes*). `pred_classes` and `channel_def` in `configs/metadata.json`
+number the same classes 0, 1, 2, ...: these are channels of the network's output, as MONAI defines the field."""
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
@@ -80,7 +86,7 @@ Research use only: not a medical device, not for diagnosis.
 
 ## Data
 
-{counts}.
+{counts}.{channels}
 `datalist.json` names the cases of each side. Its paths are relative to `dataset_dir`, which the configurations set to
 where the data were; if they have moved, give `--dataset_dir`.
 

@@ -11,6 +11,7 @@ from typing import Any
 from monai_supmix.config.overrides import for_monai
 from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.listing import read_json
+from monai_supmix.own_data.classes import Classes
 from monai_supmix.own_data.editing import put, without
 from monai_supmix.own_data.mirroring import without_mirroring
 from monai_supmix.own_data.proposal import Proposal
@@ -140,7 +141,7 @@ def _metadata(metadata: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
     put(metadata, "data_source", "to be named by whoever passes this bundle on")
     put(metadata, "data_type", "picture" if proposal.pictures else "nibabel")
     put(metadata, "image_classes", f"{kind}, intensity mapped to [0, 1]: {rule}")
-    put(metadata, "label_classes", numbered)
+    put(metadata, "label_classes", Classes(names, "", proposal.datalist.label_values()).table())
     put(metadata, "pred_classes", f"logits of {numbered}")
     put(metadata, "references", _common_references(metadata["references"], proposal.template))
     image = "network_data_format#inputs#image"

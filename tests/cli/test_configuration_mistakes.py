@@ -1,11 +1,14 @@
 """What can be wrong on the command line and with weights: told in one line, before anything is written."""
 
+import errno
 import json
+import sys
 
 import pytest
 import torch
 
 from monai_supmix.__main__ import main
+from monai_supmix.files import writing_error
 from monai_supmix.handlers.preemption import Preempted
 from tests.cli.conftest import make_weights
 
@@ -239,12 +242,34 @@ def test_weights_are_installed_into_a_bundle(front, tmp_path):
     ("raised", "status"),
     [(KeyboardInterrupt(), 130), (Preempted(), 75), (SystemExit(1), 1), (SystemExit(), 0)],
 )
-def test_signals_and_skipped_cases_have_their_own_status(raised, status, monkeypatch):
+def test_signals_and_skipped_cases_have_their_own_status(raised, status, monkeypatch, capsys):
     def leave(_self):
         raise raised
 
     monkeypatch.setattr("monai_supmix.cli.workflow.Configured.run", leave)
     assert main(["run", "chase_supmix", "train"]) == status
+    assert ("interrupted: no checkpoint is written" in capsys.readouterr().err) == (status == 130)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_is_told_what_takes_so_long(terminal, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr("monai_supmix.cli.workflow.Configured.run", lambda _self: None)
+    assert main(["run", "chase_supmix", "train"]) == 0
+    assert capsys.readouterr().err == "loading PyTorch and MONAI ...\n" * terminal
+
+
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [(("install", "out", "chase_supmix"), "weights.install_weights"), (("collect", "."), "inferers.collect")],
+)
+def test_commands_without_output_dir_do_not_advise_another_one(command, place, monkeypatch, refused):
+    def fail(*_arguments):
+        raise writing_error("models", OSError(errno.EROFS, "Read-only file system"))
+
+    monkeypatch.setattr(f"monai_supmix.{place}", fail)
+    ended = refused(*command, says="the folder is read-only")
+    assert ended.err.endswith(": make it writable\n")
 
 
 def test_a_bug_is_not_called_a_mistake_of_the_user(monkeypatch):

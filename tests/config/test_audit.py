@@ -162,7 +162,10 @@ def test_shipped_bundles_are_known_and_clean(bundle, capsys):
     assert len(findings) > 50
     assert [finding for finding in findings if finding.problem or not finding.known] == []
     assert main(["audit", str(bundle)]) == 0
-    assert capsys.readouterr().out.endswith("0 foreign to the shipped bundles, 0 flagged\n")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == f"{len(findings)} entries: {len(findings)} known (--all lists them), " + (
+        "0 foreign to the shipped bundles, 0 flagged"
+    )
 
 
 def test_what_is_flagged_or_foreign_is_printed_first(tmp_path, capsys):
@@ -170,9 +173,13 @@ def test_what_is_flagged_or_foreign_is_printed_first(tmp_path, capsys):
     (tmp_path / "configs" / "metadata.json").write_text("{}", encoding="utf-8")
     config = {"a": {"_target_": "monai_supmix.networks.CompactUNet"}, "b": "$import mine", "c": "$import os"}
     (tmp_path / "configs" / "train.json").write_text(json.dumps(config), encoding="utf-8")
-    assert main(["audit", str(tmp_path)]) == 2
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines if "train.json" in line] == ["FLAGGED", "foreign", "known"]
+    for more, told in (([], ["FLAGGED", "foreign"]), (["--all"], ["FLAGGED", "foreign", "known"])):
+        assert main(["audit", str(tmp_path), *more]) == 2
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in lines if "train.json" in line] == told
+        assert lines[-1].startswith("3 entries: 1 known") and lines[-1].endswith(
+            "1 foreign to the shipped bundles, 1 flagged"
+        )
 
 
 def test_dangerous_files_are_flagged(tmp_path, capsys):

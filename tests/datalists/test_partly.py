@@ -11,6 +11,7 @@ from monai_supmix.data import check_cases, listed_datalist, load_case, nnunet_da
 from monai_supmix.datalists.datalist import Datalist, build_datalist
 from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.datalists.folders import left_out_of_pairs, pair_files
+from monai_supmix.datalists.partly import read_sidecar
 from monai_supmix.datalists.survey import survey_datalist
 from monai_supmix.errors import InputError
 
@@ -226,3 +227,13 @@ def test_a_file_that_tells_classes_beside_no_mask_is_refused(tmp_path, layout):
         make(tmp_path)
     (labels / "bb.json").rename(labels / "b.json").write_text('{"labelled_classes": ["disc"]}', encoding="utf-8")
     make(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{"])
+def test_a_file_beside_a_mask_that_is_no_json_object_is_told_what_it_is_for(text, tmp_path):
+    label = tmp_path / "a.png"
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r'a.json: is not .* a file of this name says .* in a.png: write {"labelled_cl'
+    ):
+        read_sidecar(label)

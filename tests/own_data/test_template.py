@@ -8,6 +8,7 @@ import pytest
 
 from monai_supmix.config.find import find_bundle
 from monai_supmix.errors import InputError
+from monai_supmix.own_data.card import write_card
 from monai_supmix.own_data.editing import put, to_text
 from monai_supmix.own_data.template import fill_template
 
@@ -103,6 +104,19 @@ def test_the_metadata_names_the_method_and_not_the_templates_data(proposals):
         for word in ("chase", "kingston", "fundus", "medseg", "covid", "inf-net"):
             assert word not in text
         assert len(metadata["references"]) == 2
+
+
+def test_the_metadata_tell_values_of_labels_from_channels(proposals):
+    """MONAI's ``channel_def`` is about the channels of the network's output; labels may have other values."""
+    proposal, values = proposals["grey"], "0 3 7 9"
+    items = [{**item, "values": values} for item in proposal.datalist.labeled]
+    gaps = replace(proposal, datalist=replace(proposal.datalist, labeled=items))
+    for one, numbers in ((proposal, "0123"), (gaps, "0379")):
+        metadata, names = fill_template(one)["metadata.json"], one.datalist.class_names
+        described = ", ".join(f"{number} {name}" for number, name in zip(numbers, names, strict=True))
+        assert metadata["label_classes"] == described
+        assert [*metadata["network_data_format"]["outputs"]["pred"]["channel_def"]] == ["0", "1", "2", "3"]
+        assert ("channels of the network's output" in write_card(one)) == (one is gaps)
 
 
 @pytest.mark.parametrize("name", ["chase_supmix", "covid19_ct_supmix"])
