@@ -36,7 +36,8 @@ def nnunet_datalist(
     Images of imagesTr without a label file are the unlabelled pool. A file ``CASE.json`` beside a label may say which
     classes were labelled in it (``labelled_classes``); pixels with the value of dataset.json's label ``ignore`` are
     ignored. The test set is the first of these that exists: the cases of `test_list`; the images of imagesTs that have
-    a file in labelsTs; a fixed draw of `test_fraction` of the labelled patients, with all their images.
+    a file in labelsTs; a fixed draw of `test_fraction` of the labelled patients, with all their images, fully labelled
+    patients first (:func:`monai_supmix.datalists.sides.hold_out_test`).
 
     Args:
         dataset_dir: the folder.

@@ -39,7 +39,7 @@ def empty_pool(chest):
     ("damage", "more", "says"),
     [
         (duplicate, (), "holds the same image as"),
-        (shared_patient, (), "are on two sides of the split: patient_004"),
+        (shared_patient, (), "1 patient is on two sides of the split: patient_004"),
         (empty_masks, (), "images are asked for and 0 are available"),
         (empty_pool, ("--num_labeled", 3), "needs unlabelled images and there are none"),
     ],
