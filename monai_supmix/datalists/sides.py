@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,16 +73,18 @@ def _draw_test(groups: Mapping[str, Sequence[frozenset[int]]], order: Sequence[s
         order: all groups in the order of the draw.
         number: how many to draw; fewer where training could not spare them.
     """
-    whole = [group for group in order if all(known == _ALL for known in groups[group])]
-    partly = [group for group in order if group not in whole]
+    whole = [group for group in order if set(groups[group]) == {_ALL}]
+    partly = [group for group in order if set(groups[group]) != {_ALL}]
     half = len(whole) // 2 if partly else len(whole)
     candidates = [*whole[:half], *partly, *whole[half:]]
-    every = frozenset().union(*(known for cases in groups.values() for known in cases))
+    left = Counter(itertools.chain.from_iterable(groups.values()))
+    every = frozenset().union(*left)
     held: set[str] = set()
     for group in candidates:
-        left = [known for other, cases in groups.items() if other not in held | {group} for known in cases]
-        if len(held) < number and (_ALL in left or frozenset().union(*left) == every):
+        without = left - Counter(groups[group])
+        if len(held) < number and (_ALL in without or frozenset().union(*without) == every):
             held.add(group)
+            left = without
     return held or set(candidates[:1])
 
 
