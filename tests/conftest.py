@@ -1,5 +1,6 @@
 """What all tests need."""
 
+import gc
 import logging
 import sys
 
@@ -24,3 +25,9 @@ def _logging_is_new():
             logger = logging.getLogger(name)
             logger.disabled, logger.propagate = False, True
             logger.setLevel(logging.NOTSET)
+
+
+def pytest_collection_finish():
+    """What the imports made stays for good: the collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()

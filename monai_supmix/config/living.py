@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def living(kind: type[T]) -> Iterator[T]:
-    """All objects of a class, such as MONAI's parsers and workflows.
+    """All objects of a class and of those derived from it, such as MONAI's parsers and workflows.
 
     Example:
         >>> class Parser: ...
@@ -18,4 +18,12 @@ def living(kind: type[T]) -> Iterator[T]:
         >>> [found is parser for found in living(Parser)]
         [True]
     """
-    yield from (found for found in gc.get_objects() if issubclass(type(found), kind))
+    kinds = {kind, *_derived(kind)}  # asked once for the class, not for each of a million objects
+    yield from (found for found in gc.get_objects() if type(found) in kinds)
+
+
+def _derived(kind: type[T]) -> Iterator[type[T]]:
+    """All classes below one."""
+    for below in kind.__subclasses__():
+        yield below
+        yield from _derived(below)
