@@ -4,6 +4,7 @@ import gc
 import logging
 import sys
 
+import hypothesis  # noqa: F401  # before the freeze, for it looks for what refers to a generator of random numbers
 import pytest
 from absl import logging as absl_logging
 

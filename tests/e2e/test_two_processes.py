@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from monai_supmix.phantoms import write_fundus_phantom
+from tests import forked
 from tests.bundles.workflows import BUNDLES, TINY
 
 pytestmark = pytest.mark.slow
@@ -51,7 +53,8 @@ def data(tmp_path_factory):
     return folder
 
 
-def start(data, output, tmp_path, **override):
+def words(data, output, tmp_path, **override):
+    """A script that trains, and its arguments."""
     worker = tmp_path / "worker.py"
     worker.write_text(WORKER, encoding="utf-8")
     configs = BUNDLES / "chase_supmix" / "configs"
@@ -60,19 +63,39 @@ def start(data, output, tmp_path, **override):
         "bundle_root": str(BUNDLES / "chase_supmix"), "dataset_dir": str(data), "output_dir": str(output),
         "crop_size": [64, 64], "labeled_batch_size": 2, "unlabeled_batch_size": 2, **TINY, **override,
     }  # fmt: skip
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(worker)]
+    return [str(worker), json.dumps(files), json.dumps(settings), str(tmp_path / "result")]
+
+
+def launch(*args, **override):
+    """Start torchrun."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    arguments = [json.dumps(files), json.dumps(settings), str(tmp_path / "result")]
     return subprocess.Popen(
-        [*launch, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [*launcher, *words(*args, **override)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def run_ranks(data, output, tmp_path, **override):
+    """Start and await the two processes that torchrun would start; their exit statuses, and what they printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    log, command = tmp_path / "log.txt", words(data, output, tmp_path, **override)
+    ranks = [
+        forked.start_python(command, log, meeting | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"} | number)
+        for number in ({"RANK": "0", "LOCAL_RANK": "0"}, {"RANK": "1", "LOCAL_RANK": "1"})
+    ]
+    for process in ranks:
+        process.join()
+    return [process.exitcode for process in ranks], log.read_text(encoding="utf-8")
 
 
 def test_both_ranks_agree_and_the_loss_falls_and_one_of_them_is_tracked(data, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     out, lengths = tmp_path / "out", {"max_epochs": 8, "val_interval": 8, "log_interval": 2, "optimizer#lr": 0.02}
-    process = start(data, out, tmp_path, num_val_patients=3, tracking="mlflow", **lengths)
+    process = launch(data, out, tmp_path, num_val_patients=3, tracking="mlflow", **lengths)
     printed = process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed
     first, second = (json.loads((tmp_path / f"result.{rank}").read_text(encoding="utf-8")) for rank in (0, 1))
@@ -90,18 +113,17 @@ def test_both_ranks_agree_and_the_loss_falls_and_one_of_them_is_tracked(data, tm
 
 def test_sigterm_to_the_launcher_leaves_a_checkpoint_to_resume_from(data, tmp_path):
     output = tmp_path / "out"
-    process = start(data, output, tmp_path, max_iterations=100000, save_interval=1)
+    process = launch(data, output, tmp_path, max_iterations=100000, save_interval=1)
     deadline = time.monotonic() + 120
     while not list((output / "checkpoints").glob("*.pt")) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[0]
     process.send_signal(signal.SIGTERM)
-    printed = process.communicate(timeout=120)[0]
+    process.communicate(timeout=120)
     assert process.returncode != 0
     newest = sorted((output / "checkpoints").glob("*.pt"))[-1]
     stopped_at = int(newest.stem.split("=")[1])
-    process = start(data, output, tmp_path, max_iterations=stopped_at + 2, resume="force")
-    printed = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, printed
+    statuses, printed = run_ranks(data, output, tmp_path, max_iterations=stopped_at + 2, resume="force")
+    assert statuses == [0, 0], printed
     assert (output / "checkpoints" / f"checkpoint_iteration={stopped_at + 2:06d}.pt").exists()
 
 
@@ -110,11 +132,10 @@ def test_both_ranks_keep_one_teacher_which_resumes_to_the_same_bits_after_a_kill
     teacher = {"teacher_momentum": 0.8, "save": "teacher", "burn_in": 0.2}
     settings = {"max_iterations": 6, "save_interval": 1, "log_interval": 1, **teacher}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    runs = [(whole, {}, 0), (killed, {"killed_at": 4}, None), (killed, {"resume": "auto"}, 0)]
+    runs = [(whole, {}, 0), (killed, {"killed_at": 4}, -signal.SIGKILL), (killed, {"resume": "auto"}, 0)]
     for output, more, status in runs:
-        process = start(data, output, tmp_path, **settings, **more)
-        printed = process.communicate(timeout=300)[0]
-        assert process.returncode == status or (status is None and process.returncode != 0), printed
+        statuses, printed = run_ranks(data, output, tmp_path, **settings, **more)
+        assert statuses == [status, status], printed
         assert (output / "model.pt").exists() == (status == 0) and any((output / "checkpoints").iterdir())
         if status == 0:
             first, second = (json.loads((tmp_path / f"result.{rank}").read_text(encoding="utf-8")) for rank in (0, 1))

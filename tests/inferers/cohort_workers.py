@@ -1,8 +1,7 @@
-"""Processes that predict into one folder, forked from a server that has imported everything and computed nothing."""
+"""Processes that predict into one folder."""
 
 import faulthandler
 import json
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -14,11 +13,10 @@ from monai_supmix.errors import InputError
 from monai_supmix.inferers import SliceVolumeInferer, collecting, one_case, predict_cases
 from monai_supmix.inferers.cohort import Cohort
 from monai_supmix.processes import gather, share
+from tests.forked import CONTEXT
 from tests.inferers.tiny import RULE, tiny_network
 
 RECORD = {"class_names": ["background", "a", "b"], "intensity": {"hu": RULE}, "trained_on": {}}
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])
 
 
 def predict(inputs, output, **options):
