@@ -29,6 +29,16 @@ def _logging_is_new():
 
 
 def pytest_collection_finish():
-    """What the imports made stays for good: the collector need not go through it again and again."""
+    _spare_the_collector()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _imports_of_this_file_stay():
+    yield
+    _spare_the_collector()
+
+
+def _spare_the_collector():
+    """What is left now, imports above all, stays for good, and Python need not look through it again and again."""
     gc.collect()
     gc.freeze()

@@ -4,8 +4,11 @@ import importlib
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tests import forked
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -14,6 +17,17 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 def load_script(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     return importlib.import_module
+
+
+class Forked:
+    """As the process of a command that cohorts are predicted with, which loads nothing."""
+
+    def __init__(self, command, stdout, **_):
+        self._process = forked.start_python(command[command.index("-m") :], stdout.name)
+        self.pid = self._process.pid
+
+    def poll(self):
+        return self._process.exitcode
 
 
 @pytest.mark.parametrize(
@@ -26,7 +40,9 @@ def load_script(monkeypatch):
         pytest.param("cohort", "4 small volumes, one process / two", marks=pytest.mark.slow),
     ],
 )
-def test_every_subject_runs(load_script, subject, ratio, tmp_path, capsys):
+def test_every_subject_runs(load_script, subject, ratio, tmp_path, capsys, monkeypatch):
+    popen = SimpleNamespace(Popen=Forked, STDOUT=None)
+    monkeypatch.setattr(load_script("benchmarks.cohort"), "subprocess", popen)
     path = tmp_path / "figures.json"
     assert load_script("benchmark").main([subject, "--small", "--repetitions", "2", "--json", str(path)]) == 0
     record, printed = json.loads(path.read_text(encoding="utf-8")), capsys.readouterr().out

@@ -12,6 +12,7 @@ import pytest
 
 from monai_supmix.config.find import find_bundle
 from monai_supmix.handlers.preemption import PREEMPTED_STATUS
+from tests import forked
 from tests.cli.test_data_mistakes import RUN
 
 
@@ -124,15 +125,15 @@ def test_a_signal_to_all_its_processes_ends_in_status_75_without_orphans(chest, 
     out = tmp_path / "out"
     arguments = [str(part) for part in RUN]
     arguments[arguments.index("--max_iterations") + 1] = "100000"
-    command = [sys.executable, "-m", "monai_supmix", *arguments, "--dataset_dir", str(chest), "--output_dir", str(out)]
+    command = ["-m", "monai_supmix", *arguments, "--dataset_dir", chest, "--output_dir", out]
     command += ["--num_workers", "2", "--save_interval", "1"]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
+    process = forked.start_python(command, tmp_path / "log", session=True)
     deadline = time.monotonic() + 120
     while not list(out.glob("checkpoints/*.pt")) and time.monotonic() < deadline:
-        assert process.poll() is None
+        assert process.is_alive(), (tmp_path / "log").read_text(encoding="utf-8")
     os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(timeout=60) == PREEMPTED_STATUS
+    process.join(timeout=60)
+    assert process.exitcode == PREEMPTED_STATUS
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)  # nobody of its session is left
     last = (tmp_path / "log").read_text(encoding="utf-8").splitlines()[-1]

@@ -1,9 +1,5 @@
 """A configuration checks itself before anything is made, whatever started it."""
 
-import os
-import subprocess
-import sys
-
 import monai.bundle
 import numpy as np
 import pytest
@@ -14,6 +10,7 @@ from monai_supmix.bundle import check_overrides
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.find import find_bundle
 from monai_supmix.config.running import running_workflow
+from tests import forked
 
 CONFIGS = find_bundle("covid19_ct_supmix") / "configs"
 MISTAKES = [
@@ -78,7 +75,6 @@ def test_a_workflow_is_found_by_its_own_metadata():
     check_overrides()  # as configurations of elsewhere may have it
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "last"),
     [
@@ -87,12 +83,12 @@ def test_a_workflow_is_found_by_its_own_metadata():
         ("--ckpt_path None", "error: --ckpt_path: is None, which monai.bundle leaves out without a word: use mo"),
     ],
 )
-def test_under_monai_bundle_the_mistake_is_the_last_line(arguments, last, tmp_path):
+def test_under_monai_bundle_the_mistake_is_the_last_line(arguments, last, tmp_path, tmp_path_factory):
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", CONFIGS / "inference.json"]
-    command += ["--dataset_dir", "a.png", *arguments.split()]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
-    assert ended.returncode != 0
-    assert ended.stderr.splitlines()[-1].startswith(last)
+    command = ["-m", "monai.bundle", "run", "--config_file", CONFIGS / "inference.json", "--dataset_dir", "a.png"]
+    log = tmp_path_factory.mktemp("log") / "log.txt"
+    process = forked.start_python([*command, *arguments.split()], log, folder=tmp_path)
+    process.join()
+    assert process.exitcode != 0
+    assert log.read_text(encoding="utf-8").splitlines()[-1].startswith(last)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -1,11 +1,8 @@
 """Two processes train one network: the same weights and figures on both, and a signal to the launcher is survived."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
@@ -66,16 +63,6 @@ def words(data, output, tmp_path, **override):
     return [str(worker), json.dumps(files), json.dumps(settings), str(tmp_path / "result")]
 
 
-def launch(*args, **override):
-    """Start torchrun."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*launcher, *words(*args, **override)],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-
-
 def run_ranks(data, output, tmp_path, **override):
     """Start and await the two processes that torchrun would start; their exit statuses, and what they printed."""
     with socket.socket() as free:
@@ -95,9 +82,8 @@ def test_both_ranks_agree_and_the_loss_falls_and_one_of_them_is_tracked(data, tm
     mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     out, lengths = tmp_path / "out", {"max_epochs": 8, "val_interval": 8, "log_interval": 2, "optimizer#lr": 0.02}
-    process = launch(data, out, tmp_path, num_val_patients=3, tracking="mlflow", **lengths)
-    printed = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, printed
+    statuses, printed = run_ranks(data, out, tmp_path, num_val_patients=3, tracking="mlflow", **lengths)
+    assert statuses == [0, 0], printed
     first, second = (json.loads((tmp_path / f"result.{rank}").read_text(encoding="utf-8")) for rank in (0, 1))
     assert first["weights"] == second["weights"]
     assert first["mean_iou"] == second["mean_iou"] is not None
@@ -112,14 +98,17 @@ def test_both_ranks_agree_and_the_loss_falls_and_one_of_them_is_tracked(data, tm
 
 
 def test_sigterm_to_the_launcher_leaves_a_checkpoint_to_resume_from(data, tmp_path):
-    output = tmp_path / "out"
-    process = launch(data, output, tmp_path, max_iterations=100000, save_interval=1)
+    output, log = tmp_path / "out", tmp_path / "torchrun.txt"
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = words(data, output, tmp_path, max_iterations=100000, save_interval=1)
+    process = forked.start_python([*launcher, *command], log, {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
     while not list((output / "checkpoints").glob("*.pt")) and time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()[0]
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=120)
-    assert process.returncode != 0
+        assert process.is_alive(), log.read_text(encoding="utf-8")
+        time.sleep(0.01)
+    process.terminate()
+    process.join(timeout=120)
+    assert process.exitcode
     newest = sorted((output / "checkpoints").glob("*.pt"))[-1]
     stopped_at = int(newest.stem.split("=")[1])
     statuses, printed = run_ranks(data, output, tmp_path, max_iterations=stopped_at + 2, resume="force")

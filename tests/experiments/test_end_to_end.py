@@ -3,8 +3,6 @@
 import csv
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -13,6 +11,7 @@ import torch
 
 from monai_supmix.files import sha256
 from monai_supmix.listing import read_json
+from tests import forked
 from tests.experiments.conftest import TINY
 from tests.own_data.folders import write_pair
 
@@ -82,12 +81,13 @@ def test_a_killed_comparison_goes_on_to_the_same_figures(chest, front, tmp_path)
     out = tmp_path / "killed"
     arguments = [*words, "--output_dir", str(out)]
     for wanted in ("supervised-seed0-fold1-*", "supmix-seed0-fold2-*"):
-        process = subprocess.Popen([sys.executable, "-m", "monai_supmix", *arguments])
+        process = forked.start_python(["-m", "monai_supmix", *arguments], tmp_path / "log.txt")
         while not list(out.glob(f"runs/{wanted}/checkpoints/*.pt")):
-            assert process.poll() is None
+            assert process.is_alive(), (tmp_path / "log.txt").read_text(encoding="utf-8")
             time.sleep(0.01)
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     assert front(*arguments)[0] == 0
     assert front(*words, "--output_dir", tmp_path / "alone")[0] == 0
     tables = [list(csv.DictReader((path / "cases.csv").open(encoding="utf-8"))) for path in (out, tmp_path / "alone")]

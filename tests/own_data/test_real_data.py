@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from monai_supmix.__main__ import main
+from tests import forked
 from tests.bundles.workflows import DATA
 
 pytestmark = [
@@ -59,9 +58,11 @@ def test_from_a_folder_to_masks(write, grid, counts, tmp_path, capsys):
     assert f"{counts[0]} labelled, {counts[1]} unlabelled, {counts[2]} test" in capsys.readouterr().out
     assert json.loads((bundle / "configs" / "train.json").read_text(encoding="utf-8"))["working"] == grid
     for kind in ("train", "evaluate", "inference"):
-        command = [sys.executable, "-m", "monai.bundle", "run", "--bundle_root", str(bundle)]
+        command = ["-m", "monai.bundle", "run", "--bundle_root", str(bundle)]
         command += ["--config_file", str(bundle / "configs" / f"{kind}.json"), "--output_dir", str(out)]
         command += ["--device", "cpu", *(["--max_iterations", "3"] if kind == "train" else [])]
-        subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+        process = forked.start_python(command, tmp_path / "log.txt", folder=tmp_path)
+        process.join()
+        assert process.exitcode == 0, (tmp_path / "log.txt").read_text(encoding="utf-8")
     assert json.loads((out / "metrics.json").read_text(encoding="utf-8"))["num_images"] == counts[2]
     assert len(list(out.glob("*_seg.png"))) == (48 if grid else 28)

@@ -5,8 +5,6 @@ import dataclasses
 import gzip
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -25,6 +23,7 @@ from reproduction.store import Store
 from monai_supmix.engines import SemiSupervisedTrainer
 from monai_supmix.handlers.preemption import Preempted
 from monai_supmix.metrics import iou
+from tests import forked
 from tests.scripts.cells import TINY, cell, configuration, experiment
 
 LENGTH = 40
@@ -240,10 +239,11 @@ def workers_of(out):
 def test_killed_anywhere_the_command_ends_with_the_same_results(phantoms, tmp_path, capsys):
     """The command killed in the middle of a cell, then the cell's own process: figures as if left alone."""
     data, out, alone = phantoms["chase_supmix"], tmp_path / "killed", Store(tmp_path / "alone")
-    command = subprocess.Popen([sys.executable, reproduce.__file__, *arguments(data, out)])
-    wait_for(lambda: newest_checkpoint(out), lambda: command.poll() is None)
+    command = forked.start_python([reproduce.__file__, *arguments(data, out)], tmp_path / "log.txt")
+    wait_for(lambda: newest_checkpoint(out), command.is_alive)
     command.kill()
-    assert command.wait() == -signal.SIGKILL
+    command.join()
+    assert command.exitcode == -signal.SIGKILL
     wait_for(lambda: not workers_of(out))  # nobody goes on behind the user's back
     reached = newest_checkpoint(out)
     assert reached < LENGTH / 2  # or nothing would be left to kill
