@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from monai_supmix.cli.arguments import NEW_OPTIONS, build_parser, own_options
-from monai_supmix.config.error_lines import error_line
+from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.config.find import find_bundle
 from monai_supmix.config.overrides import split_flags
 from monai_supmix.config.remedies import without_output_dir
 from monai_supmix.errors import InputError, nearest
 
-_MISTAKE, _INTERRUPTED = 2, 130
+_INTERRUPTED = 130
 
 Arguments: TypeAlias = argparse.Namespace
 Pairs: TypeAlias = dict[str, str | None]
@@ -47,12 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except Exception as error:
-        line = error_line(error)
-        if line is None:
-            raise
-        sys.stdout.flush()
-        print(line, file=sys.stderr)
-        return _MISTAKE
+        return told_mistake(error)
 
 
 def _dispatch(argv: Sequence[str]) -> int:

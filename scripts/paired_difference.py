@@ -21,7 +21,7 @@ from reproduction.evidence import Evidence, Finished
 from reproduction.experiment import Method
 from reproduction.statistics import check_same_data
 
-from monai_supmix.config.error_lines import error_line
+from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.errors import InputError
 from monai_supmix.metrics import paired_case_bootstrap
 from monai_supmix.metrics.paired import mean_sd, show_difference
@@ -60,11 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError("cells", "have no seed in common", "run both with the same seeds")
         check_same_data([cells[seed] for cells in pair for seed in seeds])
     except Exception as error:
-        line = error_line(error)
-        if line is None:
-            raise
-        print(line, file=sys.stderr)
-        return 2
+        return told_mistake(error)
     figures = [np.stack([case_dice(cells[seed]) for seed in seeds]) for cells in pair]
     for text, figure in zip((arguments.ours, arguments.theirs), figures, strict=True):
         print(f"{text}: {mean_sd([100 * np.nanmean(row) for row in figure])}")

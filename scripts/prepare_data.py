@@ -11,7 +11,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from monai_supmix.config.error_lines import error_line
+from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.config.remedies import REMEDIES
 from monai_supmix.datalists.acdc import acdc_datalist, holds_acdc
 from monai_supmix.datalists.chase import chase_datalist, holds_chase
@@ -94,9 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         prepare(parse(argv))
     except InputError as error:
-        sys.stdout.flush()
-        print(error_line(error), file=sys.stderr)
-        return 2
+        return told_mistake(error)
     return 0
 
 

@@ -32,12 +32,12 @@ from reproduction.store import Store, check_same_cases
 from reproduction.table import make_table
 
 from monai_supmix.bundle.lock import exclusive
-from monai_supmix.config.error_lines import error_line
+from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.config.overrides import split_flags
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 
-_MISTAKE, _INCOMPLETE = 2, 1
+_INCOMPLETE = 1
 _OUTPUTS = ("results.csv", "table.md", "figure.png", "figure.pdf")
 
 
@@ -115,12 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("stopped: start the same command again to go on")
         return os.EX_TEMPFAIL
     except Exception as error:
-        line = error_line(error)
-        if line is None:
-            raise
-        sys.stdout.flush()
-        print(line, file=sys.stderr)
-        return _MISTAKE
+        return told_mistake(error)
 
 
 def _run(arguments: argparse.Namespace, overrides: dict[str, str | None]) -> int:

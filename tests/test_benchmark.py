@@ -20,7 +20,7 @@ def load_script(monkeypatch):
 
 
 class Forked:
-    """As the process of a command that cohorts are predicted with, which loads nothing."""
+    """The process of a command that predicts a cohort, as ``subprocess`` would start it."""
 
     def __init__(self, command, stdout, **_):
         self._process = forked.start_python(command[command.index("-m") :], stdout.name)
@@ -43,6 +43,7 @@ class Forked:
 def test_every_subject_runs(load_script, subject, ratio, tmp_path, capsys, monkeypatch):
     popen = SimpleNamespace(Popen=Forked, STDOUT=None)
     monkeypatch.setattr(load_script("benchmarks.cohort"), "subprocess", popen)
+    monkeypatch.setattr(load_script("benchmarks.timing"), "get_context", lambda _: forked.CONTEXT)
     path = tmp_path / "figures.json"
     assert load_script("benchmark").main([subject, "--small", "--repetitions", "2", "--json", str(path)]) == 0
     record, printed = json.loads(path.read_text(encoding="utf-8")), capsys.readouterr().out

@@ -8,7 +8,8 @@ from typing import Any
 from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.error_lines import mistakes_as_themselves
 from monai_supmix.datalists.check import Problem, check_cases, check_sides, first_problem
-from monai_supmix.datalists.datalist import SIDES, Datalist, require_unlabeled, sources
+from monai_supmix.datalists.datalist import Datalist, require_unlabeled
+from monai_supmix.datalists.items import SIDES, sources
 from monai_supmix.datalists.partly import KEY, refuse_unlearnable
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage

@@ -142,7 +142,7 @@ def require_device(device: str, subject: str = "device") -> None:
 
 def _check_datalist_options(config: Mapping[str, Any], written: Mapping[str, str]) -> None:
     """Refuse options that the data set's datalist function does not hand on when a datalist file says it itself."""
-    from monai_supmix.datalists.datalist import fixed_datalist  # noqa: PLC0415
+    from monai_supmix.datalists.build import fixed_datalist  # noqa: PLC0415
 
     file = str(config.get("dataset_dir", ""))
     component = config.get("found", config.get("datalist"))

@@ -13,6 +13,7 @@ from types import TracebackType
 from monai_supmix.config.remedies import in_words_of_options
 from monai_supmix.errors import InputError
 
+_MISTAKE = 2  # exit status
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -44,6 +45,24 @@ def error_line(error: BaseException) -> str | None:
     """
     found = _mistake(error)
     return None if found is None else f"error: {' '.join(str(in_words_of_options(found)).split())}"
+
+
+def told_mistake(error: Exception) -> int:
+    """Print the line of a user's mistake that ends a command; anything else is raised again.
+
+    Returns:
+        the exit status, 2.
+
+    Example:
+        >>> told_mistake(InputError("scan.nii.gz", "is empty", "copy it again"))  # the line goes to standard error
+        2
+    """
+    line = error_line(error)
+    if line is None:
+        raise error
+    sys.stdout.flush()
+    print(line, file=sys.stderr)
+    return _MISTAKE
 
 
 @contextmanager

@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_supmix.datalists.build import build_datalist, fixed_datalist
 from monai_supmix.datalists.check import SAME_IMAGE, check_cases
-from monai_supmix.datalists.datalist import Datalist, Item, build_datalist, fixed_datalist
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.draw import order_groups
+from monai_supmix.datalists.items import Item
 from monai_supmix.datalists.left_out import told_left_out
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import HDF5_SUFFIXES, NIFTI_SUFFIXES

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_supmix.datalists.datalist import Datalist, Item, build_datalist, fixed_datalist
+from monai_supmix.datalists.build import build_datalist, fixed_datalist
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.items import Item
 from monai_supmix.datalists.left_out import told_left_out
 from monai_supmix.errors import InputError
 from monai_supmix.listing import check_folder, find_data_folder, shorten, visible_files

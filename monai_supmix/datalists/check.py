@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from monai_supmix.datalists.datalist import SIDES, Datalist, check_datalist
+from monai_supmix.datalists.datalist import Datalist, check_datalist
+from monai_supmix.datalists.items import SIDES
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
@@ -48,7 +49,7 @@ def check_cases(
     """Read images and labels to their last byte, one case at a time, and collect what is wrong.
 
     Args:
-        items: items of a datalist, see :mod:`monai_supmix.datalists.datalist`. An image that is listed
+        items: items of a datalist, see :mod:`monai_supmix.datalists.items`. An image that is listed
             once with and once without its label, under one case name, is one case.
         num_classes: label values must be below it.
         channels: channels that the network takes; ``None`` for any number.

@@ -9,8 +9,10 @@ from typing import Any
 
 import nibabel as nib
 
-from monai_supmix.datalists.datalist import Datalist, Item, build_datalist, fixed_datalist
+from monai_supmix.datalists.build import build_datalist, fixed_datalist
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.folders import holds_pairs, left_out_of_pairs, pair_files, split_pairs
+from monai_supmix.datalists.items import Item
 from monai_supmix.datalists.nnunet import nnunet_datalist
 from monai_supmix.datalists.partly import numbered
 from monai_supmix.datalists.sides import group_by_pattern, split_named

@@ -1,42 +1,24 @@
-"""Datalists: which image is labelled, unlabelled, for validation or for the test, and checks that say so.
-
-An *item* is a dictionary of plain strings and integers:
-
-* ``image``: path of the image; ``label``: path of its label map, absent when the image is used without one;
-* ``case``: its unique name; ``group``: the patient (the unit that must never be on two sides);
-* ``slice``: index along the last axis, only when one file holds many independent images;
-* ``turns`` and ``mirror``: what brings a picture to the usual view, see `monai_supmix.imageio.usual_view`;
-* ``grey``: 1 for a picture that was saved in colour with three equal channels and is read as grey;
-* ``values``: the value that each class has in the label file, where these are not 0, 1, 2, ...: ``"0 3 205"``;
-* ``labelled_classes``: the classes that were labelled in this case, where others were not: a list of numbers, in files
-  of names, too; or what the file beside the label map says when the list is read. Pixels of the others carry the label
-  of the background, see `monai_supmix.imageio.partly`;
-* ``label_of_slice``: 1 where the label file is of this ``slice`` alone, as a predicted one is;
-* ``ignored``: the value of pixels of the label file that are to be ignored, which become 255;
-* ``class_names``: the names by which segments of a DICOM label are recognised, only where the label is one.
-"""
+"""Datalists: which image is labelled, unlabelled, for validation or for the test, and checks that say so."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from monai_supmix.datalists.draw import draw_validation_groups, patients_known, pick_named, select_labeled
-from monai_supmix.datalists.partly import KEY, numbered, partly_labelled, with_sidecars
+from monai_supmix.datalists.draw import patients_known
+from monai_supmix.datalists.items import SIDES, Item, prepared, sources
+from monai_supmix.datalists.partly import KEY, partly_labelled, with_sidecars
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import label_values
 from monai_supmix.imageio.hdf5 import is_there
-from monai_supmix.imageio.labels import is_dicom_file
 from monai_supmix.listing import below, counted, read_json, shorten
 
-Item: TypeAlias = dict[str, Any]
-SIDES = ("labeled", "unlabeled", "validation", "test")
 _FILES = ("image", "label")
 _REMEDY = "write it with scripts/prepare_data.py"
 
@@ -146,7 +128,7 @@ class Datalist:
                 raise InputError(path, f"has no list {key!r}", _REMEDY)
         root = path.resolve().parent if folder is None else Path(folder)
         names = record["class_names"]
-        sides = {side: _prepared([_read_item(i, path, root) for i in record[side]], names, path) for side in SIDES}
+        sides = {side: prepared([_read_item(i, path, root) for i in record[side]], names, path) for side in SIDES}
         sides = {side: items if side == "unlabeled" else with_sidecars(items, names) for side, items in sides.items()}
         items = (item for side in SIDES for item in sides[side])
         named = {item[key] for item in items for key in _FILES if key in item}
@@ -163,99 +145,6 @@ class Datalist:
         )
         check_datalist(datalist, path)
         return datalist
-
-
-def build_datalist(
-    train: Sequence[Item],
-    test: Sequence[Item],
-    class_names: Sequence[str],
-    subject: object,
-    *,
-    num_labeled: int | None = None,
-    labeled_seed: int | None = 0,
-    labeled_list: Sequence[str] | str | None = None,
-    num_val_patients: int = 0,
-    validation_pool: Sequence[Item] | None = None,
-    unlabeled_pool: str = "rest",
-    notes: Iterable[str] = (),
-    shared_groups: Iterable[str] = (),
-) -> Datalist:
-    """Draw the labelled and the validation images of a split and check the result.
-
-    Args:
-        train: items of the training side; those without ``label`` can only be unlabelled.
-        test: items of the test side, all with ``label``.
-        class_names: names of the classes, index = label value.
-        subject: what errors are about, normally the data folder.
-        num_labeled: number of labelled images, drawn over different groups first; None takes all.
-        labeled_seed: seed of the draws; None is refused. With one seed a smaller draw is a part of a larger one.
-        labeled_list: names of the labelled cases instead of a draw; a string is a name, or a text file with
-            one name a line.
-        num_val_patients: number of groups held out for validation, with all their images.
-        validation_pool: items that the split itself sets aside; validation groups come from here if given,
-            otherwise from `train`.
-        unlabeled_pool: ``"rest"``: training images that are not labelled; ``"all"``: the labelled ones too,
-            without their labels.
-        notes: see `Datalist`.
-        shared_groups: see `Datalist`.
-
-    Raises:
-        InputError: too few images or groups, unknown names, or a list that fails `check_datalist`.
-    """
-    if labeled_seed is None:
-        raise InputError("labeled_seed", "is null, and no list of labelled cases is published", "give a whole number")
-    if unlabeled_pool not in ("rest", "all"):
-        raise InputError("unlabeled_pool", f"is {unlabeled_pool!r}", "use 'rest' or 'all'")
-    notes = list(notes)
-    train, test = _prepared(train, class_names, subject), _prepared(test, class_names, subject)
-    source = train if validation_pool is None else _prepared(validation_pool, class_names, subject)
-    chosen = () if labeled_list is None else pick_named(train, labeled_list, "labeled_list")
-    taken = {item["group"] for item in (*test, *chosen)}
-    val_groups = draw_validation_groups(source, num_val_patients, labeled_seed, taken)
-    validation = [item for item in source if item["group"] in val_groups and "label" in item]
-    kept = [item for item in train if item["group"] not in val_groups]
-    unused = len(train) - len(kept) - len(validation)
-    if validation_pool is None and unused > 0:
-        notes.append(f"{unused} images without a label belong to validation patients and are left out")
-    labeled = list(chosen) or select_labeled(kept, num_labeled, labeled_seed, subject=subject)
-    if labeled_list is not None and num_labeled is not None and num_labeled != len(labeled):
-        notes.append(f"labeled_list names {len(labeled)} cases, which overrides num_labeled={num_labeled}")
-    drawn = {item["case"] for item in labeled}
-    unlabeled = [without_label(item) for item in kept if unlabeled_pool == "all" or item["case"] not in drawn]
-    whole = [item for item in kept if "label" in item and KEY not in item and "ignored" not in item]
-    hidden = {item["case"]: item["label"] for item in whole if item["case"] not in drawn}
-    datalist = Datalist(
-        labeled, unlabeled, validation, list(test), list(class_names), notes, sorted(shared_groups), hidden
-    )
-    check_datalist(datalist, subject)
-    return datalist
-
-
-def _prepared(items: Iterable[Item], class_names: Sequence[str], subject: object) -> list[Item]:
-    """Items that say of classes what reading their labels takes."""
-    return [with_segment_names(item, class_names) for item in numbered(items, class_names, subject)]
-
-
-def without_label(item: Item) -> Item:
-    """An item as it stands in the unlabelled pool.
-
-    Example:
-        >>> without_label({"image": "a.png", "label": "a_mask.png", "case": "a", "labelled_classes": [2]})
-        {'image': 'a.png', 'case': 'a'}
-    """
-    return {key: value for key, value in item.items() if key not in ("label", "label_of_slice", KEY)}
-
-
-def with_segment_names(item: Item, class_names: Sequence[str]) -> Item:
-    """An item that knows, if its label is DICOM, the names by which segments are classes.
-
-    Example:
-        >>> with_segment_names({"image": "a.png", "label": "a_mask.png", "case": "a"}, ["background", "vessel"])
-        {'image': 'a.png', 'label': 'a_mask.png', 'case': 'a'}
-    """
-    if "label" not in item or not is_dicom_file(Path(item["label"])):
-        return item
-    return {**item, "class_names": list(class_names)}
 
 
 def check_datalist(datalist: Datalist, subject: object) -> None:
@@ -333,37 +222,6 @@ def require_unlabeled(datalist: Datalist, method: str = "this method") -> None:
     if not datalist.unlabeled:
         remedy = "lower num_labeled, add images without labels, set unlabeled_pool to 'all', or train supervised"
         raise InputError("datalist", f"{method} needs unlabelled images and there are none", remedy)
-
-
-def fixed_datalist(
-    path: str | Path, num_labeled: int | None, labeled_list: Sequence[str] | str | None, num_val_patients: int
-) -> Datalist:
-    """Read a datalist JSON given in place of a data folder; its draw stands, and other wishes must agree.
-
-    Raises:
-        InputError: the file is wrong, or `num_labeled`, `labeled_list` or `num_val_patients` ask for another
-            draw.
-    """
-    datalist = Datalist.from_json(path)
-    remedy = "leave the draw to the file, or give the data folder instead"
-    if num_labeled is not None and num_labeled != len(datalist.labeled):
-        problem = f"is {num_labeled}, but {path} holds {len(datalist.labeled)} labelled images"
-        raise InputError("num_labeled", problem, f"set it to {len(datalist.labeled)}, or give the data folder instead")
-    if labeled_list is not None:
-        raise InputError("labeled_list", f"is given, but {path} has its own labelled images", remedy)
-    if num_val_patients not in (0, len({item["group"] for item in datalist.validation})):
-        raise InputError("num_val_patients", f"is {num_val_patients}, but {path} has its own validation", remedy)
-    return datalist
-
-
-def sources(items: Iterable[Mapping[str, Any]]) -> set[tuple[str, int | None]]:
-    """The images of items, each once: a labelled one may be in the unlabelled pool as well, without its label.
-
-    Example:
-        >>> len(sources([{"image": "a.nii", "label": "m.nii"}, {"image": "a.nii"}, {"image": "a.h5", "slice": 0}]))
-        2
-    """
-    return {(item["image"], item.get("slice")) for item in items}
 
 
 def _relative(name: str, folder: Path) -> str:

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from monai_supmix.datalists.datalist import Item
 from monai_supmix.datalists.draw import pick_named
+from monai_supmix.datalists.items import Item
 from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels
 from monai_supmix.datalists.partly import read_sidecar, refuse_orphan_sidecars
 from monai_supmix.datalists.sides import hold_out_test, split_named

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_supmix.datalists.datalist import Datalist, build_datalist, fixed_datalist, without_label
+from monai_supmix.datalists.build import build_datalist, fixed_datalist
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.items import without_label
 from monai_supmix.errors import InputError
 from monai_supmix.listing import check_folder
 
@@ -30,7 +32,7 @@ def listed_datalist(
         dataset_dir: the folder that the file's paths are relative to; or another datalist JSON, whose draw
             stands.
         datalist_file: the file, written by `Datalist.to_json` with this folder.
-        num_labeled: see `monai_supmix.datalists.datalist.build_datalist`, as all arguments below.
+        num_labeled: see `monai_supmix.datalists.build.build_datalist`, as all arguments below.
         labeled_seed: seed of the draws.
         labeled_list: names of the labelled cases instead of a draw.
         num_val_patients: number of patients held out for validation.

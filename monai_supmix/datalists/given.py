@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.datalists.datalist import Datalist, check_datalist, with_segment_names
+from monai_supmix.datalists.datalist import Datalist, check_datalist
+from monai_supmix.datalists.items import with_segment_names
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import suffix_of
 from monai_supmix.listing import counted, is_companion, visible_files

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_supmix.datalists.datalist import Datalist, Item
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.draw import select_labeled
+from monai_supmix.datalists.items import Item
 from monai_supmix.randomness import derive_seed
 
 

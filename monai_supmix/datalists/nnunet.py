@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.datalists.datalist import Datalist, Item, build_datalist
+from monai_supmix.datalists.build import build_datalist
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.items import Item
 from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels, told_left_out
 from monai_supmix.datalists.partly import numbered, read_sidecar, refuse_ambiguous_numbers, refuse_orphan_sidecars
 from monai_supmix.datalists.sides import group_by_pattern, hold_out_test, split_named

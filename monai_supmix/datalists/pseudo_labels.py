@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from monai_supmix.datalists.datalist import Datalist, Item
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.items import Item
 from monai_supmix.errors import InputError
 from monai_supmix.listing import check_folder
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monai_supmix.datalists.datalist import SIDES, Datalist, Item
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.items import SIDES, Item
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case

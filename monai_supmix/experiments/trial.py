@@ -15,9 +15,10 @@ from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.comparison import comparable
 from monai_supmix.config.error_lines import mistakes_as_themselves
 from monai_supmix.datalists.check import Problem
-from monai_supmix.datalists.datalist import SIDES, Datalist, require_unlabeled
+from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.datalists.folds import fold_datalists
+from monai_supmix.datalists.items import SIDES
 from monai_supmix.datalists.partly import refuse_unlearnable
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory, write_json

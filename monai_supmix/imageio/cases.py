@@ -33,7 +33,7 @@ def load_case(item: Mapping[str, Any], num_classes: int) -> Case:
     """Read the image and the label map that an item names.
 
     Args:
-        item: see :mod:`monai_supmix.datalists.datalist`; ``slice`` takes one slice of a file that holds many images,
+        item: see :mod:`monai_supmix.datalists.items`; ``slice`` takes one slice of a file that holds many images,
             ``turns`` and ``mirror`` bring a picture to the usual view, ``grey`` takes one of three equal channels,
             ``values`` lists the values that the classes have in the label file, such as ``"0 3 205"``, ``ignored``
             is the value of pixels that are to be ignored, and ``class_names`` are what segments of a DICOM label may be

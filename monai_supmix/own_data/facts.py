@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monai_supmix.config.remedies import REMEDIES
-from monai_supmix.datalists.datalist import SIDES, Datalist, Item
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.items import SIDES, Item
 from monai_supmix.datalists.survey import Surveyor
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.datalists.datalist import SIDES, Datalist, build_datalist
+from monai_supmix.datalists.build import build_datalist
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.folders import holds_pairs, left_out_of_pairs, pair_files, split_pairs
+from monai_supmix.datalists.items import SIDES
 from monai_supmix.datalists.left_out import left_out_of
 from monai_supmix.datalists.nnunet import nnunet_datalist, read_classes
 from monai_supmix.datalists.partly import numbered, refuse_ambiguous_numbers

@@ -11,7 +11,7 @@ from monai_supmix.config.find import find_bundle
 MODULE = '''
 from pathlib import Path
 
-from monai_supmix.datalists.datalist import build_datalist
+from monai_supmix.datalists.build import build_datalist
 
 
 def my_datalist(folder, num_labeled):

@@ -8,16 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_supmix.datalists.datalist import (
-    SIDES,
-    Datalist,
-    build_datalist,
-    check_datalist,
-    fixed_datalist,
-    require_unlabeled,
-)
+from monai_supmix.datalists.build import build_datalist, fixed_datalist
+from monai_supmix.datalists.datalist import Datalist, check_datalist, require_unlabeled
 from monai_supmix.datalists.draw import draw_validation_groups, select_labeled
 from monai_supmix.datalists.folds import split_groups
+from monai_supmix.datalists.items import SIDES
 from monai_supmix.datalists.sides import group_by_pattern, hold_out_test, split_named
 from monai_supmix.errors import InputError
 from monai_supmix.listing import find_data_folder, list_files, read_names

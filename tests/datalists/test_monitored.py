@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from monai_supmix.data import hidden_truth
-from monai_supmix.datalists.datalist import SIDES, Datalist, build_datalist
+from monai_supmix.datalists.build import build_datalist
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.fingerprint import fingerprint
+from monai_supmix.datalists.items import SIDES
 from monai_supmix.errors import InputError
 
 CLASSES = ["background", "vessel"]

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from monai_supmix.data import check_cases, listed_datalist, load_case, nnunet_datalist
-from monai_supmix.datalists.datalist import Datalist, build_datalist
+from monai_supmix.datalists.build import build_datalist
+from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.datalists.folders import left_out_of_pairs, pair_files
 from monai_supmix.datalists.partly import read_sidecar

@@ -268,24 +268,23 @@ def test_real_chest_ct_in_two_orientations():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
-@pytest.mark.parametrize("slope", [1.0, 0.5])
-def test_peak_memory(tmp_path, slope):
+def test_peak_memory(tmp_path):
     """From file to mask, 512 x 512 x 200 int16 take at most 700 MB beside the loaded network.
 
-    Of the compressed ones there are two, of which the second is read while the first is predicted.
+    Of the compressed ones there are two, of which the second is read while the first is predicted; the plain file has
+    a slope of 0.5.
     """
     shape = (512, 512, 200)
     values = np.random.default_rng(0).integers(-1000, 1000, shape[:2]).astype(np.int16)
     array = np.broadcast_to(values[..., None], shape)
-    (tmp_path / "in").mkdir()
-    path = tmp_path / "in" / ("scan.nii.gz" if slope == 1 else "scan.nii")
-    nib.save(nib.Nifti1Image(array, OBLIQUE), path)
-    if slope != 1:
-        with path.open("r+b") as file:
-            file.seek(112)
-            file.write(np.float32(slope).tobytes())
-    if slope == 1:
-        os.link(path, path.with_name("second.nii.gz"))
+    compressed, plain = tmp_path / "compressed" / "scan.nii.gz", tmp_path / "plain" / "scan.nii"
+    for path in (compressed, plain):
+        path.parent.mkdir()
+        nib.save(nib.Nifti1Image(array, OBLIQUE), path)
+    os.link(compressed, compressed.with_name("second.nii.gz"))
+    with plain.open("r+b") as file:
+        file.seek(112)
+        file.write(np.float32(0.5).tobytes())
     script = """
         import json, sys
         from monai_supmix.inferers import SliceVolumeInferer, predict_cases
@@ -297,14 +296,16 @@ def test_peak_memory(tmp_path, slope):
         record = {"class_names": ["a", "b", "c"], "intensity": {"hu": RULE}}
         before = memory("VmRSS")
         inferer = SliceVolumeInferer(working={'scale': 0.5})
-        summary = predict_cases(sys.argv[1], sys.argv[2], network, record, inferer, on_error="skip")
-        assert len(summary.written) == int(sys.argv[3])
-        print(json.dumps({"added": memory("VmHWM") - before}))
+        for name, count in (("compressed", 2), ("plain", 1)):
+            folders = f"{sys.argv[1]}/{name}", f"{sys.argv[1]}/{name}_masks"
+            summary = predict_cases(*folders, network, record, inferer, on_error="skip")
+            assert len(summary.written) == count
+            print(json.dumps({"added": memory("VmHWM") - before}))  # the most of both, after the second
     """
     run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), path.parent, tmp_path / "out", str(2 if slope == 1 else 1)],
+        [sys.executable, "-c", textwrap.dedent(script), tmp_path],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], env=os.environ,
     )  # fmt: skip
-    added = json.loads(run.stdout.splitlines()[-1])["added"]
-    print(f"{added:.0f} MB")
-    assert added < 700
+    added = [json.loads(line)["added"] for line in run.stdout.splitlines()[-2:]]
+    print(*(f"{most:.0f} MB" for most in added))
+    assert max(added) < 700

@@ -4,7 +4,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from monai_supmix.datalists.datalist import SIDES, Datalist
+from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.items import SIDES
 from monai_supmix.errors import InputError
 from monai_supmix.imageio import load_case, read_image
 from monai_supmix.inferers.inputs import find_inputs

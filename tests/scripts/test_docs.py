@@ -3,20 +3,27 @@
 import doctest
 import importlib
 import inspect
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from documentation.pages import ROOMS
 
+from tests import forked
+
 ROOT = Path(__file__).parents[2]
+
+
+def run(folder, *arguments):
+    """Run Python to its end, which must be a good one."""
+    process = forked.start_python(arguments, folder / "log.txt")
+    process.join()
+    assert process.exitcode == 0, (folder / "log.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     target = tmp_path_factory.mktemp("docs") / "sources"
-    subprocess.run([sys.executable, ROOT / "scripts/documentation/pages.py", target], check=True)
+    run(target.parent, ROOT / "scripts/documentation/pages.py", target)
     return target
 
 
@@ -53,6 +60,5 @@ def test_pictures_are_beside_the_pages(sources):
 @pytest.mark.slow
 def test_it_builds_without_a_warning(sources, tmp_path):
     pytest.importorskip("sphinx")
-    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet", "-b", "html", sources, tmp_path / "html"]
-    subprocess.run(command, check=True)
+    run(tmp_path, "-m", "sphinx", "--fail-on-warning", "--quiet", "-b", "html", sources, tmp_path / "html")
     assert "Eq. 12" in (tmp_path / "html" / "api" / "losses.SUFDLoss.html").read_text(encoding="utf-8")
