@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from monai_supmix.datalists.survey import Surveyor, survey_datalist
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case
 from monai_supmix.phantoms import write_chest_ct_phantom, write_fundus_phantom
+from tests import forked
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 
@@ -63,11 +62,13 @@ def test_auto_tells_fundus_from_chest(command, fundus, tmp_path, capsys):
 
 
 def test_as_a_program_with_a_wrong_folder(tmp_path):
-    arguments = [sys.executable, str(SCRIPT), "covid", "--data", str(tmp_path / "no"), "--out", "x.json"]
-    result = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert result.returncode == 2
-    assert result.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'no'}: does not exist: ")
-    assert "Traceback" not in result.stderr
+    log = tmp_path / "log.txt"
+    process = forked.start_python([SCRIPT, "covid", "--data", tmp_path / "no", "--out", "x.json"], log, folder=tmp_path)
+    process.join()
+    assert process.exitcode == 2
+    printed = log.read_text(encoding="utf-8")
+    assert printed.splitlines()[-1].startswith(f"error: {tmp_path / 'no'}: does not exist: ")
+    assert "Traceback" not in printed
     assert not (tmp_path / "x.json").exists()
 
 
