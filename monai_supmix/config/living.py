@@ -14,9 +14,10 @@ def living(kind: type[T]) -> Iterator[T]:
 
     Example:
         >>> class Parser: ...
-        >>> parser = Parser()
-        >>> [found is parser for found in living(Parser)]
-        [True]
+        >>> class OwnParser(Parser): ...
+        >>> parsers = [Parser(), OwnParser()]
+        >>> sorted(type(found).__name__ for found in living(Parser))
+        ['OwnParser', 'Parser']
     """
     kinds = {kind, *_derived(kind)}  # asked once for the class, not for each of a million objects
     yield from (found for found in gc.get_objects() if type(found) in kinds)
