@@ -35,7 +35,7 @@ def start_python(arguments, log, environment=(), folder=".", session=False):
 
 
 def _python(words, log, environment, folder, session):
-    faulthandler.dump_traceback_later(300, exit=True)  # one that hangs says where
+    faulthandler.dump_traceback_later(1200, exit=True)  # one that hangs says where
     with Path(log).open("ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
