@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from monai_supmix.inferers import Inferer
 from monai_supmix.inferers.tensors import input_channels
 from monai_supmix.networks import Ensemble
 from monai_supmix.randomness import derive_seed
+from monai_supmix.weights import part_of_more
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +140,8 @@ class SelfTraining:
                     changes["ckpt_path"] = str(self._folders(number - 1)[place] / "model.pt")
                 seed = settings["seed"]
                 changes["seed"] = seed if number == self.rounds else derive_seed(seed, "network", number, place)
-                left_out |= _train(given, {**changes, "output_dir": str(folder)})
+                with part_of_more() if number < self.rounds else nullcontext():
+                    left_out |= _train(given, {**changes, "output_dir": str(folder)})
             if number < self.rounds:
                 masks = self.output_dir / "rounds" / str(number) / "pseudo_labels"
                 _predict_unlabeled(given, self._folders(number), self.networks, masks, self.inferer)

@@ -24,6 +24,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory, write_json
 from monai_supmix.listing import read_json
 from monai_supmix.report import HISTORY_NAME
+from monai_supmix.weights import part_of_more
 
 _DONE = "trial.json"
 _COUNTING = ("max_epochs", "max_iterations", "pseudo_labels")  # though a run may be resumed with others
@@ -83,7 +84,8 @@ class Trial:
         (self.folder / _DONE).unlink(missing_ok=True)
         workflow = self.training.workflow()
         workflow.initialize()
-        workflow.run()
+        with part_of_more():
+            workflow.run()
         workflow.finalize()
         del workflow
         gc.collect()  # the network and the images of this training, before those of the next

@@ -6,7 +6,9 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from monai_supmix.weights.writing import write_both
 QUALITY = "quality.json"
 """The calibration beside weights, see `monai_supmix.bundle.quality`."""
 _LAST_RUN = "last_run.json"  # in the bundle's folder, but in no archive of it
+_PART: ContextVar[bool] = ContextVar("part", default=False)
 _OTHER_BUNDLE = "use it with the bundle that it was trained for"
 
 
@@ -81,7 +84,8 @@ def record_run(bundle_root: str | os.PathLike[str], run_dir: str | os.PathLike[s
     """Note in a bundle without weights of its own where a training has left some, for `default_weights`.
 
     Args:
-        bundle_root: folder of the bundle; nothing is noted where it is no bundle, or cannot be written.
+        bundle_root: folder of the bundle; nothing is noted where it is no bundle, or cannot be written, or in a
+            `part_of_more`.
         run_dir: folder of the training run.
 
     Returns:
@@ -97,7 +101,8 @@ def record_run(bundle_root: str | os.PathLike[str], run_dir: str | os.PathLike[s
     """
     root = Path(bundle_root)
     if (
-        any((root / "models" / name).exists() for name in ("model.pt", ENSEMBLE))
+        _PART.get()
+        or any((root / "models" / name).exists() for name in ("model.pt", ENSEMBLE))
         or not (root / "configs" / "metadata.json").is_file()
     ):
         return None
@@ -107,6 +112,21 @@ def record_run(bundle_root: str | os.PathLike[str], run_dir: str | os.PathLike[s
     except InputError:  # a bundle that is only read
         return None
     return path
+
+
+@contextmanager
+def part_of_more() -> Iterator[None]:
+    """Trainings in it are parts of something larger, so `record_run` does not note them: no one's last training.
+
+    Example:
+        >>> with part_of_more():
+        ...     record_run("my_bundle", "folds/fold_1")
+    """
+    token = _PART.set(True)
+    try:
+        yield
+    finally:
+        _PART.reset(token)
 
 
 def last_run(bundle_root: str | os.PathLike[str]) -> Path | None:

@@ -41,8 +41,11 @@ def test_folds_of_a_bundle_of_ones_own(mine, front, tmp_path):
     short = ("--max_iterations", 2, *QUICK, "--output_dir")
     command = ("run", mine, "train", "--method", "supervised", *short, out)
     assert "the labels are of 3 patients: give 2 to 3" in front(*command, "--folds", 4)[2]
+    assert front(*command, "--folds", 3, "--fold", 1)[0] == 0
+    assert not (mine / "last_run.json").exists()  # a fold is not what the bundle predicts with
     status, _, errors = front(*command, "--folds", 3)
     assert status == 0, errors
+    assert read_json(mine / "last_run.json") == {"run_dir": str(out.resolve())}
     rows = list(csv.DictReader((out / "3_folds" / "cases.csv").open(encoding="utf-8")))
     assert len(rows) == 6 and len({(row["fold"], row["group"]) for row in rows}) == 3
     for number in (1, 2, 3):  # each fold's own evaluation says the same of its cases

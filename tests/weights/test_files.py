@@ -17,6 +17,7 @@ from monai_supmix.weights import (
     install_weights,
     load_into,
     load_weights,
+    part_of_more,
     record_problem,
     record_run,
     save_weights,
@@ -247,6 +248,8 @@ def test_the_last_run_is_noted_in_a_bundle_without_weights_of_its_own(tmp_path):
         folder.mkdir(parents=True)
     assert record_run(bundle, output) is None and not list(bundle.glob("*.json")), "this is no bundle"
     (bundle / "configs" / "metadata.json").touch()
+    with part_of_more():
+        assert record_run(bundle, output) is None and not (bundle / "last_run.json").exists()
     assert record_run(bundle, output) is not None
     with pytest.raises(InputError, match=r"models/model\.pt: does not exist, and neither does .*out/model\.pt: train"):
         default_weights(None, bundle)
