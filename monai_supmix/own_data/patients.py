@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Each matches every name; its group is the name without what sets images of one patient apart.
-_RULES = {
-    "begin with a patient's number": r"(?i)^((?:patient|subject|subj|case|pat|sub|pid|pt|p)[_-]?\d+(?=[_-])|.+)",
-    "end in left and right": r"(?i)^(.+?)(?:[_-](?:left|right|od|os|l|r)|(?<=\d)[lr])?$",
-    "end in slices": r"(?i)^(.+?)(?:[_-](?:slice|slc|sl|z|frame)[_-]?\d+)?$",
+_BEGINS, _SIDES, _SLICES = "begin with a patient's number", "end in left and right", "end in slices"
+_PEOPLE = "patient|participant|volunteer|subject|child|subj|case|pat|sub|pid|pt|p"
+_NUMBER = rf"(?:{_PEOPLE})[\s_-]?\d+(?=[\s_-])"
+_ENDS = {
+    _SIDES: r"(?:[\s_-](?:left|right|od|os|l|r)|(?<=\d)[lr])?",
+    _SLICES: r"(?:[\s_-](?:slice|slc|sl|z|frame)[\s_-]?\d+)?",
 }
+_RULES = (_BEGINS, _SLICES, _SIDES)  # sides stand at the end once slices are taken off
 
 SUGGESTED = "^(.+?)(?:[_-][^_-]+)?$"
 
@@ -19,7 +21,7 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
     """Find a rule by which names show the patient: a patient's number, pairs of left and right, numbered slices.
 
     A wrong guess joins images that need not be together, which costs little; without it, a patient could be on
-    both sides of the split.
+    both sides of the split. So all rules that join images are taken together, unless they join all.
 
     Args:
         cases: names of all cases.
@@ -33,14 +35,28 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
         ('b', 'names end in left and right')
         >>> re.search(guess_patients(["p08_s0854", "p08_s0855", "p09_s0001"])[0], "p08_s0854").group(1)
         'p08'
+        >>> guess_patients(["p01_1", "p01_2", "eye7_left", "eye7_right"])[1]
+        "names begin with a patient's number or end in left and right"
         >>> guess_patients(["case_001", "case_002"]) is None
         True
     """
-    for what, pattern in _RULES.items():
-        groups = {match.group(1) for case in cases if (match := re.search(pattern, case))}
-        if 1 < len(groups) < len(cases):
-            return pattern, f"names {what}"
+    for tried in (_RULES, *((rule,) for rule in _RULES)):
+        used: list[str] = []
+        groups = set(cases)
+        for rule in tried:
+            joined = {match.group(1) for case in cases if (match := re.search(_pattern([*used, rule]), case))}
+            if len(joined) < len(groups):
+                used, groups = [*used, rule], joined
+        if used and len(groups) > 1:
+            return _pattern(used), f"names {' or '.join(used)}"
     return None
+
+
+def _pattern(rules: Sequence[str]) -> str:
+    """Matches every name; the group is the patient's number, or the name without the ends that these rules know."""
+    begin = f"{_NUMBER}|" if _BEGINS in rules else ""
+    end = "".join(end for rule, end in _ENDS.items() if rule in rules)
+    return f"(?i)^({begin}.+?(?={end}$))"
 
 
 def suggest_pattern(cases: Sequence[str]) -> str | None:
