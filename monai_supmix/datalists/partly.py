@@ -112,7 +112,7 @@ def _numbered(item: dict[str, Any], class_names: Sequence[str], subject: object)
     listed = item.pop(KEY)
     if "label" not in item:
         return item
-    remedy = f"use {shorten([str(name) for name in class_names[1:]], 8)}, or numbers from 1 to {len(class_names) - 1}"
+    remedy = _what_to_list(item, class_names)
     if not isinstance(listed, list):
         raise InputError(subject, f"{item['case']} has {KEY}={listed!r}, which is no list", remedy)
     numbers = set()
@@ -125,6 +125,17 @@ def _numbered(item: dict[str, Any], class_names: Sequence[str], subject: object)
     if not numbers:
         raise InputError(subject, f"{item['case']} has no labelled class", "name one, or leave out its label")
     return item if len(numbers) == len(class_names) - 1 else {**item, KEY: sorted(numbers)}
+
+
+def _what_to_list(item: Mapping[str, Any], class_names: Sequence[str]) -> str:
+    """What may be listed; classes that only have the names of their values can be given better ones."""
+    use = f"use {shorten([str(name) for name in class_names[1:]], 8)}"
+    values = str(item.get("values", " ".join(map(str, range(len(class_names)))))).split()
+    if not _values_have_gaps(item):
+        use = f"{use}, or numbers from 1 to {len(class_names) - 1}"
+    if list(class_names[1:]) != [f"label_{value}" for value in values[1:]]:
+        return use
+    return f"{use}; or name the classes with monai-supmix new: --labels {values[0]}=background,{values[1]}=NAME,..."
 
 
 def with_sidecars(items: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> list[dict[str, Any]]:
@@ -170,17 +181,21 @@ def refuse_ambiguous_numbers(items: Iterable[Mapping[str, Any]]) -> None:
         items: items of a datalist with ``values``.
     """
     for item in items:
-        values = item.get("values")
-        if "label" not in item or values is None or values == " ".join(map(str, range(len(values.split())))):
+        if "label" not in item or not _values_have_gaps(item):
             continue
         label = Path(item["label"])
         listed = read_sidecar(label).get(KEY)
         numbers = [entry for entry in listed if isinstance(entry, int)] if isinstance(listed, list) else []
         if numbers:
-            problem = (
-                f"lists the number {numbers[0]}, and the values of the classes in label files ({values}) have gaps"
-            )
+            known = f"the values of the classes in label files ({item['values']})"
+            problem = f"lists the number {numbers[0]}, and {known} have gaps"
             raise InputError(sidecar_of(label), problem, "list names of classes instead of numbers")
+
+
+def _values_have_gaps(item: Mapping[str, Any]) -> bool:
+    """Whether the values of the classes in label files are others than 0, 1, 2, ... ."""
+    values = item.get("values")
+    return values is not None and values != " ".join(map(str, range(len(values.split()))))
 
 
 def classes_without_labels(labeled: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,6 +122,7 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
         return Classes(["background", *segments], "the segments of the label files have these names")
     found: dict[int, Path] = {}
     mask_files, refused = True, None
+    held: dict[Path, list[int]] = {}
     for path in labels:
         try:
             values = [0, *dicom_label_names(path)] if is_dicom_file(path) else _values(read_label(path))
@@ -129,6 +130,7 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
             refused = refused or error
             continue
         mask_files &= set(values) <= {0, 1} or set(values) <= {0, 255}
+        held[path] = values
         for value in values:
             found.setdefault(value, path)
     if not found:
@@ -144,12 +146,22 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
         wrong = values[-1]
     if wrong is None and values[0] != 0:
         wrong = values[0]
+    if wrong is not None and (scaled := _scaled(held)):
+        problem = f"holds {len(held[scaled])} label values, as a mask that was scaled by interpolation or kept as JPEG"
+        raise InputError(scaled, problem, f"save it again with the values of its classes alone, or {_REMEDY}")
     if wrong is not None:
         raise InputError(found[wrong], f"holds the label value {wrong}, and all label files hold {text}", _REMEDY)
     names = ["background", *(f"label_{value}" for value in values[1:])]
     if values == list(range(len(values))):
         return Classes(names, f"the label files hold {text}")
     return Classes(names, f"the label files hold {text}: masks will have the same values", values)
+
+
+def _scaled(held: Mapping[Path, Sequence[int]]) -> Path | None:
+    """The file with the most values, if these are too many for classes, or others are masks of 0 and 255 alone."""
+    most = max(held, key=lambda path: len(held[path]))
+    masks = any(set(values) in ({0, 255}, {255}) for values in held.values())
+    return most if len(held[most]) > (3 if masks else _MOST) else None
 
 
 def _segment_names(labels: Sequence[Path]) -> list[str]:

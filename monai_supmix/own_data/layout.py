@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -84,7 +84,7 @@ def find_cases(
     classes = _classes(root, record, class_names, labels)
     names = classes.names
     by_value = classes.by_value() if labels is not None else None
-    make = partial(_from_nnunet, by_value) if _is_nnunet(root) else _from_pairs
+    make = partial(_from_nnunet, by_value) if _is_nnunet(root) else partial(_from_pairs, classes.values)
 
     given_test = _given_test(root, test_list)
     guess: tuple[str, str] | None = None
@@ -166,10 +166,14 @@ def _listed_classes(by_value: Mapping[int, str]) -> Classes:
 
 def _with_values(datalist: Datalist, values: Sequence[int]) -> Datalist:
     """Every item says which values the classes have in label files, an unlabelled one as well: a draw may swap them."""
-    text = " ".join(map(str, values))
-    sides: dict[str, Any] = {side: [{**item, "values": text} for item in getattr(datalist, side)] for side in SIDES}
+    sides: dict[str, Any] = {side: _valued(getattr(datalist, side), values) for side in SIDES}
     refuse_ambiguous_numbers(item for items in sides.values() for item in items)
     return replace(datalist, **sides)
+
+
+def _valued(items: Iterable[Mapping[str, Any]], values: Sequence[int]) -> list[dict[str, Any]]:
+    text = " ".join(map(str, values))
+    return [{**item, "values": text} for item in items]
 
 
 def _count_below(folder: Path) -> int:
@@ -193,6 +197,7 @@ def _from_nnunet(
 
 
 def _from_pairs(
+    values: Sequence[int] | None,
     root: Path,
     record: dict[str, Any],
     names: list[str],
@@ -200,7 +205,11 @@ def _from_pairs(
     test_list: str | None,
     notes: list[str],
 ) -> Datalist:
-    items = numbered(pair_files(root), names, root)
+    items = pair_files(root)
+    if values is not None:
+        items = _valued(items, values)
+        refuse_ambiguous_numbers(items)
+    items = numbered(items, names, root)
     notes = [*notes, *left_out_of_pairs(root), *group_by_pattern(items, group_pattern, record.get("patients"))]
     train, test, more = split_pairs(items, root, test_list)
     return build_datalist(train, test, names, root, notes=[*notes, *more])

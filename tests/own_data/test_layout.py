@@ -85,6 +85,7 @@ def test_classes_from_label_values(values, names, tmp_path):
             r"a.png: holds the label value 255, and all label files hold 0, 1, 2 and 255: name the values",
         ),
         ([[*range(1, 40)], [*range(40, 90)]], "b.png: holds the label value 89"),
+        ([[0, 255], [*range(256)]], "b.png: holds 64 label values, as a mask that was scaled"),
         ([[0], [0]], "holds label files that are 0 everywhere"),
     ],
 )
@@ -217,6 +218,24 @@ def test_a_patients_number_at_the_beginning_is_taken():
         ["patient001_frame01_slice_1", "patient001_frame12_slice_1", "patient002_frame01_slice_1"]
     )
     assert re.search(pattern, "patient001_frame12_slice_1").group(1) == "patient001"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "p01_left p01_right child03_left child03_right",
+        "p01_s5 p01_s7 eye03_left eye03_right",
+        "eye1_left_slice_1 eye1_left_slice_2 eye1_right_slice_1 eye2_left_slice_1",
+        "child 1 scan 1|child 1 scan 2|child 2 scan 1",
+    ],
+)
+def test_no_patient_of_a_folder_with_several_kinds_of_names_is_split(names):
+    """The patient is the first number of each name here, whatever the rest."""
+    cases = names.split("|") if "|" in names else names.split()
+    pattern, _ = guess_patients(cases)
+    found = {case: re.search(pattern, case).group(1) for case in cases}
+    truth = {case: re.search(r"\D+\d+", case).group() for case in cases}
+    assert found == truth
 
 
 def test_beginnings_that_may_be_patients_are_never_split_in_silence(tmp_path):

@@ -81,3 +81,25 @@ def test_numbers_of_classes_are_refused_where_values_have_gaps(tmp_path, listed)
     ):
         with pytest.raises(InputError, match=told):
             read()
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_labelled_class_without_a_name_yet_is_told_how_to_get_one(tmp_path, scale):
+    """Only `label_2` is known where nothing names the classes; numbers are no way out where values have gaps."""
+    write_nnunet(tmp_path, ignore=False)
+    (tmp_path / "dataset.json").unlink()
+    (tmp_path / "labelsTr").rename(tmp_path / "labels")
+    (tmp_path / "imagesTr").rename(tmp_path / "images")
+    for path in (tmp_path / "images").iterdir():
+        path.rename(path.with_name(path.name.replace("_0000", "")))
+    for path in (tmp_path / "labels").glob("*.png"):
+        Image.fromarray(scale * np.asarray(Image.open(path))).save(path)
+    labels = f"0=background,{scale}=disc,{2 * scale}=cup"
+    with pytest.raises(InputError, match="lists the labelled class 'disc'") as caught:
+        find_cases(tmp_path)
+    assert f"--labels 0=background,{scale}=NAME" in caught.value.remedy
+    assert ("or numbers" in caught.value.remedy) == (scale == 1)
+    assert [item["case"] for item in find_cases(tmp_path, labels=labels).datalist.labeled if "labelled_classes" in item]
+    (tmp_path / "labels/eye0.json").write_text('{"labelled_classes": [99]}', encoding="utf-8")
+    with pytest.raises(InputError, match="use label_1" if scale == 1 else "list names of classes instead of numbers"):
+        find_cases(tmp_path)
