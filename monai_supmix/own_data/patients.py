@@ -56,7 +56,8 @@ def _pattern(rules: Sequence[str]) -> str:
     """Matches every name; the group is the patient's number, or the name without the ends that these rules know."""
     begin = f"{_NUMBER}|" if _BEGINS in rules else ""
     end = "".join(end for rule, end in _ENDS.items() if rule in rules)
-    return f"(?i)^({begin}.+?(?={end}$))"
+    rest = f".+?(?={end}$)" if end else ".+"
+    return f"(?i)^({begin}{rest})"
 
 
 def suggest_pattern(cases: Sequence[str]) -> str | None:
