@@ -19,8 +19,9 @@ def living(kind: type[T]) -> Iterator[T]:
         >>> sorted(type(found).__name__ for found in living(Parser))
         ['OwnParser', 'Parser']
     """
-    kinds = {kind, *_derived(kind)}  # asked once for the class, not for each of a million objects
-    yield from (found for found in gc.get_objects() if type(found) in kinds)
+    # Asked once for the class, not for each of a million objects; by id, for somebody's class may have no hash.
+    kinds = {id(one) for one in (kind, *_derived(kind))}
+    yield from (found for found in gc.get_objects() if id(type(found)) in kinds)
 
 
 def _derived(kind: type[T]) -> Iterator[type[T]]:

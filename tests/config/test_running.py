@@ -9,6 +9,7 @@ from PIL import Image
 from monai_supmix.bundle import check_overrides
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.find import find_bundle
+from monai_supmix.config.living import living
 from monai_supmix.config.running import running_workflow
 from tests import forked
 
@@ -73,6 +74,23 @@ def test_a_workflow_is_found_by_its_own_metadata():
         assert running_workflow(workflow.parser.get_parsed_content("_meta_")) is workflow
     assert running_workflow({}) is None and running_workflow(None) is None
     check_overrides()  # as configurations of elsewhere may have it
+
+
+class Unhashable(type):  # noqa: PLW1641
+    def __eq__(cls, other):
+        return cls is other
+
+
+def test_classes_of_others_need_no_hash():
+    class Other(metaclass=Unhashable):
+        pass
+
+    class Mine:
+        pass
+
+    objects = [Other(), Mine()]
+    assert list(living(Mine)) == objects[1:]
+    assert list(living(Other)) == objects[:1]
 
 
 @pytest.mark.parametrize(
