@@ -178,14 +178,15 @@ def check_partly_labelled(
         raise InputError("ignore_index", "is not set, and labels have pixels to ignore", f"set it to {IGNORED}")
 
 
-def check_learnable(datalist: Datalist, begins_with: object) -> None:
+def check_learnable(datalist: Datalist, begins_with: object, given_pseudo_labels: bool) -> None:
     """Raise `InputError` for a class without labels that nothing else can teach; warn where it rests on other networks.
 
     Args:
-        datalist: what is trained on; labels of its unlabelled images are masks of trained networks.
+        datalist: what is trained on.
         begins_with: the weights that the training begins with, if any.
+        given_pseudo_labels: whether its unlabelled images have masks of trained networks, which are trained on.
     """
-    told_by = (("weights", begins_with), ("pseudo-labels", any("label" in item for item in datalist.unlabeled)))
+    told_by = (("weights", begins_with), ("pseudo-labels", given_pseudo_labels))
     teachers = [name for name, there in told_by if there]
     if not teachers:
         refuse_unlearnable(datalist.labeled, datalist.class_names, KEY)

@@ -260,7 +260,7 @@ class TrainingRun:
         if configuration is None:
             raise ValueError("a run that no configuration made has to be given one: configuration={...}.")
         if self.datalist is not None:
-            check_learnable(self.datalist, configuration.get("ckpt_path"))
+            check_learnable(self.datalist, configuration.get("ckpt_path"), self.trainer.given_pseudo_labels)
         self.settings = comparable(configuration)
         self.bundle_root = str(configuration.get("bundle_root", ""))
         self.settings |= {"total_iterations": self.total_iterations, "processes": idist.get_world_size()}

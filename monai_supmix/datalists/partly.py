@@ -235,7 +235,10 @@ def refuse_unlearnable(labeled: Iterable[Mapping[str, Any]], class_names: Sequen
     if missing := classes_without_labels(labeled, class_names):
         it = "it" if len(missing) == 1 else "them"
         problem = f"no training case has labels of {shorten(missing)}, and nothing else tells {it} from the background"
-        raise InputError(subject, problem, f"label {it} in a case that is trained on, or remove {it} from the classes")
+        remedy = (
+            f"train on a case where {it} {'was' if it == 'it' else 'were'} labelled, or remove {it} from the classes"
+        )
+        raise InputError(subject, problem, remedy)
 
 
 def partly_labelled(items: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> str:

@@ -33,18 +33,20 @@ def test_partly_labelled_cases_need_a_loss_and_a_loading_that_know():
 def test_only_other_networks_can_teach_a_class_without_labels(caplog):
     partly, names = datalist(labelled_classes=[1]).labeled, ["background", "disc", "cup"]
     pool = [{"image": "b.png", "case": "b", "group": "b"}]
-    masks = [{**pool[0], "label": "b_seg.png"}]
-    with pytest.raises(InputError, match=r"labelled_classes: no training case has labels of cup, .*: label it in"):
-        check_learnable(Datalist(partly, pool, [], [], names), None)
-    for unlabeled, begins_with, told in (
-        (pool, "a.pt", "the weights"),
-        (masks, None, "the pseudo-labels"),
+    listed = [{**pool[0], "label": "b_seg.png"}]  # a label of an unlabelled image that is not trained on
+    with pytest.raises(
+        InputError, match=r"labelled_classes: no training case has labels of cup, .*: train on a case where it was l"
+    ):
+        check_learnable(Datalist(partly, listed, [], [], names), None, given_pseudo_labels=False)
+    for begins_with, masks, told in (
+        ("a.pt", False, "the weights"),
+        (None, True, "the pseudo-labels"),
     ):
         caplog.clear()
-        check_learnable(Datalist(partly, unlabeled, [], [], names), begins_with)
+        check_learnable(Datalist(partly, listed, [], [], names), begins_with, given_pseudo_labels=masks)
         assert f"no training case has labels of cup: what is known of it comes from {told} alone." in caplog.text
     caplog.clear()
-    check_learnable(Datalist(datalist().labeled, pool, [], [], names), None)
+    check_learnable(Datalist(datalist().labeled, pool, [], [], names), None, given_pseudo_labels=False)
     assert not caplog.text
 
 

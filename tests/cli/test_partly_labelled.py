@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.test_data_mistakes import RUN, TRAIN, rewrite
 
-SAYS = "no training case has labels of pleural_effusion, and nothing else tells it from the background: label it in"
+SAYS = "no training case has labels of pleural_effusion, and nothing else tells it from the background: train on a case"
 KNOWN = {"labelled_classes": ["ground_glass", "consolidation"]}
 
 
@@ -26,14 +26,17 @@ def test_every_command_that_trains_refuses_it(partly, refused):
     refused("new", partly, "--output_dir", out, says=f"error: {partly}: {SAYS}")
     refused(*TRAIN, *more[:2], says=f"error: labelled_classes: {SAYS}")
     refused(*RUN, *more, says=f"error: labelled_classes: {SAYS}")
-    refused(*RUN, "--folds", 2, *more, says=f"error: --folds: {SAYS}")
+    refused(*RUN, "--folds", 2, *more, says=f"error: --folds (fold 1): {SAYS}")
     methods = ("--num_labeled", 3, "--methods", "supervised", "supmix")
     refused("compare", *TRAIN[1:2], *methods, *more, says=f"error: labelled_classes: {SAYS}")
 
 
-def test_one_case_with_its_labels_is_enough(partly, front):
+def test_one_case_with_its_labels_is_enough_but_not_for_folds(partly, front, refused):
     (partly / "labelsTr" / "chest_001.json").unlink()
-    assert front(*TRAIN[:3], "--num_labeled", 3, "--dataset_dir", partly).status == 0
+    more = ("--num_labeled", 3, "--dataset_dir", partly)
+    assert front(*TRAIN[:3], *more).status == 0
+    ended = refused(*RUN[:3], "--folds", 3, *more, "--output_dir", partly.parent / "out", says=SAYS)
+    assert ended.err.startswith("error: --folds (fold "), "that of the case"
 
 
 def test_weights_to_begin_with_may_know_it(partly, weights, front):
