@@ -26,7 +26,7 @@ def hold_out_test(
 
     Fully labelled groups measure most, so up to half of them are drawn before any that is partly labelled; the other
     half is drawn when no such group is left. Training keeps a fully labelled case if there is one, else a case with
-    labels of each class that has any, as far as one group at least is drawn.
+    labels of each class that has any.
 
     Args:
         items: all items, with labelled classes by number; only groups with a label are drawn.
@@ -38,7 +38,7 @@ def hold_out_test(
         ``(train, test, notes)``.
 
     Raises:
-        InputError: fewer than two groups have labels.
+        InputError: fewer than two groups have labels, or each is the only one with those of a class.
 
     Example:
         >>> items = [{"case": name, "group": name, "label": f"{name}.png"} for name in "abcde"]
@@ -58,6 +58,10 @@ def hold_out_test(
         raise InputError(subject, problem, remedy)
     order = sorted(groups, key=lambda group: (derive_seed(seed, "test", group), group))
     held = _draw_test(groups, order, min(max(1, round(fraction * len(groups))), len(groups) - 1))
+    if not held:
+        one = "patient" if patients_known(labelled) else "case"
+        problem = f"has no test set, and each {one} is the only one with labels of a class, which training needs"
+        raise InputError(subject, problem, f"label classes in more {one}s, or set test_list to none")
     how = "" if all(known == [_ALL] * len(known) for known in groups.values()) else ", whole ones first"
     drawn = f"{len(held)} of {counted_groups(labelled)} with labels"
     note = f"no test set was given: {drawn} {'was' if len(held) == 1 else 'were'} drawn for it{how} (seed {seed})"
@@ -71,7 +75,7 @@ def _draw_test(groups: Mapping[str, Sequence[frozenset[int]]], order: Sequence[s
     Args:
         groups: the classes that were labelled in each case of a group, `_ALL` for a fully labelled one.
         order: all groups in the order of the draw.
-        number: how many to draw; fewer where training could not spare them.
+        number: how many to draw; fewer, or none, where training could not spare them.
     """
     whole = [group for group in order if set(groups[group]) == {_ALL}]
     partly = [group for group in order if set(groups[group]) != {_ALL}]
@@ -85,7 +89,7 @@ def _draw_test(groups: Mapping[str, Sequence[frozenset[int]]], order: Sequence[s
         if len(held) < number and (_ALL in without or frozenset().union(*without) == every):
             held.add(group)
             left = without
-    return held or set(candidates[:1])
+    return held
 
 
 def split_named(

@@ -339,9 +339,6 @@ def test_a_drawn_test_prefers_whole_patients_and_leaves_training_the_labels_it_n
         item if classes is None else {**item, "labelled_classes": classes}
         for item, classes in zip(items, sum(known, ()), strict=True)
     ]
-    train, test, _ = hold_out_test([*items, *make_items("u", label=False)], tenths / 10, seed, "here")
-    assert not groups(train) & groups(test)
-    assert 1 <= len(groups(test)) <= min(max(1, round(tenths / 10 * len(known))), len(known) - 1)
 
     def classes_of(side):
         return {number for item in side if "label" in item for number in item.get("labelled_classes", [1, 2, 3])}
@@ -349,10 +346,19 @@ def test_a_drawn_test_prefers_whole_patients_and_leaves_training_the_labels_it_n
     def without(group):
         return [item for item in items if item["group"] != group]
 
+    def drawn():
+        return hold_out_test([*items, *make_items("u", label=False)], tenths / 10, seed, "here")
+
     if all(classes_of(without(group)) < classes_of(items) for group in groups(items)):
-        assert len(groups(test)) == 1, "each patient is the only one with labels of a class"
-    else:
-        assert classes_of(train) == classes_of(items)
+        with pytest.raises(
+            InputError, match=r"each patient is the only one with labels of a class, .* test_list to no"
+        ):
+            drawn()
+        return
+    train, test, _ = drawn()
+    assert not groups(train) & groups(test)
+    assert 1 <= len(groups(test)) <= min(max(1, round(tenths / 10 * len(known))), len(known) - 1)
+    assert classes_of(train) == classes_of(items)
     whole = {name for name, both in zip("abcdefgh", known, strict=False) if both == (None, None)}
     assert any(both.count(None) for both in known) <= any("labelled_classes" not in item for item in train)
     if groups(test) - whole:
