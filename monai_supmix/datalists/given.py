@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist, check_datalist
-from monai_supmix.datalists.items import with_segment_names
+from monai_supmix.datalists.items import prepared
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.file_kinds import suffix_of
 from monai_supmix.listing import counted, is_companion, visible_files
@@ -62,9 +62,9 @@ def given_datalist(
     left_out = len(found) - len(pool)
     root = Path(os.path.commonpath([path.parent for path in (*named, *pool)])) if named else Path()
     datalist = Datalist(
-        [with_segment_names(_item(item, root), class_names) for item in labeled],
+        prepared([_item(item, root) for item in labeled], class_names, "train#dataset#data"),
         [_item({"image": str(path)}, root) for path in pool],
-        [with_segment_names(_item(item, root), class_names) for item in validation],
+        prepared([_item(item, root) for item in validation], class_names, "train#dataset#data"),
         [],
         list(class_names),
         [

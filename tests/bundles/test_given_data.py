@@ -88,6 +88,17 @@ def test_labels_in_the_folder_of_the_images_are_no_unlabelled_images(tmp_path):
     assert [item["case"] for item in found.unlabeled] == ["c"]
 
 
+def test_labelled_classes_by_name_become_numbers(tmp_path):
+    """As training and the check for classes without labels take them."""
+    item = {"image": str(tmp_path / "a.png"), "label": str(tmp_path / "m.png"), "labelled_classes": ["cup"]}
+    (tmp_path / "a.png").touch()
+    names = ["background", "disc", "cup"]
+    (found,) = given_datalist([item], names).labeled
+    assert found["labelled_classes"] == [2]
+    with pytest.raises(InputError, match=r"train#dataset#data: a lists the labelled class 'cap', which is no class"):
+        given_datalist([{**item, "labelled_classes": ["cap"]}], names)
+
+
 def test_a_label_of_the_images_own_name_makes_no_label_of_others(tmp_path):
     for name in ("a.png", "a.nii", "b.png", "c.png"):
         (tmp_path / name).touch()
