@@ -24,7 +24,7 @@ from reproduction.statistics import check_same_data
 from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.errors import InputError
 from monai_supmix.metrics import paired_case_bootstrap
-from monai_supmix.metrics.paired import mean_sd, show_difference
+from monai_supmix.metrics.paired import mean_sd, show_difference, why_no_interval
 
 
 def cells_of(text: str, num_labeled: int) -> dict[int, Finished]:
@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for text, figure in zip((arguments.ours, arguments.theirs), figures, strict=True):
         print(f"{text}: {mean_sd([100 * np.nanmean(row) for row in figure])}")
     difference = paired_case_bootstrap(*figures, pair[0][seeds[0]].groups)
-    print(f"difference: {show_difference(difference)} (seeds {', '.join(map(str, seeds))})")
+    told = f"difference: {show_difference(difference)} (seeds {', '.join(map(str, seeds))})"
+    print(f"{told}.{why}" if (why := why_no_interval([difference])) else told)
     return 0
 
 

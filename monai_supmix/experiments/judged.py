@@ -47,6 +47,11 @@ class Judged:
         return [one["group"] for one in self.about.values()]
 
     @property
+    def patients_known(self) -> bool:
+        """Whether they have other patients than themselves: else each is its own, and nobody knows the patients."""
+        return self.groups != [*self.about]
+
+    @property
     def notes(self) -> list[str]:
         """What a reader of the figures must know: what all lists note."""
         return [note for note in self.lists[0].notes if all(note in one.notes for one in self.lists)]

@@ -58,7 +58,8 @@ class Comparison:
     def short_of(self) -> list[str]:
         """What there is too little of for any finding."""
         steps = min((row.steps for row in self.rows), default=0)
-        return shortcomings(min((len(pair.seeds) for pair in self.pairs), default=0), self.num_groups, steps)
+        group = "patient" if self.judged.patients_known else "image"
+        return shortcomings(min((len(pair.seeds) for pair in self.pairs), default=0), self.num_groups, steps, group)
 
     @property
     def sentence(self) -> str:
@@ -140,7 +141,7 @@ def record(found: Comparison) -> dict[str, Any]:
 def _lines(found: Comparison) -> Iterator[str]:
     judged = found.judged
     told = counted(len(judged.groups), "labelled image")
-    if judged.groups != [*judged.about]:  # else each image is its own, and nobody knows the patients
+    if judged.patients_known:
         told += f" of {counted(found.num_groups, 'patient')}"
     yield from (f"# Methods on {found.bundle}", "", f"**{found.sentence}**", "")
     if judged.num_folds is None:

@@ -12,13 +12,14 @@ MIN_SEEDS, MIN_GROUPS, MIN_STEPS = 3, 5, 200
 """Below any of these no interval is a finding, however narrow: it does not show how much another start would change."""
 
 
-def shortcomings(num_seeds: int, num_groups: int, steps: int) -> list[str]:
+def shortcomings(num_seeds: int, num_groups: int, steps: int, group: str = "patient") -> list[str]:
     """What a comparison has too little of to be a finding.
 
     Args:
         num_seeds: seeds of each method.
         num_groups: patients that are judged.
         steps: iterations of a training.
+        group: what is counted as a patient, such as an image where nobody knows the patients.
 
     Example:
         >>> shortcomings(num_seeds=1, num_groups=8, steps=20)
@@ -26,7 +27,7 @@ def shortcomings(num_seeds: int, num_groups: int, steps: int) -> list[str]:
         >>> shortcomings(3, 5, 200)
         []
     """
-    found = ((num_seeds, "seed", MIN_SEEDS), (num_groups, "patient", MIN_GROUPS), (steps, "step", MIN_STEPS))
+    found = ((num_seeds, "seed", MIN_SEEDS), (num_groups, group, MIN_GROUPS), (steps, "step", MIN_STEPS))
     return [f"{counted(number, name)} ({least} or more are needed)" for number, name, least in found if number < least]
 
 

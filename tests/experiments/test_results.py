@@ -99,5 +99,6 @@ def test_a_method_is_recommended_if_it_gains_at_equal_steps_and_at_equal_time(fo
 def test_too_little_evidence_recommends_nothing(seeds, groups, steps):
     short = shortcomings(seeds, groups, steps)
     assert len(short) == 1
+    assert ("4 images" in shortcomings(seeds, groups, steps, "image")[0]) == (groups == 4), "no patient is claimed"
     told = verdict(pairs(supmix=(BETTER, BETTER)), "supervised", short)
     assert told.startswith("Too little to tell the methods apart") and "Use supmix" not in told

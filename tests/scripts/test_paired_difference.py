@@ -3,6 +3,7 @@
 import paired_difference
 import pytest
 
+from monai_supmix.metrics import Difference
 from tests.bundles.workflows import BUNDLES
 
 FOLDER = BUNDLES.parent / "scripts" / "reproduced" / "acdc_supmix"
@@ -20,6 +21,16 @@ def test_two_methods_of_a_table_differ_as_it_says(count, capsys):
         assert row.endswith(f"| {mean} |")
     (row,) = [line for line in by_volume if line.startswith(f"| {count} | self_training | supervised@6500 |")]
     assert difference.partition(" (seeds")[0] in row
+
+
+def test_one_seed_and_one_patient_have_a_reason_instead_of_an_interval(monkeypatch, capsys):
+    monkeypatch.setattr(
+        paired_difference, "paired_case_bootstrap", lambda *_: Difference(0.01, float("nan"), float("nan"))
+    )
+    pair = [f"{FOLDER}:{method}" for method in ("self_training", "supervised@6500")]
+    assert paired_difference.main([*pair, "--num-labeled", "3"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("difference: +1.00 (seeds ") and "without an interval is of one seed" in last
 
 
 @pytest.mark.parametrize(
