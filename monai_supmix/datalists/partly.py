@@ -135,7 +135,7 @@ def _what_to_list(item: Mapping[str, Any], class_names: Sequence[str]) -> str:
         use = f"{use}, or numbers from 1 to {len(class_names) - 1}"
     if list(class_names[1:]) != [f"label_{value}" for value in values[1:]]:
         return use
-    return f"{use}; or name the classes with monai-supmix new: --labels {values[0]}=background,{values[1]}=NAME,..."
+    return f"{use}; or name the classes when a bundle is made (labels {values[0]}=background,{values[1]}=NAME,...)"
 
 
 def with_sidecars(items: Iterable[Mapping[str, Any]], class_names: Sequence[str]) -> list[dict[str, Any]]:

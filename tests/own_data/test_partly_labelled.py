@@ -97,7 +97,7 @@ def test_a_labelled_class_without_a_name_yet_is_told_how_to_get_one(tmp_path, sc
     labels = f"0=background,{scale}=disc,{2 * scale}=cup"
     with pytest.raises(InputError, match="lists the labelled class 'disc'") as caught:
         find_cases(tmp_path)
-    assert f"--labels 0=background,{scale}=NAME" in caught.value.remedy
+    assert f"labels 0=background,{scale}=NAME" in caught.value.remedy
     assert ("or numbers" in caught.value.remedy) == (scale == 1)
     assert [item["case"] for item in find_cases(tmp_path, labels=labels).datalist.labeled if "labelled_classes" in item]
     (tmp_path / "labels/eye0.json").write_text('{"labelled_classes": [99]}', encoding="utf-8")
