@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="folder of ACDC")
     parser.add_argument("--out", type=Path, help="folder for trainings and cells.json")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=600, help="of each training")
+    parser.add_argument("--iterations", type=int, default=1500, help="of each training")
     parser.add_argument("--cells", type=Path, help="print the table of this file")
     arguments = parser.parse_args(argv)
     if arguments.cells is not None:
