@@ -64,7 +64,7 @@ def given_datalist(
     datalist = Datalist(
         prepared([_item(item, root) for item in labeled], class_names, "train#dataset#data"),
         [_item({"image": str(path)}, root) for path in pool],
-        prepared([_item(item, root) for item in validation], class_names, "train#dataset#data"),
+        prepared([_item(item, root) for item in validation], class_names, "validate#dataset#data"),
         [],
         list(class_names),
         [

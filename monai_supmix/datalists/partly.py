@@ -112,14 +112,15 @@ def _numbered(item: dict[str, Any], class_names: Sequence[str], subject: object)
     listed = item.pop(KEY)
     if "label" not in item:
         return item
-    remedy = _what_to_list(item, class_names)
     if not isinstance(listed, list):
-        raise InputError(subject, f"{item['case']} has {KEY}={listed!r}, which is no list", remedy)
+        problem = f"{item['case']} has {KEY}={listed!r}, which is no list"
+        raise InputError(subject, problem, _what_to_list(item, class_names))
     numbers = set()
     for entry in listed:
         number = class_names.index(entry) if entry in class_names else entry
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(class_names):
-            raise InputError(subject, f"{item['case']} lists the labelled class {entry!r}, which is no class", remedy)
+            problem = f"{item['case']} lists the labelled class {entry!r}, which is no class"
+            raise InputError(subject, problem, _what_to_list(item, class_names))
         numbers.add(number)
     numbers.discard(0)
     if not numbers:
@@ -133,7 +134,7 @@ def _what_to_list(item: Mapping[str, Any], class_names: Sequence[str]) -> str:
     values = str(item.get("values", " ".join(map(str, range(len(class_names)))))).split()
     if not _values_have_gaps(item):
         use = f"{use}, or numbers from 1 to {len(class_names) - 1}"
-    if list(class_names[1:]) != [f"label_{value}" for value in values[1:]]:
+    if len(class_names) < 2 or list(class_names[1:]) != [f"label_{value}" for value in values[1:]]:
         return use
     return f"{use}; or name the classes when a bundle is made (labels {values[0]}=background,{values[1]}=NAME,...)"
 

@@ -140,14 +140,14 @@ def record(found: Comparison) -> dict[str, Any]:
 
 def _lines(found: Comparison) -> Iterator[str]:
     judged = found.judged
-    told = counted(len(judged.groups), "labelled image")
+    told, group = counted(len(judged.groups), "labelled image"), "patient" if judged.patients_known else "image"
     if judged.patients_known:
         told += f" of {counted(found.num_groups, 'patient')}"
     yield from (f"# Methods on {found.bundle}", "", f"**{found.sentence}**", "")
     if judged.num_folds is None:
         yield f"* Judged on the test: {told}."
     else:
-        yield f"* Judged out of fold ({judged.num_folds} folds), by networks that have not seen the patient: {told}."
+        yield f"* Judged out of fold ({judged.num_folds} folds), by networks that have not seen the {group}: {told}."
     yield from (f"* {note}." for note in found.notes)
     yield from ("", "## IoU in %", "", "Mean ± standard deviation over seeds; counts summed over all images.", "")
     yield from table_head(["method", "steps", "seconds", "seeds", *judged.class_names])
@@ -159,7 +159,7 @@ def _lines(found: Comparison) -> Iterator[str]:
     yield from ("", "## Paired differences", "")
     yield (
         f"Method minus {found.baseline} in percentage points of IoU, with the {CONFIDENCE:.0%} percentile interval of "
-        "a bootstrap over seeds and patients. "
+        f"a bootstrap over seeds and {group}s. "
         + (
             f"None is in bold, because there is too little: {', '.join(found.short_of)}."
             if found.short_of

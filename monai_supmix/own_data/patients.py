@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
     """Find a rule by which names show the patient: a patient's number, pairs of left and right, numbered slices.
 
     A wrong guess joins images that need not be together, which costs little; without it, a patient could be on
-    both sides of the split. So all rules that join images are taken together, unless they join all.
+    both sides of the split. So those rules are taken together that join the most images, but not all.
 
     Args:
         cases: names of all cases.
@@ -40,16 +41,16 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
         >>> guess_patients(["case_001", "case_002"]) is None
         True
     """
-    for tried in (_RULES, *((rule,) for rule in _RULES)):
-        used: list[str] = []
-        groups = set(cases)
-        for rule in tried:
-            joined = {match.group(1) for case in cases if (match := re.search(_pattern([*used, rule]), case))}
-            if len(joined) < len(groups):
-                used, groups = [*used, rule], joined
-        if used and len(groups) > 1:
-            return _pattern(used), f"names {' or '.join(used)}"
-    return None
+    found: dict[tuple[str, ...], int] = {}
+    for rules in (some for number in (1, 2, 3) for some in itertools.combinations(_RULES, number)):
+        pattern = _pattern(rules)
+        joined = len({match.group(1) for case in cases if (match := re.search(pattern, case))})
+        if 1 < joined < len(cases):
+            found[rules] = joined
+    if not found:
+        return None
+    best = min(found, key=lambda rules: found[rules])  # of equal ones that with the fewest rules
+    return _pattern(best), f"names {' or '.join(best)}"
 
 
 def _pattern(rules: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from monai_supmix.datalists.build import build_datalist
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.datalists.folders import left_out_of_pairs, pair_files
-from monai_supmix.datalists.partly import read_sidecar
+from monai_supmix.datalists.partly import KEY, numbered, read_sidecar
 from monai_supmix.datalists.survey import survey_datalist
 from monai_supmix.errors import InputError
 
@@ -238,3 +238,9 @@ def test_a_file_beside_a_mask_that_is_no_json_object_is_told_what_it_is_for(text
         InputError, match=r'a.json: is not .* a file of this name says .* in a.png: write {"labelled_cl'
     ):
         read_sidecar(label)
+
+
+def test_a_list_without_a_class_to_label_is_a_mistake_of_its_own():
+    item = {"case": "a", "label": "a.png", KEY: ["x"]}
+    with pytest.raises(InputError, match="'x', which is no class"):
+        numbered([item], ["background"], "list.json")

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.experiments.judged import Judged
 from tests.experiments.conftest import TINY
 
 COMPARE = ("compare", "covid19_ct_supmix", *TINY, "--methods", "supervised", "supmix_sufd")
@@ -44,8 +45,15 @@ def test_the_baseline_is_also_trained_for_as_many_seconds(chest, front, gain, tm
     ]  # fmt: skip
     assert found["verdict"].startswith("Use supmix_sufd: its IoU is higher than that of supervised by +10.0 points")
     assert found["verdict"] in told and "**+10.00 [+10.00, +10.00]**" in told
+    assert "that have not seen the patient" in told and "over seeds and patients" in told
     rows = list(csv.DictReader((tmp_path / "cases.csv").open(encoding="utf-8")))
     assert len(rows) == 3 * 3 * 6 and {row["fold"] for row in rows} == {"1", "2", "3"}
+
+
+def test_unknown_patients_are_not_spoken_of(chest, front, gain, tmp_path, monkeypatch):
+    monkeypatch.setattr(Judged, "patients_known", False)
+    _, told, _ = front(*command(chest, tmp_path, "--folds", 2, "--seeds", 0))
+    assert "that have not seen the image" in told and "over seeds and images" in told
 
 
 def test_without_folds_the_test_is_judged(chest, front, pretence, tmp_path):

@@ -277,3 +277,19 @@ def test_a_class_without_a_name_is_refused(tmp_path):
     (root / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "?": 1, "b": 2}}), encoding="utf-8")
     with pytest.raises(InputError, match=r"class names are \['background', '', 'b'\]: give two or more diff"):
         find_cases(root)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a_left_z1", "a_right_z1", "b_left_z1", "b_right_z1"],
+        ["b_left_z1", "b_right_z1", "a_left", "a_right"],
+        ["p1_a_left_z1", "p1_a_left_z2", "p1_a_right_z1", "p1_b_left_z1", "p1_b_left_z2"],
+    ],
+)
+def test_rules_that_join_only_together_keep_sides_together(names):
+    found = guess_patients(names)
+    assert found is not None
+    groups = [re.search(found[0], name).group(1) for name in names]
+    assert len(set(groups)) == 2
+    assert len({group for name, group in zip(names, groups, strict=True) if "left" in name}) == 2
