@@ -20,6 +20,7 @@ from typing import TypeAlias
 from monai_supmix.cli.arguments import NEW_OPTIONS, build_parser, own_options
 from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.config.find import find_bundle
+from monai_supmix.config.importing import uncollected
 from monai_supmix.config.overrides import split_flags
 from monai_supmix.config.remedies import without_output_dir
 from monai_supmix.errors import InputError, nearest
@@ -119,14 +120,16 @@ def _predict(arguments: Arguments, pairs: Pairs) -> int:
 
 
 def _suggest(arguments: Arguments, pairs: Pairs) -> int:
-    from monai_supmix.labelling import suggest
+    with uncollected():
+        from monai_supmix.labelling import suggest
 
     output = Path(arguments.output_dir)
     return suggest(arguments.bundle, pairs, arguments.count, output, arguments.unit, arguments.preset)
 
 
 def _collect(arguments: Arguments, _pairs: Pairs) -> int:
-    from monai_supmix.inferers import collect
+    with uncollected():
+        from monai_supmix.inferers import collect
 
     output_dir = Path(arguments.output_dir)
     with without_output_dir():
@@ -136,7 +139,8 @@ def _collect(arguments: Arguments, _pairs: Pairs) -> int:
 
 
 def _new(arguments: Arguments, _pairs: Pairs) -> int:
-    from monai_supmix.cli.new import new
+    with uncollected():
+        from monai_supmix.cli.new import new
 
     return new(arguments)
 
@@ -150,14 +154,16 @@ def _export(arguments: Arguments, pairs: Pairs) -> int:
 
 
 def _install(arguments: Arguments, _pairs: Pairs) -> int:
-    from monai_supmix.weights import install_weights
+    with uncollected():
+        from monai_supmix.weights import install_weights
 
     with without_output_dir():
         return _written(install_weights(arguments.source, find_bundle(arguments.bundle)))
 
 
 def _audit(arguments: Arguments, _pairs: Pairs) -> int:
-    from monai_supmix.cli.audit import audit
+    with uncollected():
+        from monai_supmix.cli.audit import audit
 
     return audit(find_bundle(arguments.bundle), arguments.all)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.config.find import config_files, find_bundle
+from monai_supmix.config.importing import uncollected
 from monai_supmix.config.overrides import check_tracking, for_monai, read_overrides
 from monai_supmix.errors import InputError
 from monai_supmix.files import reading_error
@@ -172,7 +173,8 @@ def configure(
     if "bundle_root" in merged:
         overrides.setdefault("bundle_root", str(folder))
     configured = Configured(folder, files, overrides, tracking)
-    from monai_supmix.config.components import check_config  # noqa: PLC0415  # slow, as `Configured.workflow`
+    with uncollected():
+        from monai_supmix.config.components import check_config  # noqa: PLC0415  # slow, as `Configured.workflow`
 
     check_config(configured.parser().config, [*pairs])
     return configured

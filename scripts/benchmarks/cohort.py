@@ -1,7 +1,8 @@
 """Many scans: the command `predict` on a cohort of small volumes and one of chest CTs, in one process and in two.
 
-Every process has one thread. A cohort is one phantom under many names (hard links), so it takes the disk of one file;
-in the small one every hundredth file is broken, and `--on_error skip` goes on.
+Two processes are started by torchrun, and as two shards at once, which nothing else has to start. Every process has one
+thread. A cohort is one phantom under many names (hard links), so it takes the disk of one file; in the small one every
+hundredth file is broken, and `--on_error skip` goes on.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,23 +48,32 @@ def make_cohort(folder: Path, size: tuple[int, int, int], count: int, broken: bo
     return folder
 
 
-def predict(scans: Path, output: Path, processes: int = 1) -> Measured:
-    """Run the command to its end, in one process or as torchrun starts several."""
+def predict(scans: Path, output: Path, processes: int = 1, shards: int = 1) -> Measured:
+    """Run the command to its end: once, in several processes of torchrun, or in shards at once."""
     launch = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"] if processes > 1 else []
     arguments = ["predict", str(BUNDLE), str(scans), "--output_dir", str(output), "--on_error", "skip"]
     command = [sys.executable, "-W", "ignore", "-m", *launch, "monai_supmix", *arguments]
     log = output.with_suffix(".log")
     begin, first, memory = time.monotonic(), 0.0, 0.0
-    with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
-        while process.poll() is None:
+    with log.open("w", encoding="utf-8") as file, ExitStack() as started:
+        commands = [
+            started.enter_context(
+                subprocess.Popen(
+                    [*command, *(["--shard", f"{number + 1}/{shards}"] if shards > 1 else [])],
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                )
+            )
+            for number in range(shards)
+        ]
+        while any(one.poll() is None for one in commands):
             if not first and next(output.rglob("*_seg.nii.gz"), None):
                 first = time.monotonic() - begin
-            memory = max(memory, _peak(process.pid))
+            memory = max(memory, _peak(commands[0].pid))
             time.sleep(0.1)
-    return Measured(first, time.monotonic() - begin, memory, log.read_text(encoding="utf-8"))
+        total = time.monotonic() - begin
+    return Measured(first, total, memory, log.read_text(encoding="utf-8"))
 
 
 def _peak(process: int) -> float:
@@ -110,7 +121,8 @@ def _cohort(folder: Path, name: str, size: tuple[int, int, int], count: int, bro
     gap, masks = _seconds_between_masks(folder / "one"), count - count // _BROKEN * broken
     again = predict(scans, folder / "one")
     two = predict(scans, folder / "two", processes=2)
-    require_same_masks([folder / "one", folder / "two"], masks)
+    shards = predict(scans, folder / "shards", shards=2)
+    require_same_masks([folder / "one", folder / "two", folder / "shards"], masks)
     gap_of_two = _seconds_between_masks(folder / "two", processes=2)
     return [
         Row("cohort", f"{name}, first mask", one.first, "s", "<= 20"),
@@ -119,6 +131,8 @@ def _cohort(folder: Path, name: str, size: tuple[int, int, int], count: int, bro
         Row("cohort", f"{name}, before the first and after the last", 100 * (1 - gap * (masks - 1) / one.total), "%"),
         Row("cohort", f"{name}, two processes", two.total, "s"),
         Row("cohort", f"{name}, one process / two", one.total / two.total, "x", ">= 1.8"),
+        Row("cohort", f"{name}, two shards at once", shards.total, "s"),
+        Row("cohort", f"{name}, one process / two shards", one.total / shards.total, "x", ">= 1.8"),
         Row("cohort", f"{name}, one process / two, from mask to mask", gap / gap_of_two, "x", ">= 1.8"),
         Row("cohort", f"{name}, finished, once more", again.total, "s", "<= 30"),
         Row("cohort", f"{name}, peak memory", one.memory, "MB"),
