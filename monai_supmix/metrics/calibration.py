@@ -18,7 +18,6 @@ COVERAGE = 0.9
 """How many of the classes of new cases of the same kind an interval is meant to hold."""
 LEAST_VALUES = 9
 """With fewer known values no interval has this coverage."""
-_EXAMPLE = 0.9  # of a confidence
 _WIDE = 0.3  # half an interval that tells little
 _EQUAL = 1e-3  # confidences have three decimals
 
@@ -33,6 +32,7 @@ class Calibration:
         margin: half the width of the interval.
         values: how many values (cases times classes) it was learnt from.
         inference: settings of the inferer that the confidences are of: with others they are others.
+        usual: median of the confidences that it was learnt from.
 
     Example:
         >>> Calibration(slope=1.5, intercept=-0.6, margin=0.1, values=18).predict(0.8)
@@ -44,6 +44,7 @@ class Calibration:
     margin: float
     values: int
     inference: Mapping[str, Any] = field(default_factory=dict)
+    usual: float = 0.9
 
     def predict(self, confidence: float) -> dict[str, Any]:
         """The Dice to expect of a class, its interval, and whether the mask should be looked at.
@@ -61,14 +62,14 @@ class Calibration:
         }
 
     def in_words(self) -> str:
-        """What it says of a mask that the network is rather sure of, in a sentence.
+        """What it says of a mask that the network is as sure of as usual, in a sentence.
 
         Example:
-            >>> Calibration(slope=1.5, intercept=-0.6, margin=0.1, values=18).in_words()
-            'a mask with mean confidence 0.9 is expected to have a Dice of 0.75 ± 0.10 (90 %), learnt from 18 values'
+            >>> Calibration(slope=1.5, intercept=-0.6, margin=0.1, values=18, usual=0.9).in_words()
+            'a mask with mean confidence 0.90 is expected to have a Dice of 0.75 ± 0.10 (90 %), learnt from 18 values'
         """
-        expected = f"{self.predict(_EXAMPLE)['dice']:.2f} ± {self.margin:.2f} ({100 * COVERAGE:.0f} %)"
-        told = f"a mask with mean confidence {_EXAMPLE} is expected to have a Dice of {expected}"
+        expected = f"{self.predict(self.usual)['dice']:.2f} ± {self.margin:.2f} ({100 * COVERAGE:.0f} %)"
+        told = f"a mask with mean confidence {self.usual:.2f} is expected to have a Dice of {expected}"
         vague = ": so wide an interval tells little of a single mask" if self.margin > _WIDE else ""
         return f"{told}, learnt from {self.values} values{vague}"
 
@@ -115,7 +116,8 @@ def calibrate(cases: Iterable[CaseMeasures], inference: Mapping[str, Any] | None
     distances = np.sort(np.abs(overlap - np.clip(slope * sure + intercept, 0, 1)))
     rank = min(len(known), math.ceil(COVERAGE * (len(known) + 1)))
     margin = float(distances[rank - 1])
-    return Calibration(round(slope, 4), round(intercept, 4), round(margin, 4), len(known), dict(inference or {}))
+    line = (round(slope, 4), round(intercept, 4), round(margin, 4))
+    return Calibration(*line, len(known), dict(inference or {}), round(float(np.median(sure)), 3))
 
 
 def from_plain(values: Mapping[str, Any]) -> Calibration:
@@ -130,4 +132,5 @@ def from_plain(values: Mapping[str, Any]) -> Calibration:
         True
     """
     slope, intercept, margin = (float(values[key]) for key in ("slope", "intercept", "margin"))
-    return Calibration(slope, intercept, margin, int(values["values"]), dict(values["inference"]))
+    usual = float(values.get("usual", Calibration.usual))  # of a file written without it
+    return Calibration(slope, intercept, margin, int(values["values"]), dict(values["inference"]), usual)

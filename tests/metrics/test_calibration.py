@@ -1,10 +1,12 @@
 """The Dice to expect of a mask, from cases whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from monai_supmix.metrics import CaseMeasures, calibrate
-from monai_supmix.metrics.calibration import COVERAGE, LEAST_VALUES, LOOK_BELOW, Calibration
+from monai_supmix.metrics.calibration import COVERAGE, LEAST_VALUES, LOOK_BELOW, Calibration, from_plain
 
 
 def case(overlaps, sure):
@@ -60,8 +62,18 @@ def test_too_little_is_not_learnt_from():
 @pytest.mark.parametrize("margin", [0.1, 0.44])
 def test_a_wide_interval_is_said_to_tell_little(margin):
     told = Calibration(2.82, -0.98, margin, 30).in_words()
-    assert f"mean confidence 0.9 is expected to have a Dice of 1.00 ± {margin:.2f} (90 %)" in told
+    assert f"mean confidence 0.90 is expected to have a Dice of 1.00 ± {margin:.2f} (90 %)" in told
     assert ("tells little" in told) == (margin > 0.3)
+
+
+def test_the_example_is_a_confidence_of_the_cases():
+    cases, sure, _ = draw(np.random.default_rng(5), 21)
+    learnt = calibrate(cases)
+    assert learnt.usual == pytest.approx(np.median(sure), abs=5e-4)
+    expected = learnt.predict(learnt.usual)["dice"]
+    assert f"confidence {learnt.usual:.2f} is expected to have a Dice of {expected:.2f}" in learnt.in_words()
+    old = {key: value for key, value in learnt.plain().items() if key != "usual"}
+    assert from_plain(old) == replace(learnt, usual=0.9)
 
 
 def test_who_is_flagged():
