@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,15 +54,13 @@ def predict(scans: Path, output: Path, processes: int = 1, shards: int = 1) -> M
     command = [sys.executable, "-W", "ignore", "-m", *launch, "monai_supmix", *arguments]
     log = output.with_suffix(".log")
     begin, first, memory = time.monotonic(), 0.0, 0.0
-    with log.open("w", encoding="utf-8") as file, ExitStack() as started:
+    with log.open("w", encoding="utf-8") as file:
         commands = [
-            started.enter_context(
-                subprocess.Popen(
-                    [*command, *(["--shard", f"{number + 1}/{shards}"] if shards > 1 else [])],
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, "OMP_NUM_THREADS": "1"},
-                )
+            subprocess.Popen(
+                [*command, *(["--shard", f"{number + 1}/{shards}"] if shards > 1 else [])],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
             for number in range(shards)
         ]
