@@ -222,7 +222,7 @@ def _guess(datalist: Datalist, fixed: bool) -> tuple[tuple[str, str] | None, lis
         return None, []
     pattern, found = guess
     train, test = (
-        {match.group(1) for item in items if (match := re.search(pattern, item["case"]))}
+        {match.group(1).casefold() for item in items if (match := re.search(pattern, item["case"]))}
         for items in ([*datalist.labeled, *datalist.unlabeled], datalist.test)
     )
     if fixed and (both := sorted(train & test)):

@@ -10,10 +10,10 @@ _BEGINS, _SIDES, _SLICES = "begin with a patient's number", "end in left and rig
 _PEOPLE = "patient|participant|volunteer|subject|child|subj|case|pat|sub|pid|pt|p"
 _NUMBER = rf"(?:{_PEOPLE})[\s_-]?\d+(?=[\s_-])"
 _ENDS = {
-    _SIDES: r"(?:[\s_-](?:left|right|od|os|l|r)|(?<=\d)[lr])?",
-    _SLICES: r"(?:[\s_-](?:slice|slc|sl|z|frame)[\s_-]?\d+)?",
+    _SIDES: r"(?:[\s_-](?:left|right|od|os|l|r)|(?<=\d)[lr])",
+    _SLICES: r"(?:[\s_-](?:slice|slc|sl|z|frame)[\s_-]?\d+)",
 }
-_RULES = (_BEGINS, _SLICES, _SIDES)  # sides stand at the end once slices are taken off
+_RULES = (_BEGINS, _SLICES, _SIDES)
 
 SUGGESTED = "^(.+?)(?:[_-][^_-]+)?$"
 
@@ -22,7 +22,8 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
     """Find a rule by which names show the patient: a patient's number, pairs of left and right, numbered slices.
 
     A wrong guess joins images that need not be together, which costs little; without it, a patient could be on
-    both sides of the split. So those rules are taken together that join the most images, but not all.
+    both sides of the split. So those rules are taken together that join the most images, but not all. Names of patients
+    that differ in case alone are one.
 
     Args:
         cases: names of all cases.
@@ -42,10 +43,11 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
         True
     """
     found: dict[tuple[str, ...], int] = {}
+    different = len({case.casefold() for case in cases})
     for rules in (some for number in (1, 2, 3) for some in itertools.combinations(_RULES, number)):
         pattern = _pattern(rules)
-        joined = len({match.group(1) for case in cases if (match := re.search(pattern, case))})
-        if 1 < joined < len(cases):
+        joined = len({match.group(1).casefold() for case in cases if (match := re.search(pattern, case))})
+        if 1 < joined < different:
             found[rules] = joined
     if not found:
         return None
@@ -56,8 +58,8 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
 def _pattern(rules: Sequence[str]) -> str:
     """Matches every name; the group is the patient's number, or the name without the ends that these rules know."""
     begin = f"{_NUMBER}|" if _BEGINS in rules else ""
-    end = "".join(end for rule, end in _ENDS.items() if rule in rules)
-    rest = f".+?(?={end}$)" if end else ".+"
+    ends = [end for rule, end in _ENDS.items() if rule in rules]
+    rest = f".+?(?=(?:{'|'.join(ends)}){{0,{len(ends)}}}$)" if ends else ".+"  # in any order
     return f"(?i)^({begin}{rest})"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.items import SIDES
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.own_data.layout import find_cases
@@ -238,6 +239,15 @@ def test_no_patient_of_a_folder_with_several_kinds_of_names_is_split(names):
     assert found == truth
 
 
+def test_names_of_patients_that_differ_in_case_alone_are_one(tmp_path):
+    names = ["Anna_left", "anna_right", "bo_left", "BO_right", "cy_left", "cy_right"]
+    found = find_cases(write_pairs(tmp_path / "data", {name: [1] for name in names}))
+    groups = {item["case"]: item["group"] for side in SIDES for item in getattr(found.datalist, side)}
+    assert groups["Anna_left"] == groups["anna_right"] and groups["bo_left"] == groups["BO_right"]
+    assert len(set(groups.values())) == 3
+    assert guess_patients(["Eye_a", "eye_a"]) is None, "nothing is joined by a rule"
+
+
 def test_beginnings_that_may_be_patients_are_never_split_in_silence(tmp_path):
     root = write_pairs(tmp_path / "data", {f"{name}_{scan}": [1] for name in ("anna", "bo", "cy") for scan in range(2)})
     (root / "test.txt").write_text("anna_0\n", encoding="utf-8")
@@ -284,6 +294,8 @@ def test_a_class_without_a_name_is_refused(tmp_path):
     [
         ["a_left_z1", "a_right_z1", "b_left_z1", "b_right_z1"],
         ["b_left_z1", "b_right_z1", "a_left", "a_right"],
+        ["a_z1_left", "a_z1_right", "b_z1_left", "b_z2_right"],
+        ["a_z1_left", "a_right_z1", "b_left", "b_z2"],
         ["p1_a_left_z1", "p1_a_left_z2", "p1_a_right_z1", "p1_b_left_z1", "p1_b_left_z2"],
     ],
 )
