@@ -20,7 +20,7 @@ from typing import TypeAlias
 from monai_supmix.cli.arguments import NEW_OPTIONS, build_parser, own_options
 from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.config.find import find_bundle
-from monai_supmix.config.importing import uncollected
+from monai_supmix.config.importing import own_process, uncollected
 from monai_supmix.config.overrides import split_flags
 from monai_supmix.config.remedies import without_output_dir
 from monai_supmix.errors import InputError, nearest
@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         the exit status.
     """
+    if argv is None:
+        own_process()
     try:
         return _dispatch(sys.argv[1:] if argv is None else list(argv))
     except KeyboardInterrupt:
@@ -75,8 +77,9 @@ def _run(arguments: Arguments, pairs: Pairs) -> int:
     if arguments.folds is None and arguments.fold is not None:
         raise InputError("--fold", "is one of several", "give their number, for example --folds 5")
     if arguments.folds is not None:
-        from monai_supmix.experiments.folds import run_folds
-        from monai_supmix.experiments.plan import Plan
+        with uncollected():
+            from monai_supmix.experiments.folds import run_folds
+            from monai_supmix.experiments.plan import Plan
 
         plan = Plan(arguments.bundle, pairs, arguments.config, arguments.preset, arguments.tracking)
         return run_folds(plan, arguments.folds, arguments.fold, arguments.method)
@@ -88,8 +91,9 @@ def _run(arguments: Arguments, pairs: Pairs) -> int:
 
 
 def _compare(arguments: Arguments, pairs: Pairs) -> int:
-    from monai_supmix.experiments.comparison import compare
-    from monai_supmix.experiments.plan import Plan
+    with uncollected():
+        from monai_supmix.experiments.comparison import compare
+        from monai_supmix.experiments.plan import Plan
 
     plan = Plan(arguments.bundle, pairs, preset=arguments.preset)
     chosen = (arguments.methods, arguments.seeds, Path(arguments.output_dir), arguments.folds, arguments.keep)
@@ -97,7 +101,6 @@ def _compare(arguments: Arguments, pairs: Pairs) -> int:
 
 
 def _check(arguments: Arguments, pairs: Pairs) -> int:
-    from monai_supmix.cli.check import check
     from monai_supmix.cli.workflow import configure
 
     positional = [*([arguments.bundle] if arguments.bundle else []), *arguments.config]
@@ -106,7 +109,10 @@ def _check(arguments: Arguments, pairs: Pairs) -> int:
     if not positional:
         raise InputError("command line", "names no bundle", "give its folder or name")
     bundle, *configs = positional
-    return check(configure(bundle, configs or ["train"], pairs, arguments.method, arguments.preset))
+    configured = configure(bundle, configs or ["train"], pairs, arguments.method, arguments.preset)
+    from monai_supmix.cli.check import check
+
+    return check(configured)
 
 
 def _predict(arguments: Arguments, pairs: Pairs) -> int:
@@ -162,8 +168,7 @@ def _install(arguments: Arguments, _pairs: Pairs) -> int:
 
 
 def _audit(arguments: Arguments, _pairs: Pairs) -> int:
-    with uncollected():
-        from monai_supmix.cli.audit import audit
+    from monai_supmix.cli.audit import audit
 
     return audit(find_bundle(arguments.bundle), arguments.all)
 

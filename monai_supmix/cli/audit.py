@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from monai_supmix.config.importing import uncollected
 from monai_supmix.errors import InputError
 
 
@@ -20,7 +21,8 @@ def audit(bundle: Path, every: bool = False) -> int:
     Raises:
         InputError: something is flagged.
     """
-    from monai_supmix.config.audit import audit_bundle  # noqa: PLC0415  # imports MONAI
+    with uncollected():
+        from monai_supmix.config.audit import audit_bundle  # noqa: PLC0415  # imports MONAI
 
     findings = sorted(audit_bundle(bundle), key=lambda finding: (not finding.problem, finding.known))
     for finding in findings if every else [finding for finding in findings if finding.problem or not finding.known]:

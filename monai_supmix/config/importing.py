@@ -8,6 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LARGE = "monai"
+_own_process = False
+
+
+def own_process() -> None:
+    """Say that this process runs a command and nothing else, so that no caller has objects of its own in it."""
+    global _own_process  # noqa: PLW0603  # a process is a command's or it is not
+    _own_process = True
 
 
 @contextmanager
@@ -15,7 +22,8 @@ def uncollected() -> Iterator[None]:
     """Import what needs MONAI without searching for garbage meanwhile, and leave what that made out of later searches.
 
     Of the six seconds that a command starts and ends in, two were spent on these searches, the longest of them when
-    the process ends. Where MONAI is there already nothing is done: by then a caller has objects of its own.
+    the process ends. Nothing is done where MONAI is there already, or where a program of somebody's calls us: objects
+    of its own would never be searched again.
 
     Example:
         >>> with uncollected():
@@ -23,10 +31,9 @@ def uncollected() -> Iterator[None]:
         >>> gc.isenabled()
         True
     """
-    if _LARGE in sys.modules or not gc.isenabled():
+    if not _own_process or _LARGE in sys.modules or not gc.isenabled():
         yield
         return
-    gc.collect()  # what is garbage so far would stay
     gc.disable()
     try:
         yield

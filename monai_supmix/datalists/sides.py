@@ -123,7 +123,7 @@ def group_by_pattern(items: Sequence[dict[str, Any]], pattern: str | None, patie
     Args:
         items: changed in place; they keep their group if there is neither pattern nor table.
         pattern: regular expression searched in the case name; its first group, or else the whole match, is
-            the patient. With the flag ``(?i)`` names that differ in case alone are one patient.
+            the patient. With the flag ``(?i)`` patients' names are in lower case, so that case makes no difference.
         patients: table ``{case: patient}``, used without a pattern.
 
     Returns:
@@ -140,7 +140,7 @@ def group_by_pattern(items: Sequence[dict[str, Any]], pattern: str | None, patie
         'p07'
         >>> items = [{"case": "Anna_1"}, {"case": "anna_2"}]
         >>> group_by_pattern(items, "(?i)^[a-z]+"), [item["group"] for item in items]
-        ([], ['Anna', 'Anna'])
+        ([], ['anna', 'anna'])
     """
     if pattern is None and patients is None:
         return ["patients are unknown: each image is its own group, so one patient may be on several sides"]
@@ -151,13 +151,12 @@ def group_by_pattern(items: Sequence[dict[str, Any]], pattern: str | None, patie
     except re.error as error:
         raise InputError("group_pattern", f"is not a regular expression ({error})", "fix it") from error
     unmatched = []
-    spelled: dict[str, str] = {}
     for item in items:
         if rule is not None:
             match = rule.search(item["case"])
             group = match and (match.group(1) if rule.groups else match.group())
             if group and rule.flags & re.IGNORECASE:
-                group = spelled.setdefault(group.casefold(), group)
+                group = group.casefold()
         else:
             group = patients.get(item["case"]) if isinstance(patients, dict) else None
         if group is None or group == "":

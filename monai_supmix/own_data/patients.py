@@ -15,7 +15,7 @@ _ENDS = {
 }
 _RULES = (_BEGINS, _SLICES, _SIDES)
 
-SUGGESTED = "^(.+?)(?:[_-][^_-]+)?$"
+SUGGESTED = "(?i)^(.+?)(?:[_-][^_-]+)?$"
 
 
 def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
@@ -43,11 +43,10 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
         True
     """
     found: dict[tuple[str, ...], int] = {}
-    different = len({case.casefold() for case in cases})
     for rules in (some for number in (1, 2, 3) for some in itertools.combinations(_RULES, number)):
         pattern = _pattern(rules)
         joined = len({match.group(1).casefold() for case in cases if (match := re.search(pattern, case))})
-        if 1 < joined < different:
+        if 1 < joined < len(cases):
             found[rules] = joined
     if not found:
         return None
@@ -59,7 +58,7 @@ def _pattern(rules: Sequence[str]) -> str:
     """Matches every name; the group is the patient's number, or the name without the ends that these rules know."""
     begin = f"{_NUMBER}|" if _BEGINS in rules else ""
     ends = [end for rule, end in _ENDS.items() if rule in rules]
-    rest = f".+?(?=(?:{'|'.join(ends)}){{0,{len(ends)}}}$)" if ends else ".+"  # in any order
+    rest = f".+?(?=(?:{'|'.join(ends)})*$)" if ends else ".+"  # in any order
     return f"(?i)^({begin}{rest})"
 
 
@@ -77,7 +76,7 @@ def suggest_pattern(cases: Sequence[str]) -> str | None:
 
     Example:
         >>> suggest_pattern(["anna_1", "anna_2", "bo_1"])
-        '^(.+?)(?:[_-][^_-]+)?$'
+        '(?i)^(.+?)(?:[_-][^_-]+)?$'
         >>> suggest_pattern(["eye_1", "eye_2"]) is None
         True
     """
@@ -86,5 +85,5 @@ def suggest_pattern(cases: Sequence[str]) -> str | None:
 
 
 def beginnings(cases: Sequence[str]) -> dict[str, str]:
-    """What names begin with, by name: all before the last ``_`` or ``-``, else the name."""
-    return {case: match.group(1) for case in cases if (match := re.search(SUGGESTED, case))}
+    """What names begin with, in lower case, by name: all before the last ``_`` or ``-``, else the name."""
+    return {case: match.group(1).casefold() for case in cases if (match := re.search(SUGGESTED, case))}

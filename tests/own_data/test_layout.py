@@ -239,13 +239,27 @@ def test_no_patient_of_a_folder_with_several_kinds_of_names_is_split(names):
     assert found == truth
 
 
+def groups_of(folder, names, **settings):
+    found = find_cases(write_pairs(folder, {name: [1] for name in names}), **settings)
+    return {item["case"]: item["group"] for side in SIDES for item in getattr(found.datalist, side)}
+
+
 def test_names_of_patients_that_differ_in_case_alone_are_one(tmp_path):
-    names = ["Anna_left", "anna_right", "bo_left", "BO_right", "cy_left", "cy_right"]
-    found = find_cases(write_pairs(tmp_path / "data", {name: [1] for name in names}))
-    groups = {item["case"]: item["group"] for side in SIDES for item in getattr(found.datalist, side)}
-    assert groups["Anna_left"] == groups["anna_right"] and groups["bo_left"] == groups["BO_right"]
+    groups = groups_of(tmp_path / "sides", ["Anna_left", "anna_right", "bo_left", "BO_right", "cy_left", "cy_right"])
+    assert {name: group for name, group in groups.items() if group == "anna"}.keys() == {"Anna_left", "anna_right"}
     assert len(set(groups.values())) == 3
-    assert guess_patients(["Eye_a", "eye_a"]) is None, "nothing is joined by a rule"
+    groups = groups_of(tmp_path / "joined by case alone", ["a_Left", "a_left", "b_left", "c_right", "d_left"])
+    assert groups["a_Left"] == groups["a_left"] and len(set(groups.values())) == 4
+
+
+def test_beginnings_that_differ_in_case_alone_are_not_split_in_silence(tmp_path):
+    names = ["Anna_1", "anna_2", "Bo_1", "Bo_2", "cy_1", "cy_2"]
+    root = write_pairs(tmp_path / "data", {name: [1] for name in names})
+    (root / "test.txt").write_text("Anna_1\n", encoding="utf-8")
+    warning = find_cases(root).warnings[0]
+    assert "are on both sides of the split" in warning
+    with pytest.raises(InputError, match="on two sides of the split"):
+        find_cases(root, group_pattern=re.search("--group_pattern '(.+)'", warning)[1])
 
 
 def test_beginnings_that_may_be_patients_are_never_split_in_silence(tmp_path):
@@ -296,6 +310,8 @@ def test_a_class_without_a_name_is_refused(tmp_path):
         ["b_left_z1", "b_right_z1", "a_left", "a_right"],
         ["a_z1_left", "a_z1_right", "b_z1_left", "b_z2_right"],
         ["a_z1_left", "a_right_z1", "b_left", "b_z2"],
+        ["07R_left", "07R_right_z1", "07R_right_z2", "08_left", "08_right"],
+        ["K_R_left", "K_R_right_z1", "K_R_right_z2", "M_left", "M_right"],
         ["p1_a_left_z1", "p1_a_left_z2", "p1_a_right_z1", "p1_b_left_z1", "p1_b_left_z2"],
     ],
 )
