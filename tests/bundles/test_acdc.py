@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from monai_supmix.datalists.acdc import TEST, TRAINING
+from monai_supmix.networks import PACKAGED
 from tests.bundles.workflows import TINY, run, workflow
 from tests.datalists.acdc_files import write_publishers, write_ssl4mis
 
@@ -65,3 +66,16 @@ def test_the_shipped_weights_predict_a_volume_on_its_grid(hearts, tmp_path):
     run(BUNDLE, "inference", dataset_dir=str(case), output_dir=str(tmp_path), device="cpu")
     mask, image = nib.load(tmp_path / "patient099_frame01_seg.nii.gz"), nib.load(case)
     assert mask.shape == image.shape and np.array_equal(mask.affine, image.affine)
+
+
+def test_a_pretrained_network_teaches_itself_once(hearts, tmp_path):
+    pytest.importorskip(PACKAGED["lite0"].package, reason="the weights are not installed (extra pretrained)")
+    small = {key: value for key, value in SMALL.items() if not key.startswith("network_def")}
+    where = {"dataset_dir": str(hearts), "output_dir": str(tmp_path)}
+    run(BUNDLE, "train", "self_training", "pretrained", max_iterations=2, **where, **small)
+    rounds = tmp_path / "rounds"
+    assert [path.name for path in rounds.iterdir()] == ["0"]
+    assert {path.name for path in (rounds / "0").iterdir()} == {"network_0", "pseudo_labels"}
+    for folder, method, steps in ((rounds / "0" / "network_0", "supervised", 11), (tmp_path, "self_training", 4)):
+        assert json.loads((folder / "history.json").read_text(encoding="utf-8"))["method"] == method
+        assert (folder / "checkpoints" / f"checkpoint_iteration={steps:06d}.pt").exists()
