@@ -15,6 +15,7 @@ from monai_supmix.bundle.tracking import finish_mlflow
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.partly import partly_labelled
+from monai_supmix.datalists.seen import seen_note
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory
@@ -115,6 +116,9 @@ class EvaluationRun:
         Returns:
             the content of ``metrics.json``.
         """
+        seen = seen_note(self.datalist.test, self.trained.record.get("labelled_images", ()))
+        for note in seen:
+            logger.warning("%s: %s", self.trained.path, note)
         make_directory(self.output_dir)
         self.evaluator.run()
         self.gallery.unite()
@@ -127,7 +131,12 @@ class EvaluationRun:
             checkpoint_sha256=self.trained.sha256,
             settings=self.settings,
             inference=self.evaluator.case_inferer.settings,
-            notes=[*self.datalist.notes, *partly_labelled_note(self.datalist), *configured_note(self.trained.record)],
+            notes=[
+                *seen,
+                *self.datalist.notes,
+                *partly_labelled_note(self.datalist),
+                *configured_note(self.trained.record),
+            ],
             versions=current_versions(),
         )
         if rank() == 0:

@@ -29,6 +29,7 @@ from monai_supmix.data.planes_loading import trained_on
 from monai_supmix.datalists.check import Problem
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.fingerprint import fingerprint
+from monai_supmix.datalists.seen import image_digests
 from monai_supmix.engines import SemiSupervisedTrainer
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
@@ -265,8 +266,10 @@ class TrainingRun:
         self.bundle_root = str(configuration.get("bundle_root", ""))
         self.settings |= {"total_iterations": self.total_iterations, "processes": idist.get_world_size()}
         self.record.setdefault("network", self.settings.get("network_def", {}))
-        data = {} if self.datalist is None else {"data": fingerprint(self.datalist)}
-        self.checkpoint.config = self.settings | data
+        self.checkpoint.config = dict(self.settings)
+        if self.datalist is not None:
+            self.checkpoint.config["data"] = fingerprint(self.datalist)
+            self.record["labelled_images"] = image_digests(self.datalist.labeled)
 
     def _restore(self) -> None:
         path = self._checkpoint_to_continue()

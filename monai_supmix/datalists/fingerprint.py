@@ -49,12 +49,16 @@ def fingerprint(datalist: Datalist) -> dict[str, Any]:
     return {**sides, "files": files}
 
 
+def content_sha256(path: Path) -> str:
+    """SHA-256 of an image's file, or of all files that it consists of."""
+    digests = [sha256(part) for part in _parts(path)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
 def _content(name: str) -> str:
     path = Path(name)
-    parts = _parts(path)
-    digests = [sha256(part) for part in parts]
-    digest = digests[0] if len(parts) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return f"{path.name} ({sum(part.stat().st_size for part in parts)} bytes, SHA-256 {digest[:32]})"
+    size = sum(part.stat().st_size for part in _parts(path))
+    return f"{path.name} ({size} bytes, SHA-256 {content_sha256(path)[:32]})"
 
 
 def _parts(path: Path) -> list[Path]:

@@ -6,6 +6,7 @@
 * ``working``: the scale at which the network works: ``size``, ``scale``, ``spacing`` or ``center``, or nothing;
 * ``cleaning``: optional, rules that keep one component of some classes, see :func:`monai_supmix.transforms.clean`;
 * ``trained_on``: facts about the training data, such as the range of their spacing;
+* ``labelled_images``: optional, digests of the images whose labels were trained on, see `monai_supmix.datalists.seen`;
 * ``versions``: of this package and of those below it;
 * ``content_sha256``: of the tensors and the rest of the record, added on saving, verified on loading;
 * ``label_values``: only where label files have other values than 0, 1, 2, ...: that of each class;
@@ -91,6 +92,9 @@ def record_problem(record: object) -> str | None:
         return "it must be a mapping"
     wrong = (f"'{key}' must be {what}" for key, (fits, what) in _SCHEMA.items() if not fits(record.get(key)))
     first = next(wrong, None)
+    labelled = record.get("labelled_images", [])
+    if first is None and not (isinstance(labelled, (list, tuple)) and all(isinstance(one, str) for one in labelled)):
+        return "'labelled_images' must be a list of digests"
     if first is None and not are_cleaning_rules(record.get("cleaning", ()), len(record["class_names"])):
         return "'cleaning' must be rules with 'classes', and perhaps 'touching', that are foreground classes"
     return first

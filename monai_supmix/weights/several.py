@@ -105,7 +105,7 @@ def common_record(records: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
         records: of each, by its file.
 
     Returns:
-        that of the first. ``trained_on`` has the widest ranges: what any of them has seen.
+        that of the first. ``trained_on`` has the widest ranges and ``labelled_images`` all: what any of them has seen.
 
     Raises:
         InputError: two of them mean different things, in classes, intensity, working grid or cleaning; or are the same.
@@ -129,7 +129,10 @@ def common_record(records: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
         if content is not None and content in contents:
             raise InputError(other, f"holds the same weights as {contents[content]}", "name each network once")
         contents[content] = other
-    return {**first, "trained_on": _widest([record.get("trained_on") or {} for record in records.values()])}
+    common = {**first, "trained_on": _widest([record.get("trained_on") or {} for record in records.values()])}
+    if labelled := {digest for record in records.values() for digest in record.get("labelled_images", ())}:
+        common["labelled_images"] = sorted(labelled)
+    return common
 
 
 def _plain(value: Any) -> str:

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import shutil
 import warnings
 
 import nibabel as nib
@@ -15,6 +16,7 @@ from PIL import Image
 
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.data import chase_datalist, covid_datalist
+from monai_supmix.datalists.seen import image_digests
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.checkpoints import newest_intact, read_checkpoint
 from monai_supmix.imageio.reading import read_image
@@ -131,6 +133,26 @@ def test_evaluation_writes_figures_of_every_class_and_case(bundle, trained, phan
     assert len(rows) == metrics["num_images"]
     totals = [sum(int(row[f"{names[1]}_{count}"]) for row in rows) for count in ("tp", "fp", "fn")]
     assert metrics["classes"][names[1]]["iou"] == pytest.approx(totals[0] / sum(totals))
+
+
+def test_an_evaluation_tells_of_test_images_that_the_weights_learnt_with_their_labels(
+    trained, phantoms, tmp_path, caplog
+):
+    folder = tmp_path / "data"
+    shutil.copytree(phantoms["chase_supmix"], folder)
+    (learnt,) = chase_datalist(folder, num_labeled=1).labeled
+    digests = set(load_weights(trained["chase_supmix"] / "model.pt")[1]["labelled_images"])
+    assert digests == set(image_digests(chase_datalist(folder, num_labeled=2).labeled))
+    assert digests >= set(image_digests([learnt]))
+    tested = chase_datalist(folder, num_labeled=1).test[0]
+    shutil.copy(learnt["image"], tested["image"])  # the same picture under another name
+    where = {"dataset_dir": str(folder), "output_dir": str(tmp_path / "out")}
+    run("chase_supmix", "evaluate", **where, ckpt_path=str(trained["chase_supmix"] / "model.pt"), **SMALL)
+    told = f"test: 1 of 8 was trained on with its labels ({tested['case']}): figures are too good"
+    assert told in caplog.text
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert [note for note in metrics["notes"] if note.startswith(told)]
+    assert told in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_volume_gets_a_mask_on_its_own_grid(trained, phantoms, tmp_path, caplog):

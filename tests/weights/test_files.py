@@ -172,6 +172,8 @@ def test_nonfinite_weights_are_neither_saved_nor_loaded(tmp_path):
         ({"network": None}, "network"),
         ({"trained_on": None}, "trained_on"),
         ({"versions": {}}, "versions"),
+        ({"labelled_images": "abc"}, "labelled_images"),
+        ({"labelled_images": [1]}, "labelled_images"),
     ],
 )
 def test_incomplete_record(tmp_path, changes, word):

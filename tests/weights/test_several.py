@@ -90,6 +90,8 @@ def test_together_they_know_what_any_of_them_has_seen():
     changes = [{"cleaning": []}, {"working": {"spacing": (0.7, 0.7)}}, {}]
     records = {name: make_record(trained_on=s, **c) for name, s, c in zip("abc", seen, changes, strict=True)}
     assert common_record(records)["trained_on"] == {"size": [60, 80], "spacing": [0.5, 1.5]}
+    learnt = {name: make_record(labelled_images=images) for name, images in (("a", ["1", "3"]), ("b", ["2", "3"]))}
+    assert common_record(learnt | {"c": make_record()})["labelled_images"] == ["1", "2", "3"]
 
 
 def test_the_same_weights_count_once(folds, tmp_path, bundle):  # noqa: F811

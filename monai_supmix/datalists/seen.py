@@ -1,0 +1,59 @@
+"""Whether images of a test were labelled training images of the weights under test."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_supmix.datalists.fingerprint import content_sha256
+
+_DIGITS, _TOLD = 16, 3
+
+
+def image_digests(items: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Hash the images of cases: names say who somebody is, these do not.
+
+    Args:
+        items: cases with an ``image``; slices may share a file.
+
+    Returns:
+        the first 16 hexadecimal digits of each content's SHA-256, sorted, each once.
+
+    Raises:
+        InputError: a file cannot be read.
+
+    Example:
+        >>> item = {"image": __file__, "case": "a", "group": "a"}
+        >>> [len(digest) for digest in image_digests([item, item])]
+        [16]
+    """
+    return sorted({content_sha256(Path(image))[:_DIGITS] for image in {str(item["image"]) for item in items}})
+
+
+def seen_note(test: Iterable[Mapping[str, Any]], labelled_images: Collection[str]) -> list[str]:
+    """A note on test images that a network learnt with their labels, if there are any.
+
+    Args:
+        test: the cases of a test.
+        labelled_images: what :func:`image_digests` says of the labelled training images.
+
+    Example:
+        >>> item = {"image": __file__, "case": "a", "group": "a"}
+        >>> seen_note([item], image_digests([item]))[0].partition(": figures")[0]
+        'test: 1 of 1 was trained on with its labels (a)'
+        >>> seen_note([item], [])
+        []
+    """
+    if not labelled_images:
+        return []
+    items = list(test)
+    seen = [item["case"] for item in items if not set(image_digests([item])).isdisjoint(labelled_images)]
+    if not seen:
+        return []
+    told = ", ".join([*seen[:_TOLD], *(["..."] if len(seen) > _TOLD else [])])
+    verb = "was trained on with its labels" if len(seen) == 1 else "were trained on with their labels"
+    return [
+        f"test: {len(seen)} of {len(items)} {verb} ({told}): figures are too good; "
+        "test on images that no training has seen"
+    ]
