@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +133,10 @@ def _describe_sizes(network_data: dict[str, Any], dims: int, divisor: int) -> No
 
 
 def _portable(configured: Configured) -> dict[str, Any]:
-    """The merged configuration with those overrides that describe the model and not this machine."""
+    """The merged configuration with those overrides that describe the model and not this machine.
+
+    Of a preset it has what prediction and evaluation use, and nothing that is for training.
+    """
     from monai.bundle import ConfigParser  # noqa: PLC0415  # slow
 
     merged = merge(configured.files)
@@ -141,8 +146,17 @@ def _portable(configured: Configured) -> dict[str, Any]:
     parser.update(overrides)
     if parser.get(_ENCODER_WEIGHTS):
         parser.update({_ENCODER_WEIGHTS: None})
-    portable: dict[str, Any] = parser.get()
-    return portable
+    return _used(parser.get(), merge(configured.files[:1]).keys())
+
+
+def _used(config: dict[str, Any], own: Collection[str]) -> dict[str, Any]:
+    """The entries named in ``own``, and those that these refer to (``@entry``, also inside expressions)."""
+    used, found = set[str](), config.keys() & own
+    while found - used:
+        used |= found
+        told = json.dumps([config[key] for key in used])
+        found = {key for key in re.findall(r"[@%]([A-Za-z_]\w*)", told) if key in config}
+    return {key: value for key, value in config.items() if key in used}
 
 
 def _entry(key: str) -> str:

@@ -115,6 +115,10 @@ def test_an_archive_of_a_preset_works_by_itself(front, chest, tmp_path):
         cases, mask = tmp_path / place / "cases.csv", next((tmp_path / place).glob("*_seg.nii.gz"))
         made[place] = (cases.read_bytes(), mask.read_bytes())
     assert made["there"] == made["here"]
+    for config in ("evaluate", "inference"):
+        entries = json.loads((configs / f"{config}.json").read_text(encoding="utf-8"))
+        assert {"network_def", "crop_size"} <= entries.keys()
+        assert not entries.keys() & {"weak_augmentation", "labeled_batch_size"}, "only training uses them"
 
 
 def test_an_archive_without_a_preset_has_the_bundles_own_configurations(front, weights, tmp_path):
