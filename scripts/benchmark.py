@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.timing import Row, machine, table
 
-SUBJECTS = ("train", "augment", "load", "infer")
+SUBJECTS = ("train", "depthwise", "augment", "load", "infer")
 
 
 def main(argv: list[str] | None = None) -> int:
