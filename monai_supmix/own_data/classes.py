@@ -158,9 +158,15 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
 
 
 def _scaled(held: Mapping[Path, Sequence[int]]) -> Path | None:
-    """The file with the most values, if these are too many for classes, or others are masks of 0 and 255 alone."""
+    """The file with the most values, if these are too many for classes, or others are masks of 0 and 255 alone.
+
+    0, 1, 2, ... beside 255, the mark of what is not to be judged, are no such values.
+    """
     most = max(held, key=lambda path: len(held[path]))
     masks = any(set(values) in ({0, 255}, {255}) for values in held.values())
+    counted = sorted(set(held[most]) - {_IGNORED})
+    if counted == list(range(len(counted))) and len(counted) < _MOST:
+        return None
     return most if len(held[most]) > (3 if masks else _MOST) else None
 
 

@@ -86,6 +86,8 @@ def test_classes_from_label_values(values, names, tmp_path):
             r"a.png: holds the label value 255, and all label files hold 0, 1, 2 and 255: name the values",
         ),
         ([[*range(1, 40)], [*range(40, 90)]], "b.png: holds the label value 89"),
+        ([[0, 255], [0, 1, 2, 255]], "a.png: holds the label value 255, and all label files hold 0, 1, 2 and 255"),
+        ([[0, 255], [0, 90, 180, 255]], "b.png: holds 4 label values, as a mask that was scaled"),
         ([[0, 255], [*range(256)]], "b.png: holds 64 label values, as a mask that was scaled"),
         ([[0], [0]], "holds label files that are 0 everywhere"),
     ],
