@@ -68,14 +68,20 @@ def test_the_shipped_weights_predict_a_volume_on_its_grid(hearts, tmp_path):
     assert mask.shape == image.shape and np.array_equal(mask.affine, image.affine)
 
 
-def test_a_pretrained_network_teaches_itself_once(hearts, tmp_path):
+def test_a_pretrained_network_teaches_itself_twice(hearts, tmp_path):
     pytest.importorskip(PACKAGED["lite0"].package, reason="the weights are not installed (extra pretrained)")
     small = {key: value for key, value in SMALL.items() if not key.startswith("network_def")}
     where = {"dataset_dir": str(hearts), "output_dir": str(tmp_path)}
     run(BUNDLE, "train", "self_training", "pretrained", max_iterations=2, **where, **small)
     rounds = tmp_path / "rounds"
-    assert [path.name for path in rounds.iterdir()] == ["0"]
-    assert {path.name for path in (rounds / "0").iterdir()} == {"network_0", "pseudo_labels"}
-    for folder, method, steps in ((rounds / "0" / "network_0", "supervised", 11), (tmp_path, "self_training", 4)):
+    first, second = rounds / "0", rounds / "1"
+    assert sorted(rounds.iterdir()) == [first, second]
+    for folder in (first, second):
+        assert {path.name for path in folder.iterdir()} == {"network_0", "pseudo_labels"}
+    for folder, method, steps in (
+        (first / "network_0", "supervised", 11),
+        (second / "network_0", "self_training", 4),
+        (tmp_path, "self_training", 4),
+    ):
         assert json.loads((folder / "history.json").read_text(encoding="utf-8"))["method"] == method
         assert (folder / "checkpoints" / f"checkpoint_iteration={steps:06d}.pt").exists()
