@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from monai_supmix.data.paired import PairedLoader
 from monai_supmix.engines.adversary import discriminator_loss, generator_loss, judged_maps, ramped
+from monai_supmix.engines.arguments import check_adversary, check_burn_in, check_pasting, check_teacher
 from monai_supmix.engines.loss_terms import combine, view_loss
 from monai_supmix.engines.moving_average import MovingAverage
 from monai_supmix.engines.pseudo_labels import pseudo_label_of, pseudo_label_statistics, without_ignored
@@ -151,11 +152,10 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         train_handlers: Sequence | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        _check_adversary(discriminator, discriminator_optimizer)
-        _check_teacher(teacher, teacher_momentum, save)
-        _check_pasting(inward=inward, labeled_mixing=labeled_mixing)
-        if not 0 <= burn_in < 1:
-            raise ValueError(f"burn_in is a share of the training in [0, 1), not {burn_in}.")
+        check_adversary(discriminator, discriminator_optimizer)
+        check_teacher(teacher, teacher_momentum, save)
+        check_pasting(inward=inward, labeled_mixing=labeled_mixing)
+        check_burn_in(burn_in)
         if max_iterations is not None:
             max_epochs = -(-max_iterations // len(train_data_loader))
         super().__init__(
@@ -366,23 +366,3 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         optimizer.zero_grad(set_to_none=True)
         self.grad_scaler.scale(loss).backward()
         self.grad_scaler.step(optimizer)
-
-
-def _check_adversary(discriminator: nn.Module | None, optimizer: torch.optim.Optimizer | None) -> None:
-    if (discriminator is None) != (optimizer is None):
-        raise ValueError("a discriminator and its optimizer are given together or not at all.")
-
-
-def _check_teacher(teacher: nn.Module | None, momentum: float | None, save: str) -> None:
-    if teacher is not None and momentum is not None:
-        raise ValueError("a teacher is given, or teacher_momentum makes one: not both.")
-    if save not in ("student", "teacher"):
-        raise ValueError(f"save is 'student' or 'teacher', not {save!r}.")
-    if save == "teacher" and teacher is None and momentum is None:
-        raise ValueError("save is 'teacher', and there is none: give a teacher_momentum, such as 0.99.")
-
-
-def _check_pasting(**given: RegionMix | None) -> None:
-    for name, pasting in given.items():
-        if not (pasting is None or isinstance(pasting, RegionMix)):
-            raise ValueError(f"{name} pastes a region: it is a RegionMix, such as CutMix, not {pasting!r}.")

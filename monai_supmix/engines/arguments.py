@@ -1,0 +1,37 @@
+"""What the trainer refuses: arguments that contradict each other, or mean nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from monai_supmix.transforms import RegionMix
+
+
+def check_adversary(discriminator: nn.Module | None, optimizer: torch.optim.Optimizer | None) -> None:
+    """Raise `ValueError` unless a discriminator comes with its optimizer, or neither is given."""
+    if (discriminator is None) != (optimizer is None):
+        raise ValueError("a discriminator and its optimizer are given together or not at all.")
+
+
+def check_teacher(teacher: nn.Module | None, momentum: float | None, save: str) -> None:
+    """Raise `ValueError` for two teachers, or where one is to be saved and there is none."""
+    if teacher is not None and momentum is not None:
+        raise ValueError("a teacher is given, or teacher_momentum makes one: not both.")
+    if save not in ("student", "teacher"):
+        raise ValueError(f"save is 'student' or 'teacher', not {save!r}.")
+    if save == "teacher" and teacher is None and momentum is None:
+        raise ValueError("save is 'teacher', and there is none: give a teacher_momentum, such as 0.99.")
+
+
+def check_pasting(**given: RegionMix | None) -> None:
+    """Raise `ValueError` for a mixing, by the name of its argument, that pastes no region."""
+    for name, pasting in given.items():
+        if not (pasting is None or isinstance(pasting, RegionMix)):
+            raise ValueError(f"{name} pastes a region: it is a RegionMix, such as CutMix, not {pasting!r}.")
+
+
+def check_burn_in(share: float) -> None:
+    """Raise `ValueError` unless a burn-in leaves some of the training."""
+    if not 0 <= share < 1:
+        raise ValueError(f"burn_in is a share of the training in [0, 1), not {share}.")
