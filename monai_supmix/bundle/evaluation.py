@@ -116,7 +116,9 @@ class EvaluationRun:
         Returns:
             the content of ``metrics.json``.
         """
-        seen = seen_note(self.datalist.test, self.trained.record.get("labelled_images", ()))
+        # Reads every test image once more, so one process does it, which also writes the notes.
+        learnt = self.trained.record.get("labelled_images", ()) if rank() == 0 else ()
+        seen = seen_note(self.datalist.test, learnt)
         for note in seen:
             logger.warning("%s: %s", self.trained.path, note)
         make_directory(self.output_dir)
