@@ -7,15 +7,17 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import ignite.distributed as idist
 from ignite.engine import Engine
-from monai.utils import path_to_sqlite_uri
 
 from monai_supmix.files import make_directory
 from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.handlers.mlflow_run import MLflowCurves, MLflowRun
 from monai_supmix.handlers.tensorboard import TensorBoardCurves
+
+_ESCAPES = str.maketrans({character: quote(character) for character in "%?#"})
 
 
 def tracking_store(output_dir: str | os.PathLike[str]) -> str:
@@ -35,7 +37,9 @@ def tracking_store(output_dir: str | os.PathLike[str]) -> str:
         >>> tracking_store(tempfile.mkdtemp()).startswith("sqlite:///")
         True
     """
-    return path_to_sqlite_uri(make_directory(output_dir) / "mlruns.db")
+    path = (make_directory(output_dir) / "mlruns.db").absolute().as_posix()
+    # Only what would end the path is escaped: MLflow makes the folder of this address as it is written.
+    return f"sqlite:///{path.translate(_ESCAPES)}"
 
 
 class Tracking:

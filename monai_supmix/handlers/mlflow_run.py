@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from ignite.engine import Engine, Events
 
@@ -14,6 +16,7 @@ from monai_supmix.handlers.follow import HistoryFollower
 from monai_supmix.handlers.history import TrainingHistory
 from monai_supmix.naming import plain_names
 
+_LOCAL = "sqlite:///"
 _MOST = 100  # parameters or metrics that MLflow takes at once
 _LONGEST = 6000  # characters of a parameter
 
@@ -43,6 +46,7 @@ class MLflowRun:
         for handler in found:
             handler.iteration_logger = handler.iteration_logger or _nothing
             handler.epoch_logger = handler.epoch_logger or _nothing
+            _keep_files_beside_the_store(handler)
         self._handler: Any = found[0] if found else None
         self._run_id: str | None = None
 
@@ -112,7 +116,8 @@ class MLflowRun:
         self._run_id = self._handler.cur_run = None
         self._handler.close()
         # The address of a server may hold a password.
-        return f"{told}, look at it with mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else told
+        look = f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+        return f"{told}, look at it with {look}" if uri.startswith(_LOCAL) else told
 
 
 class MLflowCurves(HistoryFollower):
@@ -145,6 +150,18 @@ class MLflowCurves(HistoryFollower):
     def write(self, figures: Mapping[str, float], iteration: int) -> None:
         """Add points to the run."""
         self.run.log(figures, iteration)
+
+
+def _keep_files_beside_the_store(handler: Any) -> None:
+    """Put the files of a local store into ``mlruns`` beside it, whatever characters its folder has.
+
+    MONAI takes the store's address for its path, so that a space would begin another folder: ``a%20b`` beside ``a b``.
+    """
+    uri = str(handler.client.tracking_uri)
+    if uri.startswith(_LOCAL):
+        path = uri.removeprefix(_LOCAL)
+        if handler.artifact_location == Path(path).absolute().parent.joinpath("mlruns").as_uri():
+            handler.artifact_location = Path(unquote(path)).absolute().parent.joinpath("mlruns").as_uri()
 
 
 def _nothing(_engine: Engine) -> None:

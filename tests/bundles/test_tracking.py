@@ -94,7 +94,7 @@ def finished(request, phantoms, tmp_path_factory):
     """A short training under tracking."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        folder = tmp_path_factory.mktemp("tracked")
+        folder = tmp_path_factory.mktemp("tracked") / "a run ü"
         flow = tracked(request.param, "train", **training(request.param, phantoms, folder))
         flow.initialize()
         assert flow.check_properties() == []
@@ -128,6 +128,8 @@ def test_the_run_shows_parameters_metrics_and_the_report(finished):
         run_id=run.info.run_id, artifact_path="report.html", tracking_uri=f"sqlite:///{folder}/mlruns.db"
     )
     assert Path(kept).read_bytes() == (folder / "report.html").read_bytes()
+    assert list(folder.glob("mlruns/*/artifacts/report.html"))
+    assert list(folder.parent.iterdir()) == [folder], "nothing is written elsewhere"
 
 
 def test_tensorboard_shows_the_same(finished):
