@@ -11,6 +11,7 @@ checkpoint written, run it again with ``--resume auto``; 130 interrupted (Ctrl-C
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(argv: Sequence[str]) -> int:
     pairs, rest = split_flags(argv, own_options(argv))
+    _refuse_misspelt(argv, pairs, rest)
     arguments = build_parser().parse_args(rest)
     if arguments.command in (None, *_WITHOUT_CONFIGURATION):
         _refuse_overrides(arguments.command, pairs)
@@ -64,6 +66,15 @@ def _dispatch(argv: Sequence[str]) -> int:
     if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":  # some seconds in which nothing else is told
         print("loading PyTorch and MONAI ...", file=sys.stderr, flush=True)
     return _COMMANDS[arguments.command](arguments, pairs)
+
+
+def _refuse_misspelt(argv: Sequence[str], pairs: Pairs, rest: Sequence[str]) -> None:
+    """Raise `InputError` where an option that a command cannot do without is missing, and another is almost it."""
+    given = {word.partition("=")[0].lstrip("-").replace("-", "_") for word in rest if word.startswith("-")}
+    missing = [name for name in _REQUIRED if name in own_options(argv) and name not in given]
+    for name in pairs:
+        if near := difflib.get_close_matches(name, missing, n=1, cutoff=0.8):
+            raise InputError(f"--{name}", "is not an option here", f"did you mean --{near[0]}?")
 
 
 def _refuse_overrides(command: str | None, pairs: Pairs) -> None:
@@ -191,6 +202,7 @@ _COMMANDS: dict[str, Callable[[Arguments, Pairs], int]] = {
     "install": _install,
     "audit": _audit,
 }
+_REQUIRED = ("output_dir", "count", "methods")  # of the commands that have them
 _WITHOUT_CONFIGURATION = ("collect", "new", "install", "audit")
 
 

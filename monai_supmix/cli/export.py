@@ -36,8 +36,8 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
     Args:
         configured: the bundle's inference configuration.
         formats: of `FORMATS`.
-        output_dir: made if missing. Its ``model.pt`` is exported if there is one, else the bundle's; the override
-            ``ckpt_path`` overrides both.
+        output_dir: made if missing. Its ``model.pt`` is exported if there is one, else the bundle's, else what the
+            last training with the bundle left; the overrides ``run_dir`` and ``ckpt_path`` name others.
         case: an image on which exports are compared with the weights; ``None`` makes one up.
 
     Returns:
@@ -48,7 +48,7 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
             not give what its weights give.
     """
     from monai_supmix.export import export_model, require_onnx, write_archive  # noqa: PLC0415
-    from monai_supmix.export.archive import LAYOUT  # noqa: PLC0415
+    from monai_supmix.export.archive import LAYOUT, has_other_weights  # noqa: PLC0415
 
     if "onnx" in formats:
         require_onnx()
@@ -62,6 +62,8 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
         if "zip" in formats:
             archive = folder / f"{configured.bundle.name}_v{subject.metadata['version']}.zip"
             write_archive(archive, configured.bundle, subject.weights, made, _configs(configured, subject))
+            if has_other_weights(configured.bundle, subject.weights):
+                print(f"docs/README.md of {archive.name} says at its top that it was written for other weights")
             others = sorted(entry.name for entry in configured.bundle.iterdir() if entry.name not in LAYOUT)
             if others:
                 print(f"not in {archive.name}: {', '.join(others)}")
@@ -92,7 +94,10 @@ def _subject(configured: Configured, output_dir: str, case: str | None) -> Subje
         if key in configured.overrides:
             problem = "has no meaning here, for exports are made by PyTorch in float32 on the CPU"
             raise InputError(f"--{key}", problem, "leave it out")
-    parser = replace(configured, overrides={**configured.overrides, "output_dir": output_dir, **_FIXED}).parser()
+    where: dict[str, str | None] = {"output_dir": output_dir}
+    if "run_dir" in configured.merged() and not (Path(output_dir) / "model.pt").is_file():
+        where["run_dir"] = None
+    parser = replace(configured, overrides={**where, **configured.overrides, **_FIXED}).parser()
     if parser.get(_ENCODER_WEIGHTS):
         parser.update({_ENCODER_WEIGHTS: None})  # the trained weights already hold them
     metadata, channels, dims = _metadata(configured.bundle / "configs" / "metadata.json")
@@ -171,4 +176,17 @@ def _configs(configured: Configured, subject: Subject) -> dict[str, Any]:
     evaluation = configured.bundle / "configs" / "evaluate.json"
     if evaluation.is_file():
         configs[evaluation.name] = _portable(replace(configured, files=[evaluation, *configured.files[1:]]))
+    training = configured.bundle / "configs" / "train.json"
+    if training.is_file():
+        configs[training.name] = _training(replace(configured, files=[training, *configured.files[1:]]))
     return configs
+
+
+def _training(configured: Configured) -> dict[str, Any]:
+    """The configuration of a training of this network: with the preset, and the overrides of the network."""
+    from monai.bundle import ConfigParser  # noqa: PLC0415  # slow
+
+    parser = ConfigParser(configured.merged())
+    parser.update({k: for_monai(value) for k, value in configured.overrides.items() if _entry(k) == "network_def"})
+    training: dict[str, Any] = parser.get()
+    return training

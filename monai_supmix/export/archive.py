@@ -13,6 +13,7 @@ from monai.bundle import ConfigParser, verify_net_in_out
 
 from monai_supmix.errors import InputError
 from monai_supmix.export.quiet import quiet
+from monai_supmix.files import sha256
 from monai_supmix.listing import read_json
 from monai_supmix.weights import install_weights, load_into, load_weights
 
@@ -34,7 +35,7 @@ def write_archive(
     Args:
         path: the zip; its folder must exist, and is used to lay out the bundle.
         bundle: folder of the bundle.
-        weights: file of the weights that take the place of the bundle's own.
+        weights: file of the weights that take the place of the bundle's own; the card says so where they are others.
         models: further files for ``models/``, such as a ``model.ts``.
         configs: what takes the place of files in ``configs/``, by their names; files that say the same stay.
 
@@ -72,6 +73,8 @@ def write_archive(
         file = laid_out / "configs" / name
         if read_json(file) != content:
             file.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+    if has_other_weights(bundle, weights):
+        _tell_of_other_weights(laid_out / "docs" / "README.md", sha256(weights))
     install_weights(weights, laid_out)
     for model in models:
         shutil.copyfile(model, laid_out / "models" / model.name)
@@ -81,6 +84,22 @@ def write_archive(
             info = zipfile.ZipInfo(file.relative_to(path.parent).as_posix(), _EPOCH)
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(info, file.read_bytes())
+
+
+def has_other_weights(bundle: Path, weights: Path) -> bool:
+    """Whether a bundle comes with weights of its own, which its documents are about, and these are others."""
+    own = bundle / "models" / "model.pt"
+    return own.is_file() and sha256(own) != sha256(weights)
+
+
+def _tell_of_other_weights(card: Path, digest: str) -> None:
+    """Put a note below the title of a model card."""
+    if not card.is_file():
+        return
+    title, _, rest = card.read_text(encoding="utf-8").partition("\n")
+    note = f"> **The weights in this archive are not those that this page was written for** (SHA-256 {digest}).\n"
+    note += "> What it says of the default network, its training, its figures and tables does not hold for them."
+    card.write_text(f"{title}\n\n{note}\n{rest}", encoding="utf-8")
 
 
 def _files(place: Path) -> list[Path]:

@@ -73,7 +73,8 @@ def phantom_case(record: Mapping[str, Any], channels: int, spatial_dims: int = 2
     if channels in (1, 3) and spatial_dims == 2:
         picture = draw_fundus(_PICTURE, seed=0)[0].transpose(2, 0, 1)
         wanted = picture[1:2] if channels == 1 else picture  # vessels show best in green
-        return CaseImage.from_array(np.ascontiguousarray(wanted), path="made-up fundus picture")
+        name = "made-up grey picture" if channels == 1 else "made-up fundus picture"
+        return CaseImage.from_array(np.ascontiguousarray(wanted), path=name)
     problem = f"is needed, because no image of {channels} channels can be made up"
     raise InputError("--case", problem, "name an image of the kind that the network was trained on")
 

@@ -150,7 +150,7 @@ def check_values(image: CaseImage) -> None:
         )
     if bad:
         problem = f"{bad} of {image.array.size} values are NaN, infinite or beyond float32"
-        raise InputError(image.path, problem, "repair the image, for example set them to the background's value")
+        raise InputError(image.path, problem, "repair the file, for example set them to the background's value")
 
 
 def check_affine(path: Path, affine: np.ndarray) -> None:

@@ -32,6 +32,13 @@ MISTAKES = [
         "run chase_supmix train --output-dri x",
         "--output_dri: is not a key of train.json: did you mean output_dir?",
     ),
+    (
+        "run chase_supmix evaluate --run_dir x",
+        "--run_dir: is not a key of evaluate.json: give --ckpt_path the weights of that training, or --output_dir its",
+    ),
+    ("predict chase_supmix a.png --ouput_dir x", "--ouput_dir: is not an option here: did you mean --output_dir?"),
+    ("suggest chase_supmix --counts 3 --output_dir x", "--counts: is not an option here: did you mean --count?"),
+    ("compare chase_supmix --method supmix --output_dir x", "the following arguments are required: --methods"),
     ("run chase_supmix train --qqq", "--qqq: is not a key of train.json: look up the keys in that file"),
     ("run chase_supmix train --optimzer#lr 0.1", "did you mean optimizer#lr?"),
     ("run chase_supmix train --optimizer#lr#x 0.1", "is not a key of train.json"),

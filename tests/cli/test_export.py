@@ -99,8 +99,8 @@ def test_an_archive_of_a_preset_works_by_itself(front, chest, tmp_path):
     path = make_weights(tmp_path / "volumes.pt", network=unet)
     preset = ("--preset", "volume3d", "--network_def#network#channels", "[4,4,4,4]", "--crop_size", "[8,32,32]")
     out = tmp_path / "out"
-    ended = front("export", BUNDLE, *preset, "--ckpt_path", path, "--output_dir", out, "--format", "zip")
-    assert ended.status == 0, ended.err
+    ended_export = front("export", BUNDLE, *preset, "--ckpt_path", path, "--output_dir", out, "--format", "zip")
+    assert ended_export.status == 0, ended_export.err
     shutil.unpack_archive(out / f"{BUNDLE}_v0.1.0.zip", tmp_path)
     configs = tmp_path / BUNDLE / "configs"
     files = {"meta_file": str(configs / "metadata.json"), "config_file": str(configs / "inference.json")}
@@ -119,6 +119,22 @@ def test_an_archive_of_a_preset_works_by_itself(front, chest, tmp_path):
         entries = json.loads((configs / f"{config}.json").read_text(encoding="utf-8"))
         assert {"network_def", "crop_size"} <= entries.keys()
         assert not entries.keys() & {"weak_augmentation", "labeled_batch_size"}, "only training uses them"
+    training = json.loads((configs / "train.json").read_text(encoding="utf-8"))
+    assert training["network_def"]["network"]["channels"] == [4, 4, 4, 4]
+    assert training["labeled_batch_size"] == 2, "the preset's"
+    card = (tmp_path / BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
+    assert f"not those that this page was written for** (SHA-256 {sha256(path)})" in card.splitlines()[2]
+    assert card.endswith((find_bundle(BUNDLE) / "docs" / "README.md").read_text(encoding="utf-8").partition("\n")[2])
+    assert "says at its top that it was written for other weights" in ended_export.out
+
+
+def test_an_archive_of_the_bundles_own_weights_has_its_own_documents(front, tmp_path):
+    ended = front("export", BUNDLE, "--output_dir", tmp_path / "out", "--format", "zip")
+    assert ended.status == 0, ended.err
+    shutil.unpack_archive(tmp_path / "out" / f"{BUNDLE}_v0.1.0.zip", tmp_path)
+    card = tmp_path / BUNDLE / "docs" / "README.md"
+    assert card.read_bytes() == (find_bundle(BUNDLE) / "docs" / "README.md").read_bytes()
+    assert "other weights" not in ended.out
 
 
 def test_an_archive_without_a_preset_has_the_bundles_own_configurations(front, weights, tmp_path):

@@ -91,6 +91,11 @@ def test_masks_do_not_say_which_weights_are_used(front, pairs, tmp_path):
         assert ("the weights in first are not used: --run_dir first" in ended.out + ended.err) == (masks == "first")
     assert used["masks"] == used["first"] == sha256("second/model.pt")
     assert used["named"] == sha256("first/model.pt")
+    for exported, more in {"second": (), "first": ("--run_dir", "first")}.items():
+        ended = front("export", "mine", "--output_dir", f"{exported}_ts", "--format", "torchscript", *more, *tiny[:2])
+        assert ended.status == 0, ended.err
+        record = json.loads(Path(f"{exported}_ts/model.ts.json").read_text(encoding="utf-8"))
+        assert record["weights"]["sha256"] == sha256(f"{exported}/model.pt")
     ended = front("predict", "mine", pairs / "images" / "e.png", "--output_dir", "none", "--run_dir", tmp_path, *tiny)
     assert ended.status == 2 and "holds no model.pt, as --run_dir should: give the folder of a training" in ended.err
     ended = front("run", "mine", "evaluate", "--output_dir", "none", *tiny)
