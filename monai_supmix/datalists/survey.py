@@ -76,6 +76,7 @@ class Surveyor:
         self.counts = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}
         self._showing = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}  # images, not pixels
         self._labelled = {side: np.zeros(num_classes, dtype=np.int64) for side in SIDES}
+        self._empty: dict[str, list[str]] = {side: [] for side in SIDES}
         self._shapes: list[tuple[int, ...]] = []
         self._spacings: list[tuple[float, ...]] = []
         self._ranges: list[tuple[float, float]] = []
@@ -102,6 +103,8 @@ class Surveyor:
             self.counts[side] += counts
             self._showing[side] += counts > 0
             self._labelled[side] += labelled_mask(item, classes) * int(counts.sum())
+            if not counts[1:].any():
+                self._empty[side].append(item["case"])
         if item["case"] in self._seen:  # unlabeled_pool="all"
             return counts
         self._seen.add(item["case"])
@@ -124,6 +127,7 @@ class Surveyor:
         if self._shapes:
             survey.lines += _describe_images(self._shapes, self._spacings, self._ranges)
         survey.lines += _describe_classes(datalist.class_names, self.counts)
+        survey.lines += _describe_empty(datalist, self._empty)
         labelled = self._labelled["labeled"]
         shares = self.counts["labeled"] / np.where(labelled > 0, labelled, 1)
         survey.warnings += _class_warnings(
@@ -181,6 +185,16 @@ def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> li
                 ]
             lines.append(f"pixels of {_IN_WORDS[side]}: {', '.join(told)}")
     return lines
+
+
+def _describe_empty(datalist: Datalist, empty: dict[str, list[str]]) -> list[str]:
+    """Name masks that show no foreground, which may be true and may be a mask that nobody has drawn yet."""
+    sides = {side: cases for side, cases in empty.items() if cases and side != "unlabeled"}
+    return [
+        f"no foreground in {len(cases)} of {counted(len(getattr(datalist, side)), 'mask')} of {_IN_WORDS[side]}: "
+        f"{shorten(cases, 3)}"
+        for side, cases in sides.items()
+    ]
 
 
 def _rare_classes(names: Sequence[str], shares: np.ndarray, images: np.ndarray, advice: str) -> Iterable[str]:

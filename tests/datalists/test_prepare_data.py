@@ -109,6 +109,20 @@ def test_survey_counts_pixels_and_finds_copies(fundus):
     assert any(line.startswith("pixels of the test: ") and f"vessel {share:.3g} %" in line for line in survey.lines)
 
 
+def test_survey_names_masks_that_show_nothing(fundus):
+    assert not any(line.startswith("no foreground") for line in survey_datalist(chase_datalist(fundus)).lines)
+    datalist = chase_datalist(fundus, num_labeled=3)
+    for item in (datalist.labeled[1], *datalist.test[:4], datalist.unlabeled[0]):
+        path = fundus / f"{item['case']}_1stHO.png"
+        Image.fromarray(np.zeros_like(np.asarray(Image.open(path)))).save(path)
+    told = [line for line in survey_datalist(datalist).lines if line.startswith("no foreground")]
+    tested = [item["case"] for item in datalist.test]
+    assert told == [
+        f"no foreground in 1 of 3 masks of labelled images: {datalist.labeled[1]['case']}",
+        f"no foreground in 4 of 8 masks of the test: {', '.join(tested[:3])}, ... (4 in all)",
+    ]
+
+
 def test_survey_warns_of_classes_nobody_shows(chest):
     record = json.loads((chest / "dataset.json").read_text(encoding="utf-8"))
     record["labels"]["fracture"] = 4
