@@ -71,6 +71,8 @@ def _dispatch(argv: Sequence[str]) -> int:
 def _refuse_misspelt(argv: Sequence[str], pairs: Pairs, rest: Sequence[str]) -> None:
     """Raise `InputError` where an option that a command cannot do without is missing, and another is almost it."""
     given = {word.partition("=")[0].lstrip("-").replace("-", "_") for word in rest if word.startswith("-")}
+    if given & {"help", "h"}:
+        return
     missing = [name for name in _REQUIRED if name in own_options(argv) and name not in given]
     for name in pairs:
         if near := difflib.get_close_matches(name, missing, n=1, cutoff=0.8):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -66,7 +67,7 @@ def autocast_dtype(amp: Amp, device: torch.device | str) -> torch.dtype | None:
 def autocast(amp: Amp, device: torch.device | str) -> Iterator[None]:
     """A context in which forward passes run in the format that ``amp`` resolves to.
 
-    On a CPU some depthwise convolutions stay in float32 where they are trained, see `DepthwiseInFloat32`.
+    On a CPU the gradients of some depthwise convolutions are computed in float32, see `DepthwiseGradientsInFloat32`.
 
     Example:
         >>> with autocast("bf16", "cpu"):
@@ -78,40 +79,67 @@ def autocast(amp: Amp, device: torch.device | str) -> Iterator[None]:
     trained_on_cpu = kind == "cpu" and dtype is torch.bfloat16 and torch.is_grad_enabled()
     with (
         torch.autocast(kind, dtype=dtype or torch.bfloat16, enabled=dtype is not None),
-        DepthwiseInFloat32() if trained_on_cpu else nullcontext(),
+        DepthwiseGradientsInFloat32() if trained_on_cpu else nullcontext(),
     ):
         yield
 
 
-class DepthwiseInFloat32(TorchFunctionMode):
-    """Keep those 2D depthwise convolutions in float32 whose backward pass PyTorch's CPU kernels for bfloat16 make slow.
+class DepthwiseGradientsInFloat32(TorchFunctionMode):
+    """Compute gradients of 2D depthwise convolutions in float32 where PyTorch's CPU kernels for bfloat16 are slow.
 
-    These are the ones with a kernel beyond 3 x 3 or a stride. In bfloat16 they are more than half of a training step of
-    EfficientNet-Lite0, which takes two thirds of that time without them (``scripts/benchmark.py depthwise``). The
-    result has the format that it would have had.
+    These are the convolutions with a kernel beyond 3 x 3 or a stride. In bfloat16 their gradients are more than half of
+    a training step of EfficientNet-Lite0, which takes two thirds of that time without (``scripts/benchmark.py
+    depthwise``). What they give is that of ``torch.autocast``, bit for bit.
 
     Example:
         >>> convolution = torch.nn.Conv2d(8, 8, kernel_size=5, groups=8)
-        >>> with torch.autocast("cpu", torch.bfloat16), DepthwiseInFloat32():
+        >>> with torch.autocast("cpu", torch.bfloat16), DepthwiseGradientsInFloat32():
         ...     convolution(torch.ones(1, 8, 6, 6)).dtype
         torch.bfloat16
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call a function of PyTorch; a convolution in another way where that is faster."""
+        """Call a function of PyTorch; a convolution in another way where its gradients are slow."""
         kwargs = kwargs or {}
         if func is not functional.conv2d or not _is_slow(*args, **kwargs):
             return func(*args, **kwargs)
-        image, *rest = args
-        with torch.autocast("cpu", enabled=False):
-            return func(image.float(), *rest, **kwargs).to(torch.get_autocast_dtype("cpu"))
+        dtype = torch.get_autocast_dtype("cpu")
+        tensors = [None if tensor is None else tensor.to(dtype) for tensor in args[:3]]
+        return _Convolution.apply(*tensors, *args[3:])
 
 
 def _is_slow(*args: Any, **kwargs: Any) -> bool:
     """Whether the arguments of a convolution are those of a depthwise one with a large kernel or a stride."""
-    if kwargs or len(args) < 7 or not torch.is_autocast_enabled("cpu"):
-        return False  # not as a module calls it
-    image, weight, _, stride, _, _, groups = args
-    depthwise = 1 < groups == image.shape[-3] and weight.requires_grad
-    strides = (stride,) if isinstance(stride, int) else stride
-    return depthwise and weight.dtype is torch.float32 and (max(weight.shape[-2:]) > _FAST_KERNEL or max(strides) > 1)
+    if kwargs or len(args) < 7 or not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()):
+        return False  # not as a module calls it, or not trained
+    image, weight, _, stride, padding, _, groups = args
+    depthwise = image.ndim == 4 and 1 < groups == image.shape[1] and not isinstance(padding, str)
+    return depthwise and (max(weight.shape[-2:]) > _FAST_KERNEL or max(_pair(stride)) > 1)
+
+
+def _pair(value: int | Sequence[int]) -> Sequence[int]:
+    return (value, value) if isinstance(value, int) else value
+
+
+class _Convolution(torch.autograd.Function):
+    """A 2D convolution whose gradients are computed in float32; it saves what PyTorch's own saves, in its format."""
+
+    @staticmethod
+    def forward(*args: Any) -> Tensor:
+        return functional.conv2d(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        image, weight, bias, *ctx.settings = inputs
+        ctx.save_for_backward(image, weight)
+        ctx.bias_sizes = None if bias is None else [len(bias)]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        image, weight = ctx.saved_tensors
+        stride, padding, dilation, groups = ctx.settings
+        gradients = torch.ops.aten.convolution_backward(
+            gradient.float(), image.float(), weight.float(), ctx.bias_sizes, _pair(stride), _pair(padding),
+            _pair(dilation), False, (0, 0), groups, ctx.needs_input_grad[:3],
+        )  # fmt: skip
+        return (*(None if one is None else one.to(image.dtype) for one in gradients), *(None for _ in ctx.settings))

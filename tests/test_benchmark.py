@@ -33,7 +33,7 @@ class Forked:
 @pytest.mark.parametrize(
     ("subject", "ratio"),
     [
-        ("depthwise", "bfloat16 throughout / bfloat16, slow convolutions in float32"),
+        ("depthwise", "bfloat16 throughout / bfloat16, slow gradients in float32"),
         ("augment", "MONAI / ours"),
         ("load", "cached / from disk"),
         ("infer", "default network, MONAI / ours in torch"),

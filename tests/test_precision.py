@@ -1,24 +1,26 @@
-"""Depthwise convolutions that bfloat16 makes slow are trained in float32 on a CPU; nothing else changes its format."""
+"""Gradients of depthwise convolutions that bfloat16 makes slow are those of float32 on a CPU; all else is autocast."""
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from monai_supmix.precision import DepthwiseInFloat32, autocast
+from monai_supmix.precision import DepthwiseGradientsInFloat32, autocast
 
 CHANNELS = 8
 SLOW = [
     {"kernel_size": 5, "padding": 2, "groups": CHANNELS},
     {"kernel_size": 3, "stride": 2, "groups": CHANNELS},
     {"kernel_size": (1, 7), "groups": CHANNELS, "bias": False},
-    {"kernel_size": 5, "groups": CHANNELS, "padding": "same"},
-    {"kernel_size": 3, "stride": (1, 2), "groups": CHANNELS, "padding": 1, "padding_mode": "reflect"},
+    {"kernel_size": 5, "groups": CHANNELS, "dilation": 2},
+    {"kernel_size": 3, "stride": (1, 2), "groups": CHANNELS, "padding": 1},
 ]
 FAST = [
     {"kernel_size": 3, "groups": CHANNELS},
     {"kernel_size": 5},
     {"kernel_size": 5, "groups": CHANNELS // 2},
     {"kernel_size": 1, "stride": 2},
+    {"kernel_size": 5, "groups": CHANNELS, "padding": "same"},
 ]
 
 
@@ -40,16 +42,25 @@ def gradients(module, context, x):
 
 
 @pytest.mark.parametrize("settings", SLOW, ids=str)
-def test_a_slow_convolution_is_that_of_float32_rounded_once(settings):
+def test_a_slow_convolution_is_that_of_autocast_and_its_gradients_are_those_of_float32(settings):
     y, grad_x, grads = gradients(make(settings), autocast("bf16", "cpu"), image())
-    exact = make(settings)
-    expected = exact(image().float())
-    assert y.dtype is torch.bfloat16
-    assert torch.equal(y, expected.bfloat16())
-    # the gradient that reaches it is rounded, as that of any output in bfloat16; from there on it is float32
-    expected.backward((2 * y.detach().float()).bfloat16().float())
-    assert all(torch.equal(got, want.grad) for got, want in zip(grads, exact.parameters(), strict=True))
-    assert grad_x.dtype is torch.bfloat16
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(y, make(settings)(image()))
+    exact, x = make(settings), image().float().requires_grad_()
+    for parameter in exact.parameters():
+        parameter.data = parameter.bfloat16().float()  # as autocast has it
+    exact(x).backward((2 * y.detach().float()).bfloat16().float())
+    assert torch.equal(grad_x, x.grad.bfloat16())
+    assert all(
+        torch.equal(got, want.grad.bfloat16().float()) for got, want in zip(grads, exact.parameters(), strict=True)
+    )
+
+
+def test_frozen_weights_get_no_gradient_and_pass_it_on():
+    layer = make(SLOW[0]).requires_grad_(False)
+    _, grad_x, grads = gradients(layer, autocast("bf16", "cpu"), image())
+    assert grads == [None, None]
+    assert grad_x.abs().sum() > 0
 
 
 @pytest.mark.parametrize("settings", FAST, ids=str)
@@ -69,7 +80,7 @@ def test_without_training_and_without_autocast_nothing_is_changed(settings):
         assert torch.equal(frozen(image()), plain)
     with torch.no_grad(), autocast("bf16", "cpu"):
         assert torch.equal(make(settings)(image()), plain)
-    with DepthwiseInFloat32():
+    with DepthwiseGradientsInFloat32():
         assert make(settings)(image().float()).dtype is torch.float32
 
 
@@ -78,6 +89,29 @@ def test_an_image_without_a_batch_and_one_that_asks_for_no_gradient_pass():
         y = make(SLOW[0])(image()[0].float())
     assert y.shape == (CHANNELS, 9, 11)
     assert y.dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing_computes_the_same_once_more(reentrant):
+    results = []
+    for checkpointed in (False, True):
+        layer = make(SLOW[0])
+        x = image().requires_grad_()
+        with autocast("bf16", "cpu"):
+            y = checkpoint(layer, x, use_reentrant=reentrant) if checkpointed else layer(x)
+        y.float().square().sum().backward()
+        results.append((y, x.grad, layer.weight.grad))
+    if reentrant:  # what is computed again has no such gradients, but those of autocast
+        assert all(torch.allclose(a.float(), b.float(), rtol=0.05, atol=0.05) for a, b in zip(*results, strict=True))
+    else:
+        assert all(torch.equal(plain, again) for plain, again in zip(*results, strict=True))
+
+
+def test_gradients_that_are_switched_off_inside_leave_the_convolution_as_it_is():
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        plain = make(SLOW[0])(image())
+    with autocast("bf16", "cpu"), torch.no_grad():
+        assert torch.equal(make(SLOW[0])(image()), plain)
 
 
 def test_the_context_ends_with_an_exception():

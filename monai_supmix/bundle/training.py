@@ -44,7 +44,7 @@ from monai_supmix.handlers.checkpoints import (
 from monai_supmix.handlers.preemption import Preemption
 from monai_supmix.handlers.pseudo_labels import Loading
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
-from monai_supmix.weights import record_run, save_weights
+from monai_supmix.weights import read_weights, record_run, save_weights
 from monai_supmix.weights.record import are_cleaning_rules, current_versions
 
 logger = logging.getLogger(__name__)
@@ -269,7 +269,9 @@ class TrainingRun:
         self.checkpoint.config = dict(self.settings)
         if self.datalist is not None:
             self.checkpoint.config["data"] = fingerprint(self.datalist)
-            self.record["labelled_images"] = image_digests(self.datalist.labeled)
+            before = configuration.get("ckpt_path")  # what its weights have learnt is learnt
+            learnt = (read_weights(before).record or {}).get("labelled_images", ()) if before else ()
+            self.record["labelled_images"] = sorted({*image_digests(self.datalist.labeled), *learnt})
 
     def _restore(self) -> None:
         path = self._checkpoint_to_continue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_supmix.cli.workflow import Configured, merge
+from monai_supmix.cli.workflow import Configured, merge, require_run
 from monai_supmix.config.overrides import for_monai
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory, write_json
@@ -61,7 +62,8 @@ def export(configured: Configured, formats: Sequence[str], output_dir: str, case
         made = [model.path for model in models]
         if "zip" in formats:
             archive = folder / f"{configured.bundle.name}_v{subject.metadata['version']}.zip"
-            write_archive(archive, configured.bundle, subject.weights, made, _configs(configured, subject))
+            with_preset = len(configured.files) > 1
+            write_archive(archive, configured.bundle, subject.weights, made, _configs(configured, subject), with_preset)
             if has_other_weights(configured.bundle, subject.weights):
                 print(f"docs/README.md of {archive.name} says at its top that it was written for other weights")
             others = sorted(entry.name for entry in configured.bundle.iterdir() if entry.name not in LAYOUT)
@@ -95,7 +97,9 @@ def _subject(configured: Configured, output_dir: str, case: str | None) -> Subje
             problem = "has no meaning here, for exports are made by PyTorch in float32 on the CPU"
             raise InputError(f"--{key}", problem, "leave it out")
     where: dict[str, str | None] = {"output_dir": output_dir}
-    if "run_dir" in configured.merged() and not (Path(output_dir) / "model.pt").is_file():
+    if "run_dir" in configured.overrides:
+        require_run(configured.overrides)
+    elif "run_dir" in configured.merged() and not (Path(output_dir) / "model.pt").is_file():
         where["run_dir"] = None
     parser = replace(configured, overrides={**where, **configured.overrides, **_FIXED}).parser()
     if parser.get(_ENCODER_WEIGHTS):
@@ -146,7 +150,7 @@ def _portable(configured: Configured) -> dict[str, Any]:
 
     merged = merge(configured.files)
     parser = ConfigParser(merged)
-    known = merged.keys() - {"bundle_root", "dataset_dir", "output_dir", "ckpt_path"}
+    known = merged.keys() - {"bundle_root", "dataset_dir", "output_dir", "run_dir", "ckpt_path"}
     overrides = {key: for_monai(value) for key, value in configured.overrides.items() if _entry(key) in known}
     parser.update(overrides)
     if parser.get(_ENCODER_WEIGHTS):
@@ -159,8 +163,8 @@ def _used(config: dict[str, Any], own: Collection[str]) -> dict[str, Any]:
     used, found = set[str](), config.keys() & own
     while found - used:
         used |= found
-        told = json.dumps([config[key] for key in used])
-        found = {key for key in re.findall(r"[@%]([A-Za-z_]\w*)", told) if key in config}
+        told = json.dumps([config[key] for key in used], ensure_ascii=False)
+        found = {key for key in re.findall(r"[@%][#:]*(\w+)", told) if key in config}
     return {key: value for key, value in config.items() if key in used}
 
 
@@ -178,7 +182,8 @@ def _configs(configured: Configured, subject: Subject) -> dict[str, Any]:
         configs[evaluation.name] = _portable(replace(configured, files=[evaluation, *configured.files[1:]]))
     training = configured.bundle / "configs" / "train.json"
     if training.is_file():
-        configs[training.name] = _training(replace(configured, files=[training, *configured.files[1:]]))
+        with contextlib.suppress(InputError):  # a preset of prediction alone changes entries that a training lacks
+            configs[training.name] = _training(replace(configured, files=[training, *configured.files[1:]]))
     return configs
 
 

@@ -117,10 +117,7 @@ def own_weights(configured: Configured) -> None:
 
     overrides = configured.overrides
     if "run_dir" in overrides or "run_dir" not in configured.merged():  # a custom bundle may lack it
-        named = overrides.get("run_dir")
-        if named and "ckpt_path" not in overrides and not (Path(named) / "model.pt").is_file():
-            remedy = "give the folder of a training, or name files and folders of weights by --ckpt_path"
-            raise InputError(named, "holds no model.pt, as --run_dir should", remedy)
+        require_run(overrides)
         return
     overrides["run_dir"] = None
     folder = Path(overrides["output_dir"])
@@ -130,6 +127,14 @@ def own_weights(configured: Configured) -> None:
         and last_run(configured.bundle) != folder.resolve()
     ):
         logger.warning("the weights in %s are not used: --run_dir %s would use them", folder, folder)
+
+
+def require_run(overrides: Mapping[str, Any]) -> None:
+    """Raise `InputError` where ``run_dir`` names a folder without weights: others would be used in their place."""
+    named = overrides.get("run_dir")
+    if named and "ckpt_path" not in overrides and not (Path(named) / "model.pt").is_file():
+        remedy = "give the folder of a training, or name files and folders of weights by --ckpt_path"
+        raise InputError(named, "holds no model.pt, as --run_dir should", remedy)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -15,7 +15,7 @@ from monai_supmix.config.settings import NAMES, is_dynamic, value_problem
 from monai_supmix.errors import InputError, nearest
 
 _PROGRAMS = ("initialize", "run", "finalize", "imports")  # never what a misspelt option means
-_MEANT = {"run_dir": "give --ckpt_path the weights of that training, or --output_dir its folder"}
+_MEANT = {("evaluate.json", "run_dir"): "give --ckpt_path the weights of that training, or --output_dir its folder"}
 JSON_WORDS = {"true": True, "false": False, "null": None}
 """What the command line understands beside Python's ``True``, ``False`` and ``None``."""
 
@@ -140,7 +140,8 @@ def check_keys(config: Mapping[str, Any], overrides: Mapping[str, Any], files: S
             if part not in entries and not (depth == len(parts) - 1 and _is_open(place)):
                 shown = "#".join([*parts[:depth], "{}", *parts[depth + 1 :]])
                 known = [entry for entry in entries if depth > 0 or entry not in _PROGRAMS]
-                remedy = _MEANT.get(key) or nearest(part, known, "look up the keys in that file", shown)
+                main = files[0].name if files else ""
+                remedy = _MEANT.get((main, key)) or nearest(part, known, "look up the keys in that file", shown)
                 raise InputError(f"--{key}", f"is not a key of {', '.join(file.name for file in files)}", remedy)
             place = entries.get(part)
         expected = value_problem("::".join(parts), value, place)

@@ -50,8 +50,10 @@ def fingerprint(datalist: Datalist) -> dict[str, Any]:
 
 
 def content_sha256(path: Path) -> str:
-    """SHA-256 of an image's file, or of all files that it consists of."""
+    """SHA-256 of an image's file, or of all files that it consists of; those of a folder count in any order."""
     digests = [sha256(part) for part in _parts(path)]
+    if path.is_dir():
+        digests.sort()
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

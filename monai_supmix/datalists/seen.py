@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ def image_digests(items: Iterable[Mapping[str, Any]]) -> list[str]:
     """Hash the images of cases: names say who somebody is, these do not.
 
     Args:
-        items: cases with an ``image``; slices may share a file.
+        items: cases with an ``image``, and perhaps a ``slice`` of it, which is an image of its own.
 
     Returns:
         the first 16 hexadecimal digits of each content's SHA-256, sorted, each once.
@@ -28,7 +30,14 @@ def image_digests(items: Iterable[Mapping[str, Any]]) -> list[str]:
         >>> [len(digest) for digest in image_digests([item, item])]
         [16]
     """
-    return sorted({content_sha256(Path(image))[:_DIGITS] for image in {str(item["image"]) for item in items}})
+    content = lru_cache(maxsize=None)(lambda name: content_sha256(Path(name)))
+    return sorted({_digest(item, content) for item in items})
+
+
+def _digest(item: Mapping[str, Any], content: Callable[[str], str]) -> str:
+    whole = content(str(item["image"]))
+    part = item.get("slice")
+    return (whole if part is None else hashlib.sha256(f"{whole} {part}".encode()).hexdigest())[:_DIGITS]
 
 
 def seen_note(test: Iterable[Mapping[str, Any]], labelled_images: Collection[str]) -> list[str]:
@@ -47,8 +56,9 @@ def seen_note(test: Iterable[Mapping[str, Any]], labelled_images: Collection[str
     """
     if not labelled_images:
         return []
-    items = list(test)
-    seen = [item["case"] for item in items if not set(image_digests([item])).isdisjoint(labelled_images)]
+    items, learnt = list(test), set(labelled_images)
+    content = lru_cache(maxsize=None)(lambda name: content_sha256(Path(name)))
+    seen = [item["case"] for item in items if _digest(item, content) in learnt]
     if not seen:
         return []
     told = ", ".join([*seen[:_TOLD], *(["..."] if len(seen) > _TOLD else [])])

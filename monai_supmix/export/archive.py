@@ -15,7 +15,8 @@ from monai_supmix.errors import InputError
 from monai_supmix.export.quiet import quiet
 from monai_supmix.files import sha256
 from monai_supmix.listing import read_json
-from monai_supmix.weights import install_weights, load_into, load_weights
+from monai_supmix.weights import install_weights, load_into, load_weights, read_weights
+from monai_supmix.weights.several import ENSEMBLE
 
 LAYOUT = ("LICENSE", "configs", "docs", "models")
 """What an archive holds of a bundle's folder; whatever else lies there, such as lists of cases, is left out."""
@@ -29,6 +30,7 @@ def write_archive(
     weights: Path,
     models: Sequence[Path] = (),
     configs: Mapping[str, Mapping[str, Any]] | None = None,
+    with_preset: bool = False,
 ) -> None:
     """Write ``NAME/{LICENSE,configs,docs,models}`` of a bundle as a zip, after MONAI has verified it.
 
@@ -38,6 +40,7 @@ def write_archive(
         weights: file of the weights that take the place of the bundle's own; the card says so where they are others.
         models: further files for ``models/``, such as a ``model.ts``.
         configs: what takes the place of files in ``configs/``, by their names; files that say the same stay.
+        with_preset: a preset is in them, which the card tells those who get the archive.
 
     Raises:
         InputError: the weights are not those of the bundle's network, or its metadata do not describe it.
@@ -74,7 +77,7 @@ def write_archive(
         if read_json(file) != content:
             file.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
     if has_other_weights(bundle, weights):
-        _tell_of_other_weights(laid_out / "docs" / "README.md", sha256(weights))
+        _tell_of_other_weights(laid_out / "docs" / "README.md", sha256(weights), with_preset)
     install_weights(weights, laid_out)
     for model in models:
         shutil.copyfile(model, laid_out / "models" / model.name)
@@ -88,18 +91,28 @@ def write_archive(
 
 def has_other_weights(bundle: Path, weights: Path) -> bool:
     """Whether a bundle comes with weights of its own, which its documents are about, and these are others."""
+    if (bundle / "models" / ENSEMBLE).is_dir():
+        return True  # an archive has the weights of one network
     own = bundle / "models" / "model.pt"
-    return own.is_file() and sha256(own) != sha256(weights)
+    return own.is_file() and _content(own) != _content(weights)
 
 
-def _tell_of_other_weights(card: Path, digest: str) -> None:
+def _content(weights: Path) -> str:
+    """What tells weights from others, whatever type of file they are in."""
+    record = read_weights(weights).record or {}
+    return str(record.get("content_sha256") or sha256(weights))
+
+
+def _tell_of_other_weights(card: Path, digest: str, with_preset: bool) -> None:
     """Put a note below the title of a model card."""
     if not card.is_file():
         return
     title, _, rest = card.read_text(encoding="utf-8").partition("\n")
     note = f"> **The weights in this archive are not those that this page was written for** (SHA-256 {digest}).\n"
-    note += "> What it says of the default network, its training, its figures and tables does not hold for them."
-    card.write_text(f"{title}\n\n{note}\n{rest}", encoding="utf-8")
+    note += "> What it says of the default network, its training, its figures and tables does not hold for them.\n"
+    if with_preset:
+        note += "> `train.json` has the preset that they were exported with; beside `--method`, give it once more.\n"
+    card.write_text(f"{title}\n\n{note}{rest}", encoding="utf-8")
 
 
 def _files(place: Path) -> list[Path]:

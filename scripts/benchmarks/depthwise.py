@@ -14,7 +14,7 @@ from monai_supmix.networks import EncoderDecoder
 from monai_supmix.precision import autocast
 
 CLASSES = 4
-THROUGHOUT, OURS = "bfloat16 throughout", "bfloat16, slow convolutions in float32"
+THROUGHOUT, OURS = "bfloat16 throughout", "bfloat16, slow gradients in float32"
 SIDES = {
     "float32": nullcontext,
     THROUGHOUT: lambda: torch.autocast("cpu", torch.bfloat16),

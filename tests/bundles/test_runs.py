@@ -144,6 +144,14 @@ def test_an_evaluation_tells_of_test_images_that_the_weights_learnt_with_their_l
     digests = set(load_weights(trained["chase_supmix"] / "model.pt")[1]["labelled_images"])
     assert digests == set(image_digests(chase_datalist(folder, num_labeled=2).labeled))
     assert digests >= set(image_digests([learnt]))
+    more = {
+        "num_labeled": 1,
+        "max_iterations": 1,
+        "crop_size": [32, 32],
+        "ckpt_path": str(trained["chase_supmix"] / "model.pt"),
+    }
+    run("chase_supmix", "train", "supervised", dataset_dir=str(folder), output_dir=str(tmp_path / "on"), **more, **TINY)
+    assert set(load_weights(tmp_path / "on" / "model.pt")[1]["labelled_images"]) == digests, "also what came before"
     tested = chase_datalist(folder, num_labeled=1).test[0]
     shutil.copy(learnt["image"], tested["image"])  # the same picture under another name
     where = {"dataset_dir": str(folder), "output_dir": str(tmp_path / "out")}

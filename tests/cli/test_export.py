@@ -128,8 +128,46 @@ def test_an_archive_of_a_preset_works_by_itself(front, chest, tmp_path):
     assert "says at its top that it was written for other weights" in ended_export.out
 
 
-def test_an_archive_of_the_bundles_own_weights_has_its_own_documents(front, tmp_path):
-    ended = front("export", BUNDLE, "--output_dir", tmp_path / "out", "--format", "zip")
+def test_an_archive_has_all_that_its_own_entries_refer_to_whatever_it_is_called(front, weights, chest, tmp_path):
+    bundle = tmp_path / "ct"
+    shutil.copytree(find_bundle(BUNDLE), bundle)
+    inferer = json.loads((bundle / "configs" / "inference.json").read_text(encoding="utf-8"))["inferer"]
+    preset = {"größe": 2, "2d": "@größe", "unused": 1, "inferer": {**inferer, "batch_size": "@2d"}}
+    (bundle / "configs" / "presets" / "mine.json").write_text(json.dumps(preset), encoding="utf-8")
+    exported = ("export", bundle, "--preset", "mine", "--ckpt_path", weights, "--format", "zip")
+    ended = front(*exported, "--output_dir", tmp_path / "out", "--run_dir", tmp_path)
+    assert ended.status == 0, ended.err
+    shutil.unpack_archive(tmp_path / "out" / "ct_v0.1.0.zip", tmp_path / "there")
+    config = json.loads((tmp_path / "there" / "ct" / "configs" / "inference.json").read_text(encoding="utf-8"))
+    assert (config["größe"], config["2d"], config["run_dir"]) == (2, "@größe", "@output_dir")
+    assert "unused" not in config
+    scan = next((chest / "imagesTs").glob("*.nii.gz"))
+    ended = front("predict", tmp_path / "there" / "ct", scan, "--output_dir", tmp_path / "masks", "--device", "cpu")
+    assert ended.status == 0, ended.err
+
+
+def test_a_preset_of_prediction_alone_leaves_the_training_as_it_is(front, weights, tmp_path):
+    bundle = tmp_path / "ct"
+    shutil.copytree(find_bundle(BUNDLE), bundle)
+    (bundle / "configs" / "presets" / "flips.json").write_text('{"inferer#flips": [1]}', encoding="utf-8")
+    exported = ("export", bundle, "--preset", "flips", "--ckpt_path", weights, "--format", "zip")
+    ended = front(*exported, "--output_dir", tmp_path / "out")
+    assert ended.status == 0, ended.err
+    shutil.unpack_archive(tmp_path / "out" / "ct_v0.1.0.zip", tmp_path / "there")
+    configs = tmp_path / "there" / "ct" / "configs"
+    assert (configs / "train.json").read_bytes() == (bundle / "configs" / "train.json").read_bytes()
+    assert json.loads((configs / "inference.json").read_text(encoding="utf-8"))["inferer"]["flips"] == [1]
+
+
+def test_a_run_without_weights_is_not_exported(refused, tmp_path):
+    says = "holds no model.pt, as --run_dir should: give the folder of a training"
+    refused("export", BUNDLE, "--run_dir", tmp_path, "--output_dir", tmp_path / "out", says=says)
+
+
+@pytest.mark.parametrize("file", ["model.pt", "model.safetensors"])
+def test_an_archive_of_the_bundles_own_weights_has_its_own_documents(front, file, tmp_path):
+    own = ("--ckpt_path", find_bundle(BUNDLE) / "models" / file)
+    ended = front("export", BUNDLE, *own, "--output_dir", tmp_path / "out", "--format", "zip")
     assert ended.status == 0, ended.err
     shutil.unpack_archive(tmp_path / "out" / f"{BUNDLE}_v0.1.0.zip", tmp_path)
     card = tmp_path / BUNDLE / "docs" / "README.md"

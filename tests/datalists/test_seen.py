@@ -22,6 +22,26 @@ def test_a_renamed_copy_is_the_same_image_and_a_changed_one_is_not(tmp_path):
     assert seen_note(items[1:], image_digests([first])) == []
 
 
+def test_slices_of_one_file_are_images_of_their_own(tmp_path):
+    volume = case(tmp_path / "tr_im.nii", b"100 slices")
+    slices = [{**volume, "case": f"slice_{k}", "slice": k} for k in range(4)]
+    learnt = image_digests(slices[:2])
+    assert len(learnt) == 2
+    assert seen_note(slices[2:], learnt) == []
+    (note,) = seen_note(slices[1:], learnt)
+    assert note.startswith("test: 1 of 3 was trained on with its labels (slice_1)")
+    assert seen_note([volume], learnt) == []
+
+
+def test_a_series_is_the_same_whatever_its_files_are_called(tmp_path):
+    for folder, names in (("a", "123"), ("b", "321")):
+        (tmp_path / folder).mkdir()
+        for name, content in zip(names, (b"x", b"y", b"z"), strict=True):
+            (tmp_path / folder / f"{name}.dcm").write_bytes(content)
+    first, second = ({"image": str(tmp_path / folder), "case": folder, "group": folder} for folder in "ab")
+    assert image_digests([first]) == image_digests([second])
+
+
 def test_digests_tell_no_name_and_count_an_image_once(tmp_path):
     items = [case(tmp_path / f"anna_{k}.png", b"same") for k in range(3)]
     (digest,) = image_digests(items)
