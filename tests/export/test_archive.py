@@ -8,6 +8,7 @@ from monai.bundle import ConfigParser
 
 from monai_supmix.errors import InputError
 from monai_supmix.export import write_archive
+from monai_supmix.files import sha256
 from monai_supmix.weights import current_versions, save_weights
 
 NETWORK = {
@@ -68,7 +69,9 @@ def test_the_archive_holds_the_layout_of_the_model_zoo_and_no_more(bundle, tmp_p
             "eyes/models/model.ts",
         ]
         assert archive.read("eyes/models/model.pt") == weights.read_bytes()  # not those that lay in the bundle
-        assert archive.read("eyes/docs/README.md") == b"docs/README.md"
+        card = archive.read("eyes/docs/README.md").decode()
+        assert card.startswith("docs/README.md\n\n> **The weights in this archive are not those that this page")
+        assert sha256(weights) in card
     first = path.read_bytes()
     (tmp_path / "out").rename(tmp_path / "before")
     assert write(bundle, weights, tmp_path, [tmp_path / "model.ts"]).read_bytes() == first
