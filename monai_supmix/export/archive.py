@@ -99,7 +99,10 @@ def has_other_weights(bundle: Path, weights: Path) -> bool:
 
 def _content(weights: Path) -> str:
     """What tells weights from others, whatever type of file they are in."""
-    record = read_weights(weights).record or {}
+    try:
+        record = read_weights(weights).record or {}
+    except InputError:  # damaged ones, which are left behind
+        record = {}
     return str(record.get("content_sha256") or sha256(weights))
 
 
