@@ -44,6 +44,7 @@ def gradients(module, context, x):
 @pytest.mark.parametrize("settings", SLOW, ids=str)
 def test_a_slow_convolution_is_that_of_autocast_and_its_gradients_are_those_of_float32(settings):
     y, grad_x, grads = gradients(make(settings), autocast("bf16", "cpu"), image())
+    assert y.grad_fn.name() == "_ConvolutionBackward", "gradients are computed here, and not by PyTorch's own"
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(y, make(settings)(image()))
     exact, x = make(settings), image().float().requires_grad_()
@@ -67,6 +68,7 @@ def test_frozen_weights_get_no_gradient_and_pass_it_on():
 def test_other_convolutions_are_as_autocast_has_them(settings):
     ours = gradients(make(settings), autocast("bf16", "cpu"), image())
     plain = gradients(make(settings), torch.autocast("cpu", torch.bfloat16), image())
+    assert ours[0].grad_fn.name() == plain[0].grad_fn.name()
     assert torch.equal(ours[0], plain[0]) and torch.equal(ours[1], plain[1])
     assert all(torch.equal(got, want) for got, want in zip(ours[2], plain[2], strict=True))
 
