@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Engine
@@ -23,6 +23,7 @@ from monai_supmix.bundle.attached import (
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.lock import exclusive
 from monai_supmix.bundle.place import PlaceInRun
+from monai_supmix.bundle.resuming import Resume, check_resume, checkpoint_to_continue, restore
 from monai_supmix.bundle.tracking import Tracking, run_parameters
 from monai_supmix.config.comparison import comparable, configuration_of
 from monai_supmix.data.planes_loading import trained_on
@@ -33,14 +34,7 @@ from monai_supmix.datalists.seen import image_digests
 from monai_supmix.engines import SemiSupervisedTrainer
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
-from monai_supmix.handlers.checkpoints import (
-    TrainingCheckpoint,
-    compare_config,
-    existing_checkpoints,
-    load_checkpoint,
-    newest_intact,
-    read_checkpoint,
-)
+from monai_supmix.handlers.checkpoints import TrainingCheckpoint, existing_checkpoints
 from monai_supmix.handlers.preemption import Preemption
 from monai_supmix.handlers.pseudo_labels import Loading
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
@@ -48,8 +42,6 @@ from monai_supmix.weights import read_weights, record_run, save_weights
 from monai_supmix.weights.record import are_cleaning_rules, current_versions
 
 logger = logging.getLogger(__name__)
-
-_TOLD = 6  # differences that a refusal names
 
 
 class TrainingRun:
@@ -133,7 +125,7 @@ class TrainingRun:
         problems: Sequence[Problem] = (),
         loading: Loading | None = None,
         evaluator: CaseEvaluator | None = None,
-        resume: Literal[False, "auto", "force"] = False,
+        resume: Resume = False,
         save_interval: int = 200,
         val_interval: int = 1,
         log_interval: int = 10,
@@ -142,8 +134,7 @@ class TrainingRun:
         handlers: Sequence[Any] = (),
         configuration: Mapping[str, Any] | None = None,
     ) -> None:
-        if resume not in (False, "auto", "force"):
-            raise InputError("resume", f"is {resume!r}", "give false, 'auto' or 'force'")
+        check_resume(resume)
         check_crop_size(trainer)
         loaded = list(loaded)
         if datalist is not None:
@@ -274,37 +265,10 @@ class TrainingRun:
             self.record["labelled_images"] = sorted({*image_digests(self.datalist.labeled), *learnt})
 
     def _restore(self) -> None:
-        path = self._checkpoint_to_continue()
-        if path is None:
-            return
-        content = read_checkpoint(path)
-        differing = compare_config(content["config"], self.checkpoint.config)
-        if differing and self.resume != "force":
-            named = [f"{key} was {was!r}, is {now!r}" for key, (was, now) in differing.items()]
-            more = [f"and {len(named) - _TOLD} more"] if len(named) > _TOLD else []
-            told = "; ".join([*named[:_TOLD], *more])
-            remedy = "run with the same ones, give resume=force to continue all the same, or another output_dir"
-            raise InputError(path, f"belongs to a run with other settings or data ({told})", remedy)
-        load_checkpoint(content, self.state)
-        logger.info("resumed from %s at iteration %d.", path, self.trainer.state.iteration)
-
-    def _checkpoint_to_continue(self) -> Path | None:
-        """The newest intact checkpoint, ``None`` where there is none and the run begins."""
-        folder = self.output_dir / "checkpoints"
-        if not self.resume:
-            if existing_checkpoints(folder):
-                remedy = "give resume=auto to continue it, or another output_dir"
-                raise InputError(folder, "holds checkpoints of an earlier run", remedy)
-            return None
-        path, warnings = newest_intact(folder)
-        for warning in warnings:
-            logger.warning(warning)
-        if path is None and warnings:
-            remedy = "remove the damaged files to start again, or choose another output_dir"
-            raise InputError(folder, "holds checkpoints, but none is intact", remedy)
-        if path is None:
-            logger.info("no checkpoint in %s: starting from the beginning.", folder)
-        return path
+        path = checkpoint_to_continue(self.output_dir / "checkpoints", self.resume)
+        if path is not None:
+            restore(path, self.state, self.checkpoint.config, self.resume)
+            logger.info("resumed from %s at iteration %d.", path, self.trainer.state.iteration)
 
     def _save_and_tell(self, engine: Engine) -> None:
         self.checkpoint.save(engine)
