@@ -26,6 +26,7 @@ def predict_with_confidence(
     intensity: IntensityRule,
     num_classes: int,
     probabilities: np.ndarray | None = None,
+    uncleaned: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[float | None] | None]:
     """Predict an image, and tell how sure the network is of each class.
 
@@ -36,6 +37,7 @@ def predict_with_confidence(
         intensity: the rule of its values.
         num_classes: how many classes there are, background among them.
         probabilities: as the inferer takes it.
+        uncleaned: likewise; a custom inferer that does not take it leaves it as it is.
 
     Returns:
         the mask, and what `mean_confidence` gives; None for a custom inferer that takes no ``confidence``.
@@ -50,12 +52,12 @@ def predict_with_confidence(
         >>> predict_with_confidence(SliceVolumeInferer(), image, network, PercentileScale(), num_classes=2)[1]
         [None, None]
     """
-    if "confidence" not in inspect.signature(inferer.__call__).parameters:
-        return inferer(image, network, intensity, probabilities), None
-    confidence = blank(image)
-    more: dict[str, Any] = {"confidence": confidence}
+    taken = inspect.signature(inferer.__call__).parameters
+    confidence = blank(image) if "confidence" in taken else None
+    given = {"confidence": confidence, "uncleaned": uncleaned}
+    more: dict[str, Any] = {name: array for name, array in given.items() if name in taken and array is not None}
     mask = inferer(image, network, intensity, probabilities, **more)
-    return mask, mean_confidence(mask, confidence, num_classes)
+    return mask, None if confidence is None else mean_confidence(mask, confidence, num_classes)
 
 
 def mean_confidence(mask: np.ndarray, confidence: np.ndarray, num_classes: int) -> list[float | None]:

@@ -21,12 +21,18 @@ from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.dicom_results import DicomResults, write_dicom
 from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_mask
 from monai_supmix.inferers.confidence import least_sure, predict_with_confidence, predicted_dice
+from monai_supmix.inferers.filling import blank
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.outputs import DICOM_ENDINGS, remove_old
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork
 from monai_supmix.inferers.slice_volume import fit_intensity
-from monai_supmix.inferers.suitability import choose_intensity, edge_warnings, suitability_warnings
+from monai_supmix.inferers.suitability import (
+    choose_intensity,
+    cleaning_warnings,
+    edge_warnings,
+    suitability_warnings,
+)
 from monai_supmix.inferers.tensors import device_of, input_channels
 from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.naming import plain_names
@@ -117,10 +123,14 @@ class CasePrediction:
         mask_path = case.output(self.output_dir)
         make_directory(mask_path.parent)
         with _probability_maps(image, mask_path, record, self.probabilities) as maps:
-            mask, sure = predict_with_confidence(inferer, image, network, rule, len(self.class_names), maps)
+            uncleaned = blank(image) if inferer.settings.get("cleaning") else None
+            mask, sure = predict_with_confidence(inferer, image, network, rule, len(self.class_names), maps, uncleaned)
         confidence = None if sure is None else dict(zip(self.class_names[1:], sure[1:], strict=True))
         predicted, quality_notes = predicted_dice(confidence, self.quality, inferer.settings)
         warnings += edge_warnings(mask, image, inferer.settings.get("working"), inferer.axis)
+        if uncleaned is not None:
+            warnings += cleaning_warnings(uncleaned, mask, self.class_names)
+            del uncleaned
         made = {results.option: results.make(mask, image) for results in self.dicom}
         dicom_notes = [note for _, notes in made.values() for note in notes]
         image = replace(

@@ -60,7 +60,8 @@ class Inferer(Protocol):
             intensity: maps the image's raw values to [0, 1].
             probabilities: filled if given: ``(classes, *image.label_shape)``, uint8 in units of 1/255 or
                 floating point. An inferer that also takes ``confidence``, as those of this package do, tells how sure
-                the network is of each class, see :func:`monai_supmix.inferers.confidence.predict_with_confidence`.
+                the network is of each class, see :func:`monai_supmix.inferers.confidence.predict_with_confidence`; one
+                that takes ``uncleaned`` tells what its cleaning took away.
 
         Returns:
             uint8 label map of ``image.label_shape``.

@@ -24,7 +24,6 @@ from monai_supmix.inferers.tensors import CaseInferer, device_of, input_channels
 from monai_supmix.inferers.turned_views import View, mean_over_views
 from monai_supmix.listing import counted
 from monai_supmix.precision import Amp, autocast
-from monai_supmix.transforms.components import clean
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -198,7 +197,7 @@ class SliceVolumeInferer(CaseInferer):
         probabilities: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Predict one image: what a call with an image does, see :meth:`CaseInferer.__call__`.
+        """Predict one image; a call, see :meth:`CaseInferer.__call__`, also cleans the label map.
 
         Args:
             image: the image.
@@ -237,7 +236,7 @@ class SliceVolumeInferer(CaseInferer):
                 refuse_nan(small, image)
                 for part in _passes(stop - start, at_once):
                     self._decide(small[part], start + part.start, filling)
-        return clean(filling.mask, self.cleaning)
+        return filling.mask
 
     def _decide(self, probabilities: Tensor, first: int, filling: Filling) -> None:
         """Decide some planes on their own grid, the first of which has the number `first`, where classes compete."""

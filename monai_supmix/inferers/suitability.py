@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ _REMEDIES = {
     "size": "look at the mask with care, or give images of such sizes",
     "field_of_view": "look at the mask with care, or crop to what the training images show",
 }
+_MUCH_LOST = 0.25  # of a class
 _TOLERANCE = 1.25  # sizes within this factor of the trained range are as good as inside it
 
 
@@ -124,6 +125,37 @@ def edge_warnings(
     if any(count and edge.any() for count, edge in zip(cut, edges, strict=True)):
         return [f"the mask reaches the edge of {told}, and further out nothing is looked for: what is there is missing"]
     return []
+
+
+def cleaning_warnings(found: np.ndarray, mask: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """Tell of classes much of which was taken away because it was not in one piece.
+
+    Often that was something else; but where a plane in the middle was missed, one of two true pieces is lost.
+
+    Args:
+        found: label map before cleaning.
+        mask: the cleaned one, of the same shape.
+        class_names: names of the classes, background first.
+
+    Returns:
+        a sentence for each class that lost at least a quarter of its voxels.
+
+    Example:
+        >>> cleaning_warnings(np.array([1, 1, 1, 0, 2, 1]), np.array([1, 1, 1, 0, 2, 0]), ["background", "a", "b"])
+        ['25 % of what was found of a was taken away by cleaning, which keeps one piece: look at the mask with care']
+    """
+    size = len(class_names)
+    before, after = np.zeros(size, int), np.zeros(size, int)
+    for earlier, later in zip(found.T, mask.T, strict=True):  # a plane of a volume lies in one piece
+        before += np.bincount(earlier.ravel(), minlength=size)
+        after += np.bincount(later.ravel(), minlength=size)
+    lost = (before - after) / before.clip(min=1)
+    told = "was taken away by cleaning, which keeps one piece: look at the mask with care"
+    return [
+        f"{100 * share:.0f} % of what was found of {name} {told}"
+        for name, share in zip(class_names[1:], lost[1:], strict=True)
+        if share >= _MUCH_LOST
+    ]
 
 
 def _value_warnings(image: CaseImage, intensity: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -20,6 +20,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage, check_affine, voxel_size
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.masks import in_label_values
+from monai_supmix.transforms.components import clean
 from monai_supmix.weights import unwrap
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class CaseInferer(monai.inferers.Inferer):
 
     intensity: Callable[[CaseImage], IntensityRule] | None
     """Gives an image its rule where a call brings none."""
+    cleaning: Sequence[Mapping[str, Any]]
+    """Rules on connected components, see :func:`monai_supmix.transforms.clean`."""
 
     @abstractmethod
     def predict(
@@ -41,7 +44,7 @@ class CaseInferer(monai.inferers.Inferer):
         probabilities: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Predict one image, see `__call__`."""
+        """Predict one image without cleaning the label map; all else is as `__call__` says."""
 
     @overload  # type: ignore[override]  # MONAI's takes anything after these
     def __call__(
@@ -51,6 +54,7 @@ class CaseInferer(monai.inferers.Inferer):
         intensity: IntensityRule | None = None,
         probabilities: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
+        uncleaned: np.ndarray | None = None,
     ) -> np.ndarray: ...
 
     @overload
@@ -63,6 +67,7 @@ class CaseInferer(monai.inferers.Inferer):
         intensity: IntensityRule | None = None,
         probabilities: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
+        uncleaned: np.ndarray | None = None,
     ) -> np.ndarray | Tensor:
         """Predict one image, or a tensor of images, each as a whole and on its own grid.
 
@@ -75,6 +80,7 @@ class CaseInferer(monai.inferers.Inferer):
                 ``(classes, *image.label_shape)``; may be a memory map.
             confidence: of a single image, filled if given, uint8 of ``image.label_shape``: the highest probability, in
                 units of 1/255, wherever the label is not the background (what it is there may be left as it was).
+            uncleaned: of a single image, filled if given, uint8 of ``image.label_shape``: the labels before cleaning.
 
         Returns:
             uint8 label map of an image's ``label_shape``, volumes ``(X, Y, Z)``, pictures ``(H, W)``; of a tensor a
@@ -86,17 +92,20 @@ class CaseInferer(monai.inferers.Inferer):
             ValueError: there is no intensity rule, or the network's output or `probabilities` has the wrong shape.
         """
         if isinstance(inputs, CaseImage):
-            return self.predict(inputs, network, intensity or self._rule(inputs), probabilities, confidence)
+            found = self.predict(inputs, network, intensity or self._rule(inputs), probabilities, confidence)
+            if uncleaned is not None:
+                uncleaned[...] = found
+            return clean(found, self.cleaning)
         network = module_of(network)
         images = [fit_channels(image_of(item), input_channels(network)) for item in inputs]
-        masks = [self.predict(image, network, intensity or self._rule(image)) for image in images]
+        masks = [self(image, network, intensity or self._rule(image)) for image in images]
         pictures = [mask.T if image.is_picture else mask for mask, image in zip(masks, images, strict=True)]
         labels = torch.from_numpy(np.stack(pictures)[:, None]).to(inputs.device)
         if not isinstance(inputs, MetaTensor):
             return labels
-        found = MetaTensor(labels)
-        found.copy_meta_from(inputs)
-        return found
+        with_place = MetaTensor(labels)
+        with_place.copy_meta_from(inputs)
+        return with_place
 
     def _rule(self, image: CaseImage) -> IntensityRule:
         if self.intensity is None:

@@ -20,7 +20,6 @@ from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.slice_volume import check_channels, evaluating, fit_intensity
 from monai_supmix.inferers.tensors import CaseInferer, device_of
 from monai_supmix.precision import Amp, autocast
-from monai_supmix.transforms.components import clean
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -155,7 +154,7 @@ class VolumeInferer(CaseInferer):
         probabilities: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Predict one volume: what a call with an image does, see :meth:`CaseInferer.__call__`.
+        """Predict one volume; a call, see :meth:`CaseInferer.__call__`, also cleans the label map.
 
         Args:
             image: the volume.
@@ -179,4 +178,4 @@ class VolumeInferer(CaseInferer):
         for start in range(0, len(planes), _PLANES_AT_ONCE):
             part = slice(start, start + _PLANES_AT_ONCE)
             filling.put((part,), resize_planes(across[part], planes.shape))
-        return clean(filling.mask, self.cleaning)
+        return filling.mask

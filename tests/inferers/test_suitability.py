@@ -1,14 +1,20 @@
 """The intensity rule follows the file type or the user's wish; unlikely inputs are warned about."""
 
+import json
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.inferers import choose_intensity, suitability_warnings
-from tests.inferers.tiny import RULE
+from monai_supmix.inferers import SliceVolumeInferer, choose_intensity, predict_cases, suitability_warnings
+from monai_supmix.transforms import clean
+from monai_supmix.transforms.intensity import intensity_rule
+from tests.inferers.tiny import RULE, scan, tiny_network
 
 PICTURE_RULE = {"rule": "percentile_scale"}
 BOTH = {"intensity": {"hu": RULE, "picture": PICTURE_RULE}}
@@ -91,3 +97,41 @@ def test_sizes():
     assert found.startswith("planes of 524 x 1360 pixels, the network was trained on 4 to 1024:")
     (found,) = suitability_warnings(PICTURE, record, "picture")
     assert found.startswith("planes of 6 x 10 pixels")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [((30, 10), ["25 % of what was found of a was taken away"]), ((31, 9), []), ((40,), [])],
+)
+def test_much_taken_away_by_cleaning_is_told(tmp_path, sizes, told):
+    """Rows of bright voxels in planes apart from one another: all but the longest are taken away."""
+    values = np.full((40, 3, 8), -900, np.int16)
+    for number, size in enumerate(sizes):
+        values[:size, 1, 1 + 3 * number] = 900
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "scan.nii.gz")
+    record = {"intensity": {"hu": RULE}, "class_names": ["background", "a", "b"], "trained_on": {}}
+    inferer = SliceVolumeInferer(divisor=1, amp=False, cleaning=[{"classes": [1, 2]}])
+    predict_cases(tmp_path / "scan.nii.gz", tmp_path / "out", bright_is_first(), record, inferer)
+    mask = np.asarray(nib.load(tmp_path / "out" / "scan_seg.nii.gz").dataobj)
+    assert (mask == 1).sum() == max(sizes) and mask.max() == 1
+    warnings = json.loads((tmp_path / "out" / "scan_seg.json").read_text(encoding="utf-8"))["warnings"]
+    found = [warning for warning in warnings if "cleaning" in warning]
+    assert len(found) == len(told) and all(part in warning for part, warning in zip(told, found, strict=True))
+
+
+def test_labels_before_cleaning_are_those_without_it():
+    volume, rule = CaseImage.from_array(scan(), np.eye(4)), intensity_rule(RULE)
+    uncleaned = np.zeros(volume.label_shape, np.uint8)
+    rules = [{"classes": [1]}, {"classes": [2], "touching": 1}]
+    cleaned = SliceVolumeInferer(divisor=1, cleaning=rules)(volume, tiny_network(), rule, uncleaned=uncleaned)
+    assert np.array_equal(uncleaned, SliceVolumeInferer(divisor=1)(volume, tiny_network(), rule))
+    assert np.array_equal(cleaned, clean(uncleaned, rules)) and not np.array_equal(cleaned, uncleaned)
+
+
+def bright_is_first():
+    """A network of three classes: the first foreground class is what is brighter than the middle of the range."""
+    network = nn.Conv2d(1, 3, 1)
+    with torch.no_grad():
+        network.weight[:, 0, 0, 0] = torch.tensor([0.0, 20.0, 0.0])
+        network.bias[:] = torch.tensor([0.0, -10.0, -10.0])
+    return network
