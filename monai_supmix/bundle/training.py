@@ -69,8 +69,8 @@ class TrainingRun:
         lr_scheduler: steps after every iteration; ``None`` keeps the learning rate.
         discriminator_lr_scheduler: steps after every iteration past the burn-in.
         recalibration: called with the network that is saved when the training is over, before its weights are written,
-            for example a :class:`monai_supmix.engines.RecalibrateBatchNorm`; what it does has to follow from the
-            network alone.
+            for example a :class:`monai_supmix.engines.RecalibrateBatchNorm`; several are called in turn. What they do
+            has to follow from the network alone.
         datalist: what is trained on.
         loaded: the loaded training images, whose sizes are stored with the weights.
         problems: cases that were left out because they are broken; the run then ends with exit status 1.
@@ -119,7 +119,7 @@ class TrainingRun:
         total_iterations: int,
         lr_scheduler: LRScheduler | None = None,
         discriminator_lr_scheduler: LRScheduler | None = None,
-        recalibration: Callable[[nn.Module], None] | None = None,
+        recalibration: Callable[[nn.Module], None] | Sequence[Callable[[nn.Module], None]] | None = None,
         datalist: Datalist | None = None,
         loaded: Iterable[Mapping[str, Any]] = (),
         problems: Sequence[Problem] = (),
@@ -143,7 +143,8 @@ class TrainingRun:
             raise InputError("cleaning", "names what is no foreground class here", "set it to [], or to these classes")
         self.trainer, self.output_dir, self.resume = trainer, Path(output_dir), resume
         self.method, self.datalist, self.configuration = method, datalist, configuration
-        self.problems, self.recalibration = tuple(problems), recalibration
+        self.problems = tuple(problems)
+        self.recalibration = [recalibration] if callable(recalibration) else list(recalibration or ())
         self.total_iterations = total_iterations
         self.record = {**record, "trained_on": trained_on(loaded), "versions": current_versions()}
         if datalist is not None and (values := datalist.label_values()) is not None:
@@ -200,8 +201,8 @@ class TrainingRun:
             logger.info("this run is finished: nothing to do.")
         else:
             self._train()
-        if self.recalibration is not None:  # also of the last checkpoint, in case a killed run has left only that
-            self._recalibrate(self.recalibration)
+        for step in self.recalibration:  # also of the last checkpoint, in case a killed run has left only that
+            self._recalibrate(step)
         if idist.get_rank() == 0:
             self._write(finished)
 

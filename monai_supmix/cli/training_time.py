@@ -15,7 +15,7 @@ from monai_supmix.config.error_lines import mistakes_as_themselves
 from monai_supmix.errors import InputError
 
 _HEAVY = ("paper",)  # presets of which a step takes minutes without a GPU
-_SAME = ("rare_classes",)  # presets that train the bundle's own network
+_SAME = ("rare_classes", "logit_adjustment")  # presets that train the bundle's own network
 _CASES = 2  # of each side, that steps are measured with
 
 

@@ -33,6 +33,26 @@ def inverse_frequency(items: Iterable[Mapping[str, Any]], num_classes: int) -> l
         >>> inverse_frequency([{"label": label}], num_classes=2)
         [0.5, 1.5]
     """
+    return (num_classes * inverse_frequency_weights(labelled_pixels(items, num_classes).numpy())).tolist()
+
+
+def labelled_pixels(items: Iterable[Mapping[str, Any]], num_classes: int) -> torch.Tensor:
+    """Count the labelled pixels of each class, as if all classes were labelled in as many pixels.
+
+    Args:
+        items: as for `inverse_frequency`.
+        num_classes: C, background included.
+
+    Returns:
+        float64 ``(C,)``.
+
+    Raises:
+        ValueError: when no pixel of any label is a class.
+
+    Example:
+        >>> labelled_pixels([{"label": torch.tensor([[0, 0, 0, 0, 0, 0, 1, 1]])}], num_classes=2).tolist()
+        [6.0, 2.0]
+    """
     counts, pixels, every = torch.zeros(3, num_classes, dtype=torch.float64)
     for item in items:
         label = torch.as_tensor(item["label"]).flatten().long()
@@ -46,5 +66,4 @@ def inverse_frequency(items: Iterable[Mapping[str, Any]], num_classes: int) -> l
         raise ValueError("the labelled images hold no pixel of any class to count.")
     if not pixels[0]:  # it may hold missing classes, but it is not rare
         counts[0], pixels[0] = every[0], every.sum()
-    counts *= pixels.max() / pixels.clamp(min=1)  # as if all classes were labelled in as many pixels
-    return (num_classes * inverse_frequency_weights(counts.numpy())).tolist()
+    return counts * (pixels.max() / pixels.clamp(min=1))

@@ -2,6 +2,7 @@
 
 from monai_supmix.engines.batch_norm import RecalibrateBatchNorm
 from monai_supmix.engines.case_evaluator import CaseEvaluator
+from monai_supmix.engines.logit_adjustment import AdjustLogits
 from monai_supmix.engines.moving_average import MovingAverage
 from monai_supmix.engines.semi_supervised import SemiSupervisedTrainer
 from monai_supmix.engines.step import ExtraTerm, Maps, Step
@@ -16,4 +17,5 @@ __all__ = [
     "Maps",
     "CaseEvaluator",
     "RecalibrateBatchNorm",
+    "AdjustLogits",
 ]

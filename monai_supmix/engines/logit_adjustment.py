@@ -1,0 +1,53 @@
+"""Logits of rare classes raised after the training, by how rare they are in the labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from monai_supmix.data.class_weights import labelled_pixels
+from monai_supmix.networks.output_layer import shift_logits
+
+
+class AdjustLogits:
+    r"""Adds :math:`\tau \log(\pi_0 / \pi_c)` to the logit of each class c of a trained network.
+
+    :math:`\pi` are the shares of background and class in the labelled pixels. Trained on few images, a network takes
+    what is unlike all of them for the most frequent class: on images that it has not seen it finds too little. With
+    :math:`\tau = 1` it decides as if all classes were equally frequent (post-hoc logit adjustment: Menon et al.,
+    "Long-tail learning via logit adjustment", ICLR 2021). The shift goes into the bias of the output layer, so that
+    predictions, exports and pseudo-labels all have it. Classes that never occur stay as they are.
+
+    Args:
+        items: labelled images, as for :func:`monai_supmix.data.inverse_frequency`.
+        num_classes: C, background included.
+        tau: strength, at least 0; 0 changes nothing.
+
+    Raises:
+        ValueError: when ``tau`` is negative.
+
+    Example:
+        >>> network = nn.Conv2d(1, 2, 1)
+        >>> _ = nn.init.zeros_(network.bias)
+        >>> AdjustLogits([{"label": torch.tensor([[0, 0, 0, 0, 0, 0, 1, 1]])}], num_classes=2)(network)
+        >>> network.bias.exp()  # the class is three times as rare
+        tensor([1., 3.], grad_fn=<ExpBackward0>)
+    """
+
+    def __init__(self, items: Sequence[Mapping[str, Any]], num_classes: int, tau: float = 1.0) -> None:
+        if tau < 0:
+            raise ValueError(f"tau is at least 0, not {tau}.")
+        self.items, self.num_classes, self.tau = items, num_classes, tau
+
+    def __call__(self, network: nn.Module) -> None:
+        """Adjust a network, in place.
+
+        Raises:
+            ValueError: when its output layer is not found, or the labels hold no pixel of any class.
+        """
+        pixels = labelled_pixels(self.items, self.num_classes)
+        offsets = torch.where(pixels > 0, self.tau * (pixels[0] / pixels).log(), 0.0)
+        shift_logits(network, offsets.float())
