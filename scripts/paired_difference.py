@@ -5,7 +5,8 @@
         scripts/reproduced/acdc_supmix:supervised@6500 --num-labeled 3
 
 prints mean and standard deviation of both over seeds, in %, and the first minus the second in points, with the
-interval of a bootstrap that draws seeds and patients with all of their cases.
+interval of a bootstrap that draws seeds and patients with all of their cases. With `--iou` the figures are IoU over the
+whole test set, as in tables, of each foreground class and their mean.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from reproduction.statistics import check_same_data
 
 from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.errors import InputError
-from monai_supmix.metrics import paired_case_bootstrap
+from monai_supmix.metrics import class_differences, paired_case_bootstrap
 from monai_supmix.metrics.paired import mean_sd, show_difference, why_no_interval
 
 
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("ours", metavar="FOLDER:METHOD[@N]")
     parser.add_argument("theirs", metavar="FOLDER:METHOD[@N]")
     parser.add_argument("--num-labeled", "--num_labeled", type=int, required=True)
+    parser.add_argument("--iou", action="store_true", help="IoU over the whole test set instead of Dice by case")
     arguments = parser.parse_args(argv)
     try:
         pair = [cells_of(text, arguments.num_labeled) for text in (arguments.ours, arguments.theirs)]
@@ -61,11 +63,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_same_data([cells[seed] for cells in pair for seed in seeds])
     except Exception as error:
         return told_mistake(error)
+    seeds_told = f"(seeds {', '.join(map(str, seeds))})"
+    first = pair[0][seeds[0]]
+    if arguments.iou:
+        ours, theirs = (np.stack([cells[seed].counts for seed in seeds]) for cells in pair)
+        for name, difference in class_differences(ours, theirs, first.groups, first.class_names).items():
+            print(f"{name}: {show_difference(difference)} {seeds_told}")
+        return 0
     figures = [np.stack([case_dice(cells[seed]) for seed in seeds]) for cells in pair]
     for text, figure in zip((arguments.ours, arguments.theirs), figures, strict=True):
         print(f"{text}: {mean_sd([100 * np.nanmean(row) for row in figure])}")
-    difference = paired_case_bootstrap(*figures, pair[0][seeds[0]].groups)
-    told = f"difference: {show_difference(difference)} (seeds {', '.join(map(str, seeds))})"
+    difference = paired_case_bootstrap(*figures, first.groups)
+    told = f"difference: {show_difference(difference)} {seeds_told}"
     print(f"{told}.{why}" if (why := why_no_interval([difference])) else told)
     return 0
 

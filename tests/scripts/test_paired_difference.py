@@ -23,6 +23,17 @@ def test_two_methods_of_a_table_differ_as_it_says(count, capsys):
     assert difference.partition(" (seeds")[0] in row
 
 
+def test_iou_differs_as_the_table_says(capsys):
+    folder = FOLDER.parent / "chase_supmix"
+    pair = [f"{folder}:{method}" for method in ("supmix_sufd", "supervised")]
+    assert paired_difference.main([*pair, "--num-labeled", "2", "--iou"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    name, _, told = line.removesuffix(" (seeds 0, 1, 2)").partition(": ")
+    table = (BUNDLES / "chase_supmix/docs/table.md").read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in table if line.startswith("| 2 |") and "SupMix+SUFD | Supervised |" in line]
+    assert name == "vessel" and told in row
+
+
 def test_one_seed_and_one_patient_have_a_reason_instead_of_an_interval(monkeypatch, capsys):
     monkeypatch.setattr(
         paired_difference, "paired_case_bootstrap", lambda *_: Difference(0.01, float("nan"), float("nan"))
