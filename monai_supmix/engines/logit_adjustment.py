@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,8 @@ class AdjustLogits:
     what is unlike all of them for the most frequent class: on images that it has not seen it finds too little. With
     :math:`\tau = 1` it decides as if all classes were equally frequent (post-hoc logit adjustment: Menon et al.,
     "Long-tail learning via logit adjustment", ICLR 2021). The shift goes into the bias of the output layer, so that
-    predictions, exports and pseudo-labels all have it. Classes that never occur stay as they are.
+    predictions, exports and pseudo-labels all have it. Classes that never occur stay as they are; where
+    the background does not, the most frequent class stands for it.
 
     Args:
         items: labelled images, as for :func:`monai_supmix.data.inverse_frequency`.
@@ -27,7 +29,7 @@ class AdjustLogits:
         tau: strength, at least 0; 0 changes nothing.
 
     Raises:
-        ValueError: when ``tau`` is negative.
+        ValueError: when ``tau`` is negative or no finite number.
 
     Example:
         >>> network = nn.Conv2d(1, 2, 1)
@@ -38,8 +40,8 @@ class AdjustLogits:
     """
 
     def __init__(self, items: Sequence[Mapping[str, Any]], num_classes: int, tau: float = 1.0) -> None:
-        if tau < 0:
-            raise ValueError(f"tau is at least 0, not {tau}.")
+        if not 0 <= tau < math.inf:
+            raise ValueError(f"tau is a number of at least 0, not {tau}.")
         self.items, self.num_classes, self.tau = items, num_classes, tau
 
     def __call__(self, network: nn.Module) -> None:
@@ -49,5 +51,6 @@ class AdjustLogits:
             ValueError: when its output layer is not found, or the labels hold no pixel of any class.
         """
         pixels = labelled_pixels(self.items, self.num_classes)
-        offsets = torch.where(pixels > 0, self.tau * (pixels[0] / pixels).log(), 0.0)
+        reference = pixels[0] if pixels[0] > 0 else pixels.max()  # no labelled pixel may be background
+        offsets = torch.where(pixels > 0, self.tau * (reference / pixels).log(), 0.0)
         shift_logits(network, offsets.float())

@@ -52,6 +52,15 @@ def test_nothing_but_the_bias_changes_and_nothing_at_all_at_strength_zero():
     assert changed == ["unet.final_conv.bias"]
 
 
+@pytest.mark.parametrize("tau", [0.0, 1.0])
+def test_labels_without_background_shift_nothing_by_infinity(tau):
+    network = nn.Conv2d(1, 4, 1)
+    before = network.bias.detach().clone()
+    AdjustLogits([{"label": torch.tensor([1] * 6 + [2] * 2)}], num_classes=4, tau=tau)(network)
+    added = (network.bias.detach() - before).tolist()
+    assert added == pytest.approx([0.0, 0.0, tau * torch.tensor(3.0).log().item(), 0.0], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     "network",
     [
@@ -72,6 +81,7 @@ def test_a_network_without_such_a_layer_is_refused_and_left_as_it_was(network):
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
-def test_a_negative_strength_is_refused():
+@pytest.mark.parametrize("tau", [-1, float("nan"), float("inf")])
+def test_a_strength_that_is_none_is_refused(tau):
     with pytest.raises(ValueError, match="at least 0"):
-        AdjustLogits(LABELS, num_classes=4, tau=-1)
+        AdjustLogits(LABELS, num_classes=4, tau=tau)
