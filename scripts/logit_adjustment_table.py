@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,16 +25,17 @@ import numpy as np
 from monai_supmix.bundle import load_trained
 from monai_supmix.cli.workflow import configure
 from monai_supmix.config.error_lines import told_mistake
+from monai_supmix.datalists.seen import image_digests
 from monai_supmix.engines import AdjustLogits
 from monai_supmix.errors import InputError
 from monai_supmix.experiments.evaluation import evaluation_of
 from monai_supmix.experiments.page import table_head, table_row
 from monai_supmix.files import make_directory
-from monai_supmix.listing import read_json
+from monai_supmix.listing import read_json, shorten
 from monai_supmix.report import HISTORY_NAME
 from monai_supmix.weights import save_weights
 
-DRAWN = ("num_labeled", "labeled_seed", "labeled_list", "num_val_patients")  # what says which images are labelled
+DRAWN = ("num_labeled", "labeled_seed", "num_val_patients")  # what says which images are labelled
 Figures = dict[str, float]  # by class
 
 
@@ -44,26 +47,29 @@ def judge(
     Args:
         training: output folder of a training.
         taus: strengths.
-        to: folder for weights and figures, one folder in it for each strength.
+        to: folder for weights and figures, with a folder for each training and test, and one in it for each strength.
         options: overrides of the training, ``dataset_dir`` among them.
         bundle: name or folder.
         preset: of the training.
 
     Raises:
-        InputError: there is no finished training, or its logits are adjusted already.
+        InputError: there is no finished training, its logits are adjusted already, or it had other labelled images than
+            its settings draw from ``dataset_dir``.
     """
     settings = read_json(training / HISTORY_NAME)["settings"]
     if AdjustLogits.__name__ in str(settings.get("recalibration")):
-        raise InputError(
-            training, "has adjusted logits already", "name trainings without"
-        )
+        raise InputError(training, "has adjusted logits already", "name trainings without")
     drawn = {key: str(settings[key]) for key in DRAWN if settings.get(key) is not None}
     parser = configure(bundle, ["train"], {**options, **drawn, "output_dir": str(training)}, preset=preset).parser()
     network = parser.get_parsed_content("network_def")
     trained = load_trained(network, str(training), str(training), device="cpu")
+    datalist = parser.get_parsed_content("datalist")
+    if trained.record.get("labelled_images") != image_digests(datalist.labeled):
+        raise InputError(training, "had other labelled images", "give the dataset_dir it was trained with")
     items, num_classes = parser.get_parsed_content("train#dataset"), parser.get_parsed_content("num_classes")
+    judged = hashlib.sha256(" ".join([str(trained.sha256), *image_digests(datalist.test)]).encode()).hexdigest()[:12]
     for tau in taus:
-        folder = make_directory(to / f"tau_{tau:g}")
+        folder = make_directory(to / judged / f"tau_{tau!r}")
         if not (folder / "metrics.json").is_file():
             adjusted = copy.deepcopy(trained.network)
             AdjustLogits(items, num_classes, tau)(adjusted)
@@ -80,9 +86,10 @@ def table(taus: Sequence[float], trainings: Sequence[Sequence[Figures]]) -> Iter
         trainings: for each training and strength the figures of the foreground classes.
     """
     names = list(trainings[0][0])
-    means = np.mean([[[one[name] for name in names] for one in training] for training in trainings], axis=0).T
+    figures = [[[one[name] for name in names] for one in training] for training in trainings]
+    means = np.mean(np.array(figures, float), axis=0).T  # what is absent from the test has none
     yield from table_head(["class", *(f"{tau:g}" for tau in taus)])
-    for name, row in zip([*names, "mean"], [*means, means.mean(axis=0)], strict=True):
+    for name, row in zip([*names, "mean"], [*means, np.nanmean(means, axis=0)], strict=True):
         yield table_row([name, *(f"{value:.3f}" for value in row)])
 
 
@@ -106,14 +113,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _results(arguments: argparse.Namespace) -> Iterator[list[Figures]]:
-    for number, training in enumerate(arguments.trainings):
-        to, options = arguments.to / f"training_{number}", {"dataset_dir": arguments.dataset_dir}
-        judged = judge(training, arguments.tau, to, options, arguments.bundle, arguments.preset)
+    if not all(0 <= tau < math.inf for tau in arguments.tau):
+        raise InputError("--tau", f"is {arguments.tau}", "give numbers of at least 0")
+    for training in arguments.trainings:
+        options = {"dataset_dir": arguments.dataset_dir}
+        judged = judge(training, arguments.tau, arguments.to, options, arguments.bundle, arguments.preset)
         yield [_figures(classes, arguments.figure, arguments.classes) for classes in judged]
 
 
 def _figures(classes: Mapping[str, Mapping[str, float]], figure: str, wanted: Sequence[str] | None) -> Figures:
     names = wanted or list(classes)[1:]
+    if unknown := set(names) - set(classes):
+        raise InputError("--classes", f"has no class {shorten(sorted(unknown))}", f"name some of {', '.join(classes)}")
     return {name: classes[name][figure] for name in names}
 
 

@@ -24,8 +24,8 @@ from reproduction.statistics import check_same_data
 
 from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.errors import InputError
-from monai_supmix.metrics import class_differences, paired_case_bootstrap
-from monai_supmix.metrics.paired import mean_sd, show_difference, why_no_interval
+from monai_supmix.metrics import class_differences, iou, paired_case_bootstrap
+from monai_supmix.metrics.paired import FOREGROUND, mean_sd, show_difference, why_no_interval
 
 
 def cells_of(text: str, num_labeled: int) -> dict[int, Finished]:
@@ -47,6 +47,18 @@ def cells_of(text: str, num_labeled: int) -> dict[int, Finished]:
     return found
 
 
+def by_class(counts: np.ndarray, class_names: Sequence[str]) -> dict[str, list[float]]:
+    """IoU of each foreground class and of their mean, in %, by seed; nothing for a class that no test image shows.
+
+    Args:
+        counts: ``(seeds, cases, C, 3)``.
+        class_names: names of the classes, background first.
+    """
+    figures = 100 * np.stack([iou(of_seed.sum(axis=0)) for of_seed in counts])[:, 1:]
+    known = dict(zip(class_names[1:], figures.T, strict=True)) | {FOREGROUND: np.nanmean(figures, axis=1)}
+    return {name: [] if np.isnan(values).all() else values.tolist() for name, values in known.items()}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the comparison; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -61,14 +73,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not seeds:
             raise InputError("cells", "have no seed in common", "run both with the same seeds")
         check_same_data([cells[seed] for cells in pair for seed in seeds])
+        if other := [seed for seed in seeds if pair[0][seed].record["labeled"] != pair[1][seed].record["labeled"]]:
+            raise InputError(
+                "cells", f"of seed {other[0]} saw different labelled images", "compare cells of equal draws"
+            )
     except Exception as error:
         return told_mistake(error)
     seeds_told = f"(seeds {', '.join(map(str, seeds))})"
     first = pair[0][seeds[0]]
     if arguments.iou:
         ours, theirs = (np.stack([cells[seed].counts for seed in seeds]) for cells in pair)
+        means = [by_class(counts, first.class_names) for counts in (ours, theirs)]
         for name, difference in class_differences(ours, theirs, first.groups, first.class_names).items():
-            print(f"{name}: {show_difference(difference)} {seeds_told}")
+            both = " against ".join(mean_sd(side[name]) for side in means)
+            print(
+                f"{name}: {both}: {show_difference(difference)} {seeds_told}" if means[0][name] else f"{name}: absent"
+            )
         return 0
     figures = [np.stack([case_dice(cells[seed]) for seed in seeds]) for cells in pair]
     for text, figure in zip((arguments.ours, arguments.theirs), figures, strict=True):

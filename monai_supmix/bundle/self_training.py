@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -15,19 +14,13 @@ from typing import Any
 import ignite.distributed as idist
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
-from torch import nn
 
+from monai_supmix.bundle.pseudo_labels import write_pseudo_labels
 from monai_supmix.bundle.trained import load_trained
 from monai_supmix.config.comparison import configuration_of
 from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.errors import InputError
-from monai_supmix.files import make_directory, write_json
-from monai_supmix.imageio.cases import load_case
-from monai_supmix.imageio.channels import fit_channels
-from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_mask
 from monai_supmix.inferers import Inferer
-from monai_supmix.inferers.tensors import input_channels
-from monai_supmix.networks import Ensemble
 from monai_supmix.randomness import derive_seed
 from monai_supmix.weights import part_of_more
 
@@ -43,7 +36,6 @@ SUPERVISED: Mapping[str, Any] = {
 }
 """What makes a training of the first round of any method's configuration."""
 _TRAIN = ["$bundle.start_from(@ckpt_path, @network_def, @class_names)", "$@training.run()"]
-_MADE_BY = "made_by.json"
 _RECORD = "training#record"
 
 
@@ -127,6 +119,8 @@ class SelfTraining:
         masks, left_out = None, False
         if given.get("pseudo_labels"):
             masks = Path(given["pseudo_labels"])
+        else:
+            require_unlabeled(_parser(given, {}).get_parsed_content("datalist"), "self-training")
         for number in range(self.rounds if masks else 0, self.rounds + 1):
             for place, folder in enumerate(self._folders(number)):
                 logger.info("self-training: round %d of %d, %s", number, self.rounds, folder)
@@ -205,42 +199,13 @@ def _predict_unlabeled(
     """Write what the mean of the networks in some folders makes of the unlabelled images, unless it is there."""
     parser = _parser(given, {"pseudo_labels": None})
     datalist: Datalist = parser.get_parsed_content("datalist")
-    require_unlabeled(datalist, "self-training")
     if idist.get_rank() == 0:
         device = parser.get_parsed_content("device")
         trained = []
         for folder, own in zip(folders, networks, strict=True):
             network = _parser(given, own).get_parsed_content("network_def")
             trained.append(load_trained(network, folder, folder, device=device))
-        made_by = {"weights_sha256": [one.sha256 for one in trained], "prediction": inferer.settings}
-        _write_masks(
-            datalist,
-            Ensemble([one.network for one in trained]).eval(),
-            inferer,
-            parser.get_parsed_content("intensity_rules"),
-            made_by,
-            masks,
-        )
+        write_pseudo_labels(masks, datalist, trained, inferer, parser.get_parsed_content("intensity_rules").wanted)
     idist.barrier()
     del parser
     gc.collect()
-
-
-def _write_masks(
-    datalist: Datalist, network: nn.Module, inferer: Inferer, intensity: Any, made_by: Mapping[str, Any], masks: Path
-) -> None:
-    make_directory(masks)
-    record = masks / _MADE_BY
-    if record.exists() and json.loads(record.read_text(encoding="utf-8")) == json.loads(json.dumps(made_by)):
-        logger.info("the pseudo-labels in %s are there already", masks)
-        return
-    values = datalist.label_values()
-    for item in datalist.unlabeled:
-        image, _ = load_case({key: value for key, value in item.items() if key != "label"}, len(datalist.class_names))
-        image = fit_channels(image, input_channels(network))
-        mask = inferer(image, network, intensity(image))
-        path = masks / f"{item['case']}_seg{mask_suffix(image)}"
-        make_directory(path.parent)
-        write_mask(in_label_values(mask, {} if values is None else {"label_values": values}), image, path)
-    write_json(made_by, record)  # last: it says that all masks are there
-    logger.info("%d pseudo-labels: %s", len(datalist.unlabeled), masks)

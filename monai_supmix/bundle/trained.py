@@ -21,6 +21,7 @@ from monai_supmix.inferers.runtime import Runtime, in_runtime
 from monai_supmix.inferers.suitability import choose_intensity
 from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.networks import Ensemble
+from monai_supmix.networks.output_layer import shift_logits
 from monai_supmix.precision import Amp
 from monai_supmix.weights import (
     common_record,
@@ -215,7 +216,8 @@ def start_from(
     """Begin a training with trained weights instead of random ones (a resumed run has its own).
 
     What fits the network is loaded, and one line reports what was: weights for other classes have another output layer,
-    those of an encoder have no decoder.
+    those of an encoder have no decoder. Adjusted logits (:class:`monai_supmix.engines.AdjustLogits`) become what they
+    were in training.
 
     Args:
         ckpt_path: the weights, see :func:`monai_supmix.weights.read_weights`; ``None`` leaves the network as it is.
@@ -243,6 +245,9 @@ def start_from(
         weights = read_weights(ckpt_path)
         report = load_matching(network, weights.tensors, ckpt_path)
         theirs = list(weights.record["class_names"]) if weights.record else None
+        offsets = weights.record.get("logit_offsets", []) if weights.record else []
+        if offsets and len(offsets) == len(class_names or offsets):  # with other classes, the output layer is new
+            shift_logits(network, -torch.tensor(offsets))
         if class_names is not None and theirs is not None and theirs != list(class_names):
             told = f"{', '.join(theirs)}, and this training is for {', '.join(class_names)}"
             logger.warning("the weights %s are for the classes %s: their output layer means others", ckpt_path, told)

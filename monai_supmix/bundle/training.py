@@ -43,6 +43,11 @@ from monai_supmix.weights.record import are_cleaning_rules, current_versions
 
 logger = logging.getLogger(__name__)
 
+_REPORT = "report.html"
+
+LastStep = Callable[[nn.Module], Mapping[str, Any] | None]
+"""What is done to a trained network; it may return entries for the record of the weights."""
+
 
 class TrainingRun:
     """Runs a trainer in an output folder so that it can be stopped anywhere and resumed exactly.
@@ -70,12 +75,13 @@ class TrainingRun:
         discriminator_lr_scheduler: steps after every iteration past the burn-in.
         recalibration: called with the network that is saved when the training is over, before its weights are written,
             for example a :class:`monai_supmix.engines.RecalibrateBatchNorm`; several are called in turn. What they do
-            has to follow from the network alone.
+            has to follow from the network alone; entries that one returns go into the record.
         datalist: what is trained on.
         loaded: the loaded training images, whose sizes are stored with the weights.
         problems: cases that were left out because they are broken; the run then ends with exit status 1.
         loading: loads a case as training does, for the look at pseudo-labels.
-        evaluator: the validation, whose figures go into the history; its inferer looks at pseudo-labels.
+        evaluator: the validation, whose figures go into the history; its inferer looks at pseudo-labels. It is run
+            once more after a ``recalibration``, if there are validation cases.
         resume: ``False`` refuses a folder that holds checkpoints; ``"auto"`` continues from the newest intact
             one and starts anew where there is none; ``"force"`` continues although settings differ.
         save_interval: iterations between checkpoints.
@@ -119,7 +125,7 @@ class TrainingRun:
         total_iterations: int,
         lr_scheduler: LRScheduler | None = None,
         discriminator_lr_scheduler: LRScheduler | None = None,
-        recalibration: Callable[[nn.Module], None] | Sequence[Callable[[nn.Module], None]] | None = None,
+        recalibration: LastStep | Sequence[LastStep] | None = None,
         datalist: Datalist | None = None,
         loaded: Iterable[Mapping[str, Any]] = (),
         problems: Sequence[Problem] = (),
@@ -151,6 +157,7 @@ class TrainingRun:
             self.record["label_values"] = values
         if evaluator is not None:
             evaluator.network = trainer.saved_network
+        self.validator = evaluator if datalist is not None and datalist.validation else None
         attach_schedules(trainer, lr_scheduler, discriminator_lr_scheduler, handlers)
         self.history = followed(
             trainer, self.record["class_names"], total_iterations, log_interval, datalist, loading, evaluator,
@@ -201,10 +208,13 @@ class TrainingRun:
             logger.info("this run is finished: nothing to do.")
         else:
             self._train()
+        reported = finished and all((self.output_dir / name).exists() for name in (HISTORY_NAME, _REPORT))
         for step in self.recalibration:  # also of the last checkpoint, in case a killed run has left only that
             self._recalibrate(step)
+        if self.recalibration and self.validator is not None and not reported:
+            self.validator.run()  # what is saved is no longer what the trainer has validated
         if idist.get_rank() == 0:
-            self._write(finished)
+            self._write(reported)
 
     def _train(self) -> None:
         with self.tracking.following(self.trainer, run_parameters(self._what_was_run())):
@@ -212,19 +222,19 @@ class TrainingRun:
             Preemption(self._save_and_tell).attach(self.trainer)
             self.trainer.run()
 
-    def _recalibrate(self, recalibration: Callable[[nn.Module], None]) -> None:
+    def _recalibrate(self, recalibration: LastStep) -> None:
         logger.info("last step: %s", type(recalibration).__name__)
         try:
-            recalibration(self.trainer.saved_network)
+            self.record |= recalibration(self.trainer.saved_network) or {}
         except ValueError as error:  # as by a network that pools a plane to one value, which has no variance
             remedy = "the training itself is kept: continue with recalibration=null and resume=force"
             raise InputError("recalibration", f"does not suit this network or size ({error})", remedy) from error
 
-    def _write(self, finished: bool) -> None:
-        """Write weights and report, unless a finished run has its report, to which an evaluation may have added."""
+    def _write(self, reported: bool) -> None:
+        """Write weights, and the report unless it is there: an evaluation may have added to it."""
         files = list(save_weights(self.output_dir / "model.pt", self.trainer.saved_network, self.record))
-        history, report = self.output_dir / HISTORY_NAME, self.output_dir / "report.html"
-        if not (finished and history.exists() and report.exists()):
+        history, report = self.output_dir / HISTORY_NAME, self.output_dir / _REPORT
+        if not reported:
             record = self._what_was_run()
             write_history(history, record)
             write_training_report(report, record)
@@ -259,10 +269,13 @@ class TrainingRun:
         self.settings |= {"total_iterations": self.total_iterations, "processes": idist.get_world_size()}
         self.record.setdefault("network", self.settings.get("network_def", {}))
         self.checkpoint.config = dict(self.settings)
+        before = None  # the weights to start from, wherever they are
+        if configuration.get("ckpt_path"):
+            before = read_weights(configuration["ckpt_path"])
+            self.checkpoint.config["ckpt_path"] = f"weights with the SHA-256 {before.sha256}"
         if self.datalist is not None:
             self.checkpoint.config["data"] = fingerprint(self.datalist)
-            before = configuration.get("ckpt_path")  # what its weights have learnt is learnt
-            learnt = (read_weights(before).record or {}).get("labelled_images", ()) if before else ()
+            learnt = (before.record or {}).get("labelled_images", ()) if before else ()  # by these weights
             self.record["labelled_images"] = sorted({*image_digests(self.datalist.labeled), *learnt})
 
     def _restore(self) -> None:

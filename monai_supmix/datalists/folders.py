@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -67,8 +68,12 @@ def _list_images(folder: Path) -> dict[str, Path]:
 
 
 def _would_match(label: str, images: Mapping[str, Path]) -> str:
-    """What to rename: the label after the image that its name is most like, or the image that is missing."""
-    like = difflib.get_close_matches(label, images, n=1, cutoff=0.5)
+    """What to rename: the label after the image that its name is most like, or the image that is missing.
+
+    Names with other numbers are those of other patients, however alike they are.
+    """
+    same = [image for image in images if re.findall(r"\d+", image) == re.findall(r"\d+", label)]
+    like = difflib.get_close_matches(label, same, n=1, cutoff=0.5)
     return f"rename {label} to {like[0]}" if like else f"add the image {label}"
 
 

@@ -19,6 +19,7 @@ from monai_supmix.experiments.judged import Judged
 from monai_supmix.experiments.plan import Plan, require_one_process
 from monai_supmix.experiments.trial import Trial, check_trainable, contents, data_of, folds_of, read_datalist
 from monai_supmix.handlers.checkpoints import compare_config, newest_intact, read_checkpoint
+from monai_supmix.inferers.collecting import make_way
 from monai_supmix.listing import read_json, shorten
 from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
 from monai_supmix.metrics.calibration import LEAST_VALUES, Calibration, calibrate
@@ -143,6 +144,7 @@ def _write_figures(folder: Path, trials: Sequence[Trial], judged: Judged) -> Cal
     )
     files = [folder / "metrics.json", folder / "cases.csv"]
     write_metrics_json(files[0], summary)
+    make_way(folder)
     write_cases_csv(files[1], cases, judged.class_names, judged.about)
     told = ["out of fold: each case judged by a network that has not seen its patient", *describe(summary)]
     told += [f"note: {note}" for note in summary["notes"]]

@@ -82,7 +82,9 @@ class TrainingHistory:
 
     def _add_validation(self, validator: Engine, trainer: Engine) -> None:
         scalars = {name: value for name, value in validator.state.metrics.items() if isinstance(value, float)}
-        self.validation_rows.append({"iteration": trainer.state.iteration, **scalars})
+        row = {"iteration": trainer.state.iteration, **scalars}
+        earlier = [old for old in self.validation_rows if old["iteration"] != row["iteration"]]
+        self.validation_rows = [*earlier, row]  # once more where the network was changed after the last iteration
 
     def state_dict(self) -> dict[str, Any]:
         """Rows and the sums of the row under way."""

@@ -20,6 +20,7 @@ from monai_supmix.inferers.cohort import FOLDER, Cohort, members, visiting
 from monai_supmix.inferers.confidence import least_sure
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.progress import alike
+from monai_supmix.listing import read_json
 
 COLUMNS = ("case", "mask", "status", "confidence", "least_sure", "predicted_dice", "look", "warnings", "problem")
 SUMMARY, TABLE, OTHER_TABLE = "summary.json", "cases.csv", "predicted_cases.csv"
@@ -235,6 +236,15 @@ def _write(output_dir: Path, collected: Mapping[str, Any]) -> dict[str, Any]:
     }
     write_json(summary, output_dir / SUMMARY)
     return summary
+
+
+def make_way(output_dir: Path) -> None:
+    """Rename the table of predictions in a folder, if there is one, where an evaluation is about to write its own."""
+    table, summary = output_dir / TABLE, output_dir / SUMMARY
+    if table.exists() and _is_ours(table):
+        table.replace(output_dir / OTHER_TABLE)
+        if summary.exists():
+            write_json({**read_json(summary), "table": OTHER_TABLE}, summary)
 
 
 def _is_ours(table: Path) -> bool:

@@ -43,6 +43,38 @@ Written = tuple[list[Path], list[str], dict[str, Any]]
 """The DICOM results, if any were written, what a reader of the mask should know, and `least_sure`."""
 
 
+def predict_and_judge(
+    image: CaseImage,
+    network: nn.Module,
+    record: Mapping[str, Any],
+    inferer: Inferer,
+    intensity: str | None = None,
+    maps: np.ndarray | None = None,
+) -> tuple[np.ndarray, Sequence[float | None] | None, str, list[str]]:
+    """Predict an image, and tell where the mask is not to be trusted.
+
+    Args:
+        image: the image, with the network's channels.
+        network: the network.
+        record: the record of the weights.
+        inferer: predicts it.
+        intensity: what the image's values are, ``None`` by the type of file.
+        maps: filled with probabilities if given, see :func:`monai_supmix.inferers.predict_with_confidence`.
+
+    Returns:
+        the mask, the confidence of each class, the name of the intensity rule, and a sentence for each warning.
+    """
+    class_names = list(record["class_names"])
+    name, rule = choose_intensity(record, image, intensity)
+    warnings = suitability_warnings(image, record, name, inferer.axis)
+    uncleaned = blank(image) if inferer.settings.get("cleaning") else None
+    mask, sure = predict_with_confidence(inferer, image, network, rule, len(class_names), maps, uncleaned)
+    warnings += edge_warnings(mask, image, inferer.settings.get("working"), inferer.axis)
+    if uncleaned is not None:
+        warnings += cleaning_warnings(uncleaned, mask, class_names)
+    return mask, sure, name, warnings
+
+
 @dataclass(frozen=True)
 class CasePrediction:
     """Predicts single cases and writes what belongs to each, for `monai_supmix.inferers.predict_cases`.
@@ -118,19 +150,12 @@ class CasePrediction:
         """
         network, record, inferer = self.network, self.record, self.inferer
         image = fit_channels(image, input_channels(network))
-        name, rule = choose_intensity(record, image, self.intensity)
-        warnings = suitability_warnings(image, record, name, inferer.axis)
         mask_path = case.output(self.output_dir)
         make_directory(mask_path.parent)
         with _probability_maps(image, mask_path, record, self.probabilities) as maps:
-            uncleaned = blank(image) if inferer.settings.get("cleaning") else None
-            mask, sure = predict_with_confidence(inferer, image, network, rule, len(self.class_names), maps, uncleaned)
+            mask, sure, name, warnings = predict_and_judge(image, network, record, inferer, self.intensity, maps)
         confidence = None if sure is None else dict(zip(self.class_names[1:], sure[1:], strict=True))
         predicted, quality_notes = predicted_dice(confidence, self.quality, inferer.settings)
-        warnings += edge_warnings(mask, image, inferer.settings.get("working"), inferer.axis)
-        if uncleaned is not None:
-            warnings += cleaning_warnings(uncleaned, mask, self.class_names)
-            del uncleaned
         made = {results.option: results.make(mask, image) for results in self.dicom}
         dicom_notes = [note for _, notes in made.values() for note in notes]
         image = replace(

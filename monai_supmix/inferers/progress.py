@@ -111,12 +111,19 @@ def alike_lines(messages: Mapping[str, Sequence[str]]) -> list[str]:
 
     Example:
         >>> alike_lines({f"{number}.png": [f"pixels of {number} mm"] for number in range(400)})
-        ['400 cases: pixels of # mm (0.png, 1.png, 2.png, ... (400 in all))']
+        ['400 cases, such as 0.png: pixels of 0 mm (0.png, 1.png, 2.png, ... (400 in all))']
     """
     kinds = alike(messages)
     return [
-        f"{len(cases)} cases: {kind} ({shorten(cases, SHOWN)})" for kind, cases in kinds.items() if len(cases) > SHOWN
+        f"{len(cases)} cases, such as {cases[0]}: {first_of(kind, messages[cases[0]])} ({shorten(cases, SHOWN)})"
+        for kind, cases in kinds.items()
+        if len(cases) > SHOWN
     ]
+
+
+def first_of(kind: str, texts: Sequence[str]) -> str:
+    """The first message of a kind, with its numbers."""
+    return next(text for text in texts if kind_of(text) == kind)
 
 
 def kind_of(message: str) -> str:

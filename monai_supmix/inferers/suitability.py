@@ -21,6 +21,7 @@ _REMEDIES = {
     "size": "look at the mask with care, or give images of such sizes",
     "field_of_view": "look at the mask with care, or crop to what the training images show",
 }
+_AIR_OR_FAT = -200  # HU; hardly any CT image is without either
 _MUCH_LOST = 0.25  # of a class
 _TOLERANCE = 1.25  # sizes within this factor of the trained range are as good as inside it
 
@@ -85,7 +86,7 @@ def suitability_warnings(
         >>> image = CaseImage.from_array(array, np.diag([3.0, 3.0, 5.0, 1.0]))
         >>> for warning in suitability_warnings(image, {"trained_on": {"spacing": [0.5, 1.0]}}, "hu"):
         ...     print(warning)
-        values run from 0 to 7, none below 0: this does not look like HU (air is -1000)
+        values run from 0 to 7, none below -200: this does not look like HU (air is -1000)
         pixels of 3 mm, the network was trained on 0.5 to 1: look at the mask with care, or train on such images too
     """
     return _value_warnings(image, intensity) + _size_warnings(image, record.get("trained_on") or {}, axis)
@@ -164,8 +165,8 @@ def _value_warnings(image: CaseImage, intensity: str) -> list[str]:
     if low == high:
         return [f"all values are {low:g}: the image is blank"]
     if intensity == "hu":
-        if low >= 0:
-            return [f"{run}, none below 0: this does not look like HU (air is -1000)"]
+        if low > _AIR_OR_FAT:
+            return [f"{run}, none below {_AIR_OR_FAT}: this does not look like HU (air is -1000)"]
         if high - low < 100 or low < -10000:
             return [f"{run}: this does not look like HU (air is -1000, bone up to 3000)"]
     elif not image.is_picture and low <= -900:

@@ -69,6 +69,7 @@ def split_labels(text: str) -> Classes:
     parts = [re.fullmatch(r"\s*(\d+)\s*=(.+)", part) for part in text.split(",")]
     names = [safe_name(part[2]) for part in parts if part]
     values = [int(part[1]) for part in parts if part]
+    _require_background_first("--labels", text, names)
     fits = len(parts) == len(values) >= 2 and all(names) and max(values) <= _LARGEST
     if not fits or len(set(names)) < len(names) or len(set(values)) < len(values):
         remedy = "give two or more different VALUE=NAME with commas between them, the background's first"
@@ -90,10 +91,17 @@ def split_names(text: str) -> list[str]:
         ['background', 'ground_glass']
     """
     names = [safe_name(part) for part in text.split(",")]
+    _require_background_first("--class_names", text, names)
     if len(names) < 2 or not all(names) or len(set(names)) < len(names):
         remedy = "give two or more different names with commas between them, the background's first"
         raise InputError("--class_names", f"is {text!r}", remedy)
     return names
+
+
+def _require_background_first(option: str, text: str, names: Sequence[str]) -> None:
+    """The first class is the background, whatever it is called; no other can be called so."""
+    if "background" in [name.lower() for name in names[1:]]:
+        raise InputError(option, f"is {text!r}, with the background behind another class", "name the background first")
 
 
 def classes_from_values(labels: Iterable[Path]) -> Classes:

@@ -98,7 +98,9 @@ def rule_for_volumes(
     if wanted is None and begin > _LOW and not (channel.upper() == "CT" and begin < 0):
         why = f"values begin at {begin:g}: not in HU, which go down to -1000 in air"
         return _percentiles("of each volume", why, "picture")
-    unit = "as asked for" if wanted else f"dataset.json says {channel}" if channel else f"values begin at {begin:g}"
+    unit = "as asked for" if wanted else f"values begin at {begin:g}"
+    if channel and not wanted:
+        unit = "dataset.json says CT" if channel.upper() == "CT" else f"{unit}, although dataset.json says {channel}"
     ends = [np.percentile(under, (5, 95)) for value, under in values.items() if value > 0]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     name, window = window_for(low, high)
@@ -107,6 +109,26 @@ def rule_for_volumes(
     why = f"HU ({unit}); {kind}: nine tenths of {names} lie in {low:.0f} to {high:.0f}"
     choice = Choice("intensity", f"HU, {name} window {window.low:g} to {window.high:g}", why)
     return IntensityRule({"hu": window.to_dict()}, None, choice)
+
+
+def other_offsets(lowest: Mapping[str, float]) -> list[str]:
+    """A warning where a few volumes do not begin at the air of the others, as CT that is stored with an offset.
+
+    Args:
+        lowest: smallest value of each volume, by case.
+
+    Example:
+        >>> other_offsets({"a": -1024.0, "b": -1024.0, "c": 0.0})[0].partition(":")[0]
+        'values of c begin above -500, those of the others at air (-1024)'
+        >>> other_offsets({"a": 0.0, "b": 0.0, "c": -1024.0}), other_offsets({})
+        ([], [])
+    """
+    if not lowest or (begin := float(np.median(list(lowest.values())))) > _LOW:
+        return []
+    odd = [case for case, low in lowest.items() if low > _LOW]
+    told = f"begin above {_LOW:g}, those of the others at air ({begin:g})"
+    remedy = "if they are not cut out of larger volumes, they are not in HU, so store them like the others"
+    return [f"values of {shorten(odd)} {told}: {remedy}"] if odd else []
 
 
 def window_for(low: float, high: float) -> tuple[str, HUWindow]:

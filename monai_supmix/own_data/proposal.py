@@ -21,7 +21,7 @@ from monai_supmix.own_data.choice import Choice
 from monai_supmix.own_data.dimensions import propose_dimensions
 from monai_supmix.own_data.facts import Facts, look_closer
 from monai_supmix.own_data.grid import grid_3d, memory_needed, propose_crop, propose_grid
-from monai_supmix.own_data.intensity import check_wanted, rule_for_pictures, rule_for_volumes
+from monai_supmix.own_data.intensity import check_wanted, other_offsets, rule_for_pictures, rule_for_volumes
 from monai_supmix.own_data.layout import find_cases
 from monai_supmix.own_data.method import propose_method
 from monai_supmix.own_data.mirroring import propose_mirroring
@@ -176,7 +176,7 @@ def propose(
     if pictures:
         rule = rule_for_pictures(facts.in_dark_surround if channels == 3 else 0, len(items), intensity)
     else:
-        rule = rule_for_volumes(facts.lowest, closer.values, datalist.class_names, found.channel, intensity)
+        rule = rule_for_volumes([*facts.lowest.values()], closer.values, datalist.class_names, found.channel, intensity)
     working, grid = propose_grid(views, closer.labels, len(datalist.class_names))
     crop_size, crop = propose_crop(views, working, settings["crop_size"][0])
     axial = facts.views("axial") if facts.all_have("axial") else None
@@ -227,7 +227,7 @@ def propose(
             length,
         ],
         lines=[f"{found.root}: {found.layout}", *_without_classes(datalist), *survey.lines],
-        warnings=[*survey.warnings, *found.warnings],
+        warnings=[*survey.warnings, *found.warnings, *other_offsets(facts.lowest)],
     )
 
 

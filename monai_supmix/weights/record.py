@@ -6,6 +6,8 @@
 * ``working``: the scale at which the network works: ``size``, ``scale``, ``spacing`` or ``center``, or nothing;
 * ``cleaning``: optional, rules that keep one component of some classes, see :func:`monai_supmix.transforms.clean`;
 * ``trained_on``: facts about the training data, such as the range of their spacing;
+* ``logit_offsets``: optional, what was added to each class's logit after the training, see
+  :class:`monai_supmix.engines.AdjustLogits`;
 * ``labelled_images``: optional, digests of the images whose labels were trained on, see `monai_supmix.datalists.seen`;
 * ``versions``: of this package and of those below it;
 * ``content_sha256``: of the tensors and the rest of the record, added on saving, verified on loading;
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -95,6 +98,13 @@ def record_problem(record: object) -> str | None:
     labelled = record.get("labelled_images", [])
     if first is None and not (isinstance(labelled, (list, tuple)) and all(isinstance(one, str) for one in labelled)):
         return "'labelled_images' must be a list of digests"
+    offsets = record.get("logit_offsets", [0.0] * len(record.get("class_names") or ()))
+    if first is None and not (
+        isinstance(offsets, (list, tuple))
+        and len(offsets) == len(record["class_names"])
+        and all(isinstance(one, (int, float)) and math.isfinite(one) for one in offsets)
+    ):
+        return "'logit_offsets' must be a finite number for each class"
     if first is None and not are_cleaning_rules(record.get("cleaning", ()), len(record["class_names"])):
         return "'cleaning' must be rules with 'classes', and perhaps 'touching', that are foreground classes"
     return first

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-from tests.bundles.workflows import DATA, run
+from monai_supmix.datalists.seen import image_digests, seen_note
+from monai_supmix.weights import read_weights
+from tests.bundles.workflows import BUNDLES, DATA, run, workflow
 from tests.imageio.dicom_series import write_series
 
 pytestmark = [
@@ -56,3 +58,24 @@ def test_shipped_weights_reach_the_figures_of_their_card(bundle, folder, least, 
     if bundle == "covid19_ct_supmix":
         assert metrics["classes"]["pleural_effusion"] is None
         assert any("patients are unknown" in note for note in metrics["notes"])
+
+
+LEARNT = {
+    "chase_supmix": ("CHASE_DB1", 20),
+    "covid19_ct_supmix": ("COVID_MedSeg98", 50),
+    "acdc_supmix": ("ACDC_SSL", 69),
+}
+
+
+@pytest.mark.parametrize("bundle", LEARNT)
+def test_the_shipped_weights_know_what_they_have_learnt_and_no_test_image_is_of_it(bundle):
+    folder, count = LEARNT[bundle]
+    options = {"dataset_dir": str(Path(DATA) / folder), "output_dir": "O", "num_labeled": count}
+    datalist = workflow(bundle, "train", **options).parser.get_parsed_content("datalist")
+    record = read_weights(BUNDLES / bundle / "models" / "model.safetensors").record
+    assert record["labelled_images"] == image_digests(datalist.labeled)
+    assert seen_note(datalist.test, record["labelled_images"]) == []
+    assert (
+        f"{len(datalist.labeled)} of {len(datalist.labeled)} were"
+        in seen_note(datalist.labeled, record["labelled_images"])[0]
+    )

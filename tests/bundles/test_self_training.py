@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from monai.bundle import ConfigParser
@@ -106,6 +107,57 @@ def test_masks_of_ones_own_are_trained_on_without_further_rounds(finished, phant
     masks = finished / "rounds/1/pseudo_labels"
     train(phantoms[BUNDLE], tmp_path, pseudo_labels=str(masks))
     assert (tmp_path / "model.pt").is_file() and not (tmp_path / "rounds").exists()
+
+
+def test_masks_of_other_images_are_made_again(finished, phantoms, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(phantoms[BUNDLE], data)
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "checkpoints")
+    labels = {path.name for path in (data / "labelsTr").iterdir()}
+    bare = [path for path in sorted((data / "imagesTr").iterdir()) if path.name.replace("_0000", "") not in labels]
+    scan = nib.load(bare[0])
+    nib.save(nib.Nifti1Image(np.asarray(scan.dataobj)[::-1], scan.affine, scan.header), bare[0])
+    mask = out / "rounds/0/pseudo_labels" / bare[0].name.replace("_0000", "_seg")
+    before = mask.read_bytes()
+    train(data, out, resume="force")
+    assert mask.read_bytes() != before
+
+
+def test_without_unlabelled_images_nothing_is_trained(phantoms, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(phantoms[BUNDLE], data)
+    labels = {path.name for path in (data / "labelsTr").iterdir()}
+    for path in (data / "imagesTr").iterdir():
+        if path.name.replace("_0000", "") not in labels:
+            path.unlink()
+    with pytest.raises(RuntimeError) as failure:
+        train(data, tmp_path / "out")
+    assert "self-training needs unlabelled images" in error_line(failure.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_inference_would_warn_of_is_told_of_pseudo_labels(finished, phantoms, tmp_path, caplog):
+    data = tmp_path / "data"
+    shutil.copytree(phantoms[BUNDLE], data)
+    labels = {path.name for path in (data / "labelsTr").iterdir()}
+    bare = [path for path in sorted((data / "imagesTr").iterdir()) if path.name.replace("_0000", "") not in labels]
+    scan = nib.load(bare[0])
+    nib.save(nib.Nifti1Image(np.full(scan.shape, -1000, np.int16), scan.affine), bare[0])
+    with caplog.at_level("INFO"):
+        train(data, tmp_path / "out", **{"self_training#rounds": 1, "self_training#networks": 1})
+    case = bare[0].name.removesuffix("_0000.nii.gz")
+    assert f"pseudo-labels of {case}: all values are -1000: the image is blank" in caplog.text
+    assert "% ground_glass, " in caplog.text
+
+
+def test_a_moved_run_goes_on(finished, phantoms, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(finished, moved)
+    whole = (moved / "model.pt").read_bytes()
+    (moved / "model.pt").unlink()
+    train(phantoms[BUNDLE], moved, resume="auto")
+    assert (moved / "model.pt").read_bytes() == whole
 
 
 def test_a_broken_case_is_left_out_of_all_rounds_and_ends_in_status_1(phantoms, tmp_path):

@@ -64,6 +64,8 @@ MISTAKES = [
     ),
     ("run chase_supmix evaluate --max_epochs 3", "--max_epochs: is not a key of evaluate.json"),
     ("run chase_supmix train --seed 1 --seed 2", "--seed: is given twice: give it once"),
+    ("run chase_supmix train --preset paper --preset pretrained", "--preset: is given twice: give it once"),
+    ("run chase_supmix train --method supmix --method=supervised", "--method: is given twice: give it once"),
     (
         "run chase_supmix train --num_labeled two",
         "--num_labeled: is 'two': give a whole number of at least 1 or null",

@@ -141,6 +141,11 @@ def orphan(data):
     (data / "labels" / "a.png").rename(data / "labels" / "z.png")
 
 
+def orphan_like_another_patient(data):
+    (data / "labels" / "a.png").rename(data / "labels" / "pat99.png")
+    (data / "images" / "a.png").rename(data / "images" / "pat07.png")
+
+
 def one_label(data):
     for name in "bcd":
         (data / "labels" / f"{name}.png").unlink()
@@ -165,6 +170,7 @@ def unknown_value(data):
     [
         (bare, "labels: holds no label file: label some"),
         (orphan, "1 label file has no image of the same name: z: names must match but for the ending: add the image z"),
+        (orphan_like_another_patient, "pat99: names must match but for the ending: add the image pat99, or"),
         (
             one_label,
             "has no test set, and 1 case with labels to draw one from",
@@ -185,6 +191,8 @@ def test_mistakes_in_the_data(refused, pairs, damage, says):
         ([], "the following arguments are required: --output_dir"),
         (["--output_dir", "."], ".: exists: choose another --output_dir"),
         (["--output_dir", "mine", "--class_names", "one"], "give two or more different names"),
+        (["--output_dir", "mine", "--class_names", "line,background"], "name the background first"),
+        (["--output_dir", "mine", "--labels", "1=line,0=background"], "name the background first"),
         (["--output_dir", "mine", "--intensity", "hu"], "and the images are pictures"),
         (["--output_dir", "mine", "--intensity", "mr"], "--intensity: is 'mr'"),
         (["--output_dir", "mine", "--group_pattern", "("], "is not a regular expression"),

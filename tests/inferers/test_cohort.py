@@ -17,6 +17,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.inferers import claims, collect, inputs, one_case, predict
 from monai_supmix.inferers.claims import Claims, Owner, claim_file
 from monai_supmix.inferers.cohort import Cohort
+from monai_supmix.inferers.collecting import make_way
 from tests.inferers import cohort_workers as workers
 from tests.inferers.tiny import scan
 
@@ -355,3 +356,16 @@ def test_a_table_tells_what_is_there_and_leaves_that_of_an_evaluation_alone(data
     assert collect(tmp_path)["open"] == 1
     with pytest.raises(InputError, match="holds no record"):
         collect(data)
+
+
+def test_the_table_makes_way_for_that_of_an_evaluation(data, tmp_path):
+    make_way(tmp_path)  # of which there is none
+    workers.predict(data, tmp_path)
+    collect(tmp_path)
+    before = rows(tmp_path)
+    make_way(tmp_path)
+    assert not (tmp_path / "cases.csv").exists() and rows(tmp_path, "predicted_cases.csv") == before
+    assert told(tmp_path / "summary.json")["table"] == "predicted_cases.csv"
+    (tmp_path / "cases.csv").write_text("case,background_tp\nx,3\n", encoding="utf-8")
+    make_way(tmp_path)
+    assert (tmp_path / "cases.csv").is_file() and collect(tmp_path)["table"] == "predicted_cases.csv"

@@ -64,7 +64,12 @@ def test_nothing_to_warn_about():
         (
             {"slope": 0.1, "inter": 100.0},
             "hu",
-            "values run from 0 to 250, none below 0: this does not look like HU",
+            "values run from 0 to 250, none below -200: this does not look like HU",
+        ),
+        (
+            {"array": np.arange(-40, 5960, 100, np.int16).reshape(3, 4, 5)},
+            "hu",
+            "none below -200: this does not look like HU",
         ),
         ({"slope": 0.01}, "hu", "does not look like HU"),
         ({"slope": 20.0}, "hu", "does not look like HU"),

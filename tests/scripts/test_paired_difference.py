@@ -1,5 +1,8 @@
 """Cells of two folders against each other: the figures that a table of one folder has."""
 
+import json
+import shutil
+
 import paired_difference
 import pytest
 
@@ -28,10 +31,24 @@ def test_iou_differs_as_the_table_says(capsys):
     pair = [f"{folder}:{method}" for method in ("supmix_sufd", "supervised")]
     assert paired_difference.main([*pair, "--num-labeled", "2", "--iou"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    name, _, told = line.removesuffix(" (seeds 0, 1, 2)").partition(": ")
+    name, means, told = line.removesuffix(" (seeds 0, 1, 2)").split(": ")
     table = (BUNDLES / "chase_supmix/docs/table.md").read_text(encoding="utf-8").splitlines()
     (row,) = [line for line in table if line.startswith("| 2 |") and "SupMix+SUFD | Supervised |" in line]
     assert name == "vessel" and told in row
+    (row,) = [line for line in table if line.startswith("| 2 (1/8) | vessel | 64")]
+    assert all(f"| {mean} |" in row for mean in means.split(" against "))
+
+
+def test_cells_of_other_draws_are_no_pairs(tmp_path, capsys):
+    folder = FOLDER.parent / "covid19_ct_supmix_logit_adjustment"
+    shutil.copytree(folder, tmp_path / "one_draw")
+    cells = json.loads((tmp_path / "one_draw/experiment.json").read_text(encoding="utf-8"))
+    for cell in cells["cells"]:
+        cell["record"] |= {"labeled": cells["cells"][0]["record"]["labeled"], "labeled_seed": 0}
+    (tmp_path / "one_draw/experiment.json").write_text(json.dumps(cells), encoding="utf-8")
+    pair = [f"{path}:supervised" for path in (tmp_path / "one_draw", folder)]
+    assert paired_difference.main([*pair, "--num-labeled", "6", "--iou"]) == 2
+    assert "saw different labelled images" in capsys.readouterr().err
 
 
 def test_one_seed_and_one_patient_have_a_reason_instead_of_an_interval(monkeypatch, capsys):
