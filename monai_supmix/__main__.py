@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(argv: Sequence[str]) -> int:
     pairs, rest = split_flags(argv, own_options(argv))
     _refuse_misspelt(argv, pairs, rest)
+    if rest and rest[0] in ("train", "evaluate", "inference"):
+        raise InputError("command line", f"{rest[0]!r} is no command", f"write run BUNDLE {rest[0]}")
     arguments = build_parser().parse_args(rest)
     if arguments.command in (None, *_WITHOUT_CONFIGURATION):
         _refuse_overrides(arguments.command, pairs)

@@ -7,6 +7,7 @@ from typing import Any
 
 from monai_supmix.cli.workflow import Configured
 from monai_supmix.config.error_lines import mistakes_as_themselves
+from monai_supmix.data.intensity_fitting import fit_intensity
 from monai_supmix.datalists.check import Problem, check_cases, check_sides, first_problem
 from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.datalists.items import SIDES, sources
@@ -14,7 +15,6 @@ from monai_supmix.datalists.partly import KEY, refuse_unlearnable
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.inputs import find_inputs
-from monai_supmix.inferers.slice_volume import fit_intensity
 from monai_supmix.inferers.suitability import choose_intensity
 
 _TRAINING = "train"  # a configuration with this section trains
@@ -52,7 +52,7 @@ def _check_datalist(parser: Any, needs_unlabeled: bool) -> list[Problem]:
             require_unlabeled(datalist)
         if not (parser.get("ckpt_path") or parser.get("pseudo_labels")):  # which may know of a class without labels
             refuse_unlearnable(datalist.labeled, datalist.class_names, KEY)
-        loading = _part(parser, "loading") if "loading" in parser else None
+        loading = next((_part(parser, key) for key in ("loading", "train#preprocessing") if key in parser), None)
         problems += check_sides(datalist, num_classes, channels, getattr(loading, "fits", None))
         count = len(sources(item for side in SIDES for item in getattr(datalist, side)))
     else:

@@ -15,7 +15,11 @@ from monai_supmix.config.settings import NAMES, is_dynamic, value_problem
 from monai_supmix.errors import InputError, nearest
 
 _PROGRAMS = ("initialize", "run", "finalize", "imports")  # never what a misspelt option means
-_MEANT = {("evaluate.json", "run_dir"): "give --ckpt_path the weights of that training, or --output_dir its folder"}
+_OTHER_TEST = "write a datalist of these cases (scripts/prepare_data.py), or put them into the data's own test side"
+_MEANT = {
+    ("evaluate.json", "run_dir"): "give --ckpt_path the weights of that training, or --output_dir its folder",
+    ("evaluate.json", "test_list"): _OTHER_TEST,
+}
 JSON_WORDS = {"true": True, "false": False, "null": None}
 """What the command line understands beside Python's ``True``, ``False`` and ``None``."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
 
+from monai_supmix.data.intensity_fitting import fit_intensity
 from monai_supmix.data.working_grid import to_working_grid, working_shape
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import load_case
@@ -62,12 +63,20 @@ class LoadPlanes(Transform):
     ) -> None:
         self.intensity, self.num_classes, self.working, self.axis = intensity, num_classes, working, axis
 
+    def fits(self, image: CaseImage) -> None:
+        """Check that an image can be loaded.
+
+        Raises:
+            InputError: the intensity rule does not apply to it.
+        """
+        fit_intensity(image, self.intensity(image))
+
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Load one item."""
         image, label = load_case(data, self.num_classes)
         planes = Planes(image, self.axis)
         rule = self.intensity(image)
-        params = rule.fit(image.values())
+        params = fit_intensity(image, rule)
         shape = working_shape(planes.shape, planes.spacing, self.working)
         scaled = (torch.from_numpy(rule.apply(planes[k], params)) for k in range(len(planes)))
         result: dict[str, Any] = {

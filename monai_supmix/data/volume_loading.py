@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from monai.transforms import RandCropByPosNegLabeld, Randomizable, RandSpatialCropd, SpatialPadd, Transform
 
+from monai_supmix.data.intensity_fitting import fit_intensity
 from monai_supmix.data.planes_loading import shows_foreground
 from monai_supmix.data.working_grid import resize_across, resize_planes, working_volume_shape
 from monai_supmix.errors import InputError
@@ -103,7 +104,7 @@ class LoadVolume(Transform):
         image, label = load_case(data, self.num_classes)
         planes, shape = self.fits(image)
         rule = self.intensity(image)
-        volume = working_volume(planes, rule, rule.fit(image.values()), shape)
+        volume = working_volume(planes, rule, fit_intensity(image, rule), shape)
         result: dict[str, Any] = {
             "image": volume.half(),
             "case": data["case"],

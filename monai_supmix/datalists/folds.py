@@ -11,7 +11,7 @@ from monai_supmix.datalists.datalist import Datalist, check_datalist
 from monai_supmix.datalists.draw import counted_groups, order_groups, patients_known
 from monai_supmix.datalists.partly import KEY, classes_without_labels
 from monai_supmix.errors import InputError
-from monai_supmix.listing import shorten
+from monai_supmix.listing import counted, shorten
 
 
 def split_groups(
@@ -109,7 +109,8 @@ def fold_datalists(datalist: Datalist, num_folds: int, seed: int = 0, subject: o
         labeled = [item for item in datalist.labeled if item["group"] not in held]
         note = f"fold {number} of {num_folds}: the test are labelled cases that this fold's training does not see"
         left_out = len(datalist.unlabeled) - len(pool)
-        more = [f"{left_out} unlabelled images of the test's patients are left out"] if left_out else []
+        verb = "is" if left_out == 1 else "are"
+        more = [f"{counted(left_out, 'unlabelled image')} of the test's patients {verb} left out"] if left_out else []
         fold = replace(
             datalist,
             labeled=labeled,

@@ -12,7 +12,7 @@ from typing import Any
 from monai_supmix.datalists.draw import counted_groups, patients_known, pick_named
 from monai_supmix.datalists.partly import KEY
 from monai_supmix.errors import InputError
-from monai_supmix.listing import shorten
+from monai_supmix.listing import counted, shorten
 from monai_supmix.randomness import derive_seed
 
 NO_TEST = "none"
@@ -66,7 +66,12 @@ def hold_out_test(
     drawn = f"{len(held)} of {counted_groups(labelled)} with labels"
     note = f"no test set was given: {drawn} {'was' if len(held) == 1 else 'were'} drawn for it{how} (seed {seed})"
     train = [item for item in items if item["group"] not in held]
-    return train, [item for item in items if item["group"] in held and "label" in item], [note]
+    test = [item for item in items if item["group"] in held and "label" in item]
+    notes = [note]
+    if rest := len(items) - len(train) - len(test):
+        verb = "is" if rest == 1 else "are"
+        notes.append(f"{counted(rest, 'image')} without a label {verb} left out, of patients of the test")
+    return train, test, notes
 
 
 def _draw_test(groups: Mapping[str, Sequence[frozenset[int]]], order: Sequence[str], number: int) -> set[str]:

@@ -161,5 +161,5 @@ def _check_classes(values: np.ndarray, path: Path, num_classes: int) -> np.ndarr
         return (values == 255).view(np.uint8)
     wrong = [value for value in found if not 0 <= value < num_classes]
     text = ", ".join(str(value) for value in wrong[:8]) + (", ..." if len(wrong) > 8 else "")
-    remedy = f"use 0 to {num_classes - 1}, one number per class"
+    remedy = f"use 0 to {num_classes - 1}, one number per class, or name more classes (the first is the background)"
     raise InputError(path, f"holds label values that are not classes: {text}", remedy)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from monai_supmix.data.intensity_fitting import fit_intensity
 from monai_supmix.files import make_directory, write_json
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
@@ -26,7 +27,6 @@ from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.outputs import DICOM_ENDINGS, remove_old
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork
-from monai_supmix.inferers.slice_volume import fit_intensity
 from monai_supmix.inferers.suitability import (
     choose_intensity,
     cleaning_warnings,

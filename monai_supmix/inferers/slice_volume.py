@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from monai_supmix.data.intensity_fitting import fit_intensity
 from monai_supmix.data.working_grid import from_working_grid, resize_planes, to_working_grid, working_shape
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
@@ -270,26 +271,6 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def fit_intensity(image: CaseImage, intensity: IntensityRule) -> dict[str, Any]:
-    """Fit an intensity rule to a whole image.
-
-    Args:
-        image: the image.
-        intensity: the rule.
-
-    Returns:
-        what the rule needs to know to be applied to parts of the image.
-
-    Raises:
-        InputError: the rule does not apply, for example because a fundus picture is black.
-    """
-    try:
-        return intensity.fit(image.values())
-    except ValueError as error:
-        remedy = "give an image of the kind that the network was trained on"
-        raise InputError(image.path, f"the intensity rule does not apply ({error})", remedy) from error
 
 
 def check_channels(image: CaseImage, network: nn.Module) -> None:

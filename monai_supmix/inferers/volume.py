@@ -11,13 +11,14 @@ import torch
 from monai.inferers import SlidingWindowInferer
 from torch import Tensor, nn
 
+from monai_supmix.data.intensity_fitting import fit_intensity
 from monai_supmix.data.volume_loading import volume_grid, working_volume
 from monai_supmix.data.working_grid import resize_across, resize_planes
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes, check_axis
 from monai_supmix.inferers.filling import Filling, blank, refuse_nan
 from monai_supmix.inferers.flips import Flips, class_probabilities
-from monai_supmix.inferers.slice_volume import check_channels, evaluating, fit_intensity
+from monai_supmix.inferers.slice_volume import check_channels, evaluating
 from monai_supmix.inferers.tensors import CaseInferer, device_of
 from monai_supmix.precision import Amp, autocast
 

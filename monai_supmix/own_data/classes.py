@@ -18,7 +18,8 @@ from monai_supmix.listing import shorten
 from monai_supmix.naming import folded, safe_name
 
 _MOST = 64  # more values than this are not classes
-_REMEDY = "name the values that are classes, the background first: --labels 0=background,1=NAME,2=NAME"
+_NAME_THEM = "name the values that are classes, the background first: --labels "
+_REMEDY = f"{_NAME_THEM}0=background,1=NAME,2=NAME"
 _IGNORED = 255  # beside other values often a mark of what is not to be judged
 _LARGEST = 65535  # a mask has 16 bits
 
@@ -158,7 +159,9 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
         problem = f"holds {len(held[scaled])} label values, as a mask that was scaled by interpolation or kept as JPEG"
         raise InputError(scaled, problem, f"save it again with the values of its classes alone, or {_REMEDY}")
     if wrong is not None:
-        raise InputError(found[wrong], f"holds the label value {wrong}, and all label files hold {text}", _REMEDY)
+        first, *others = values[:3]
+        remedy = _NAME_THEM + ",".join([f"{first}=background", *(f"{value}=NAME" for value in others)])
+        raise InputError(found[wrong], f"holds the label value {wrong}, and all label files hold {text}", remedy)
     names = ["background", *(f"label_{value}" for value in values[1:])]
     if values == list(range(len(values))):
         return Classes(names, f"the label files hold {text}")

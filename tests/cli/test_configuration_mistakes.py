@@ -63,6 +63,11 @@ MISTAKES = [
         "rare_classes.json: changes 'train#dataloader#labeled', and there is no 'train' in evaluate.json: ",
     ),
     ("run chase_supmix evaluate --max_epochs 3", "--max_epochs: is not a key of evaluate.json"),
+    ("train chase_supmix", "command line: 'train' is no command: write run BUNDLE train"),
+    (
+        "run chase_supmix evaluate --test_list F",
+        "--test_list: is not a key of evaluate.json: write a datalist",
+    ),
     ("run chase_supmix train --seed 1 --seed 2", "--seed: is given twice: give it once"),
     ("run chase_supmix train --preset paper --preset pretrained", "--preset: is given twice: give it once"),
     ("run chase_supmix train --method supmix --method=supervised", "--method: is given twice: give it once"),

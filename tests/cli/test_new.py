@@ -160,6 +160,11 @@ def far_value(data):
     Image.fromarray(2 * np.eye(40, dtype=np.uint8)).save(data / "labels" / "c.png")
 
 
+def grey_values(data):
+    for name, value in zip("abcd", (128, 255, 128, 255), strict=True):
+        Image.fromarray((value * np.eye(40)).astype(np.uint8)).save(data / "labels" / f"{name}.png")
+
+
 def unknown_value(data):
     (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "line": 1}}), encoding="utf-8")
     Image.fromarray(2 * np.eye(40, dtype=np.uint8)).save(data / "labels" / "b.png")
@@ -177,6 +182,7 @@ def unknown_value(data):
         ),
         (other_size, "b.png: has the shape 41 x 41, its image"),
         (far_value, "b.png: holds the label value 255, and all label files hold 0, 1, 2 and 255"),
+        (grey_values, "the background first: --labels 0=background,128=NAME,255=NAME"),
         (unknown_value, "b.png: holds label values that are not classes: 2: use 0 to 1"),
     ],
 )

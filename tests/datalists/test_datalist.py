@@ -323,6 +323,7 @@ def test_hold_out_test_takes_whole_groups_and_is_fixed():
     assert all("label" in item for item in test)
     assert (train, test) == hold_out_test(items[::-1][::-1], 0.2, 0, "here")[:2]
     assert "2 of 10 patients with labels were drawn" in notes[0]
+    assert notes[1:] == ["2 images without a label are left out, of patients of the test"]
     with pytest.raises(InputError, match=r"1 patient with labels to draw one from: .* of two or more patients"):
         hold_out_test(make_items("a"), 0.2, 0, "here")
     train, test, _ = hold_out_test(make_items("ab"), 0.9, 0, "here")
