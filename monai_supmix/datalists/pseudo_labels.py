@@ -48,8 +48,11 @@ def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalis
     values = next(({"values": item["values"]} for item in datalist.labeled if "values" in item), {})
     labeled = {item["case"] for item in datalist.labeled}
     pool = [item for item in datalist.unlabeled if item["case"] not in labeled]
+    names = labeled | {item["case"] for item in pool}
     for item in pool:
-        masks = [path for ending in MASK_ENDINGS if (path := root / f"{item['case']}{ending}").is_file()]
+        # CASE_0000_seg is the mask of a case CASE_0000 where there is one
+        endings = [end for end in MASK_ENDINGS if not (end.startswith("_0000") and f"{item['case']}_0000" in names)]
+        masks = [path for end in endings if (path := root / f"{item['case']}{end}").is_file()]
         if len(masks) > 1 or (masks and masks[0] in taken):
             of_another = f"may be that of {item['case']} or of {taken.get(masks[0])}"
             problem = (

@@ -92,3 +92,11 @@ def test_a_folder_without_a_mask_of_these_images_is_refused(datalist, tmp_path):
         with_pseudo_labels(datalist, tmp_path)
     with pytest.raises(InputError, match="does not exist: give the folder of the masks"):
         with_pseudo_labels(datalist, tmp_path / "nowhere")
+
+
+def test_a_case_with_the_number_of_a_channel_in_its_name_has_a_mask_of_its_own(datalist, tmp_path):
+    items = [{"image": f"{name}.png", "case": name, "group": name} for name in ("p6", "p6_0000")]
+    for item in items:
+        (tmp_path / f"{item['case']}_seg.png").touch()
+    found = with_pseudo_labels(dataclasses.replace(datalist, unlabeled=items), tmp_path)
+    assert [item["label"] for item in found.unlabeled] == [str(tmp_path / f"{item['case']}_seg.png") for item in items]
