@@ -25,7 +25,7 @@ def check_config(config: Mapping[str, Any], options: Collection[str] = ()) -> No
 
     Raises:
         InputError: a setting that cannot be, a device that is not there, an argument that a component does not have,
-            or an option that a datalist file as ``dataset_dir`` leaves without effect.
+            or an option that a datalist file as ``dataset_dir``, or another file, leaves without effect.
     """
     written = {ReferenceResolver.normalize_id(key): f"--{key}" for key in options}
     for id_, value in entries({key: entry for key, entry in config.items() if key != "_meta_"}):
@@ -40,6 +40,9 @@ def check_config(config: Mapping[str, Any], options: Collection[str] = ()) -> No
                 where = written.get(id_of, id_of.replace("::", "#"))
                 raise InputError(where, f"{_short(value['_target_'])} has no such argument", remedy)
     _check_datalist_options(config, written)
+    if config.get("logit_adjustment") and "AdjustLogits" not in str(config.get("recalibration")):
+        problem = "has no effect, for recalibration has no AdjustLogits: another file has replaced it"
+        raise InputError("logit_adjustment", problem, "set it to 0, or put AdjustLogits into recalibration")
 
 
 def entries(config: Any, id_: str = "") -> Iterator[tuple[str, Any]]:

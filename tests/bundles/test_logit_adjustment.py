@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from monai_supmix.__main__ import main
 from monai_supmix.bundle import start_from
 from monai_supmix.data.class_weights import labelled_pixels
 from monai_supmix.weights import read_weights, save_weights
@@ -76,6 +77,15 @@ def test_a_training_begins_with_the_logits_of_before_unless_its_classes_are_othe
     bias = two.unet.final_conv.bias.detach().clone()
     start_from(tmp_path / "model.pt", two, names[:2])
     assert torch.equal(two.unet.final_conv.bias, bias)
+
+
+def test_an_adjustment_that_another_file_takes_away_is_told(phantoms, tmp_path, capsys):
+    other = tmp_path / "other.json"
+    other.write_text('{"recalibration": null}', encoding="utf-8")
+    options = ["--dataset_dir", str(phantoms[BUNDLE]), "--output_dir", str(tmp_path / "O")]
+    assert main(["run", BUNDLE, "train", str(other), "--preset", "logit_adjustment", *options]) == 2
+    assert "logit_adjustment: has no effect, for recalibration has no AdjustLogits" in capsys.readouterr().err
+    assert not (tmp_path / "O").exists()
 
 
 @pytest.mark.parametrize("wrong", [[1.0], "1,2,3,4", [0.0, 1.0, float("nan"), 0.0]])
