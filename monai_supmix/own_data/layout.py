@@ -54,6 +54,14 @@ class Found:
     warnings: list[str]
 
 
+def _what_is_there(folder: Path) -> str:
+    """What a folder holds, for who has to lay it out."""
+    folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if "images" in folders and "labels" not in folders and len(folders) > 1:
+        return f"there is images, and no labels: is it {shorten([name for name in folders if name != 'images'])}?"
+    return f"there are the folders {shorten(folders)}" if folders else "there is no folder in it"
+
+
 def find_cases(
     data: str | Path,
     class_names: Sequence[str] | None = None,
@@ -76,7 +84,7 @@ def find_cases(
     given = check_folder(data, "give the folder of the data set")
     root = find_data_folder(given, lambda folder: _is_nnunet(folder) or holds_pairs(folder))
     if root is None:
-        raise InputError(given, "is not laid out as a data set", _REMEDY)
+        raise InputError(given, "is not laid out as a data set", f"{_REMEDY} ({_what_is_there(given)})")
     root = root.resolve()
     if _is_nnunet(root) and holds_pairs(root):
         raise InputError(root, "holds both imagesTr and images", "keep one of the layouts")

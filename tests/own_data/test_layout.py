@@ -191,6 +191,23 @@ def test_class_names_make_gaps_plain(tmp_path):
     assert find_cases(root, class_names=list("wxyz")).datalist.class_names == list("wxyz")
 
 
+@pytest.mark.parametrize(
+    ("folders", "says"),
+    [
+        ((), "there is no folder in it"),
+        (("images", "masks"), "there is images, and no labels: is it masks"),
+        (("p1", "p2"), "there are the folders p1, p2"),
+    ],
+)
+def test_an_unknown_layout_is_told_with_what_is_there(tmp_path, folders, says):
+    for name in folders:
+        (tmp_path / "data" / name).mkdir(parents=True)
+    (tmp_path / "data").mkdir(exist_ok=True)
+    with pytest.raises(InputError) as failure:
+        find_cases(tmp_path / "data")
+    assert says in failure.value.remedy
+
+
 def test_folders_of_no_known_or_of_two_layouts(data, tmp_path):
     with pytest.raises(InputError, match="is not laid out as a data set: give imagesTr and labelsTr"):
         find_cases(tmp_path)
