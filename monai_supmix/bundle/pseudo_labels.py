@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.datalists.datalist import Datalist
-from monai_supmix.datalists.seen import image_digests
+from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.files import make_directory, write_json
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.channels import fit_channels
@@ -50,7 +51,7 @@ def write_pseudo_labels(
     made_by = {
         "weights_sha256": [one.sha256 for one in trained],
         "prediction": {**inferer.settings, "intensity": intensity},
-        "images": image_digests(datalist.unlabeled),
+        "data": fingerprint(replace(datalist, labeled=[])),
     }
     note = masks / _MADE_BY
     if note.exists():

@@ -109,6 +109,24 @@ def test_masks_of_ones_own_are_trained_on_without_further_rounds(finished, phant
     assert (tmp_path / "model.pt").is_file() and not (tmp_path / "rounds").exists()
 
 
+def test_masks_of_images_that_have_changed_places_are_made_again(finished, phantoms, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(phantoms[BUNDLE], data)
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "checkpoints")
+    labels = {path.name for path in (data / "labelsTr").iterdir()}
+    bare = [path for path in sorted((data / "imagesTr").iterdir()) if path.name.replace("_0000", "") not in labels]
+    contents = [path.read_bytes() for path in bare[:2]]
+    for path, content in zip(bare, contents[::-1], strict=False):
+        path.write_bytes(content)
+    masks = [out / "rounds/0/pseudo_labels" / path.name.replace("_0000", "_seg") for path in bare[:2]]
+    before = [np.asarray(nib.load(mask).dataobj) for mask in masks]
+    train(data, out, resume="force")
+    after = [np.asarray(nib.load(mask).dataobj) for mask in masks]
+    assert all(np.array_equal(*pair) for pair in zip(after, before[::-1], strict=True))
+    assert not np.array_equal(*before)
+
+
 def test_masks_of_other_images_are_made_again(finished, phantoms, tmp_path):
     data, out = tmp_path / "data", tmp_path / "out"
     shutil.copytree(phantoms[BUNDLE], data)
