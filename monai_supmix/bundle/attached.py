@@ -155,6 +155,21 @@ def check_crop_size(trainer: SemiSupervisedTrainer) -> None:
     raise InputError("crop_size", f"is {size}, and the networks take crops of {needed}", "give such a size")
 
 
+def check_last_steps(steps: Sequence[Any], network: nn.Module) -> None:
+    """Raise `InputError` where a last step's own ``check(network)`` says that it cannot be done at the end.
+
+    Args:
+        steps: the last steps of a training; those without a ``check`` are not judged.
+        network: the network that is saved.
+    """
+    for step in (step for step in steps if hasattr(step, "check")):
+        try:
+            step.check(network)
+        except ValueError as error:
+            problem = f"has {type(step).__name__}, which does not suit this network ({error})"
+            raise InputError("recalibration", problem, "leave it out") from error
+
+
 def check_partly_labelled(
     datalist: Datalist, supervised_loss: Callable[..., Tensor], loaded: Sequence[Mapping[str, Any]]
 ) -> None:

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI nam
 from monai_supmix.bundle.attached import (
     attach_schedules,
     check_crop_size,
+    check_last_steps,
     check_learnable,
     check_partly_labelled,
     followed,
@@ -69,13 +70,14 @@ class TrainingRun:
         output_dir: the run's folder; one run at a time.
         method: what the method is called, in reports and trackers.
         record: what is stored with the final weights, ``class_names`` among it, see :mod:`monai_supmix.weights`;
-            the network's configuration, facts about the training data and versions are added.
+            the network's configuration, the window of a 3D one, facts about the training data and versions are added.
         total_iterations: when the run is finished.
         lr_scheduler: steps after every iteration; ``None`` keeps the learning rate.
         discriminator_lr_scheduler: steps after every iteration past the burn-in.
         recalibration: called with the network that is saved when the training is over, before its weights are written,
             for example a :class:`monai_supmix.engines.RecalibrateBatchNorm`; several are called in turn. What they do
-            has to follow from the network alone; entries that one returns go into the record.
+            has to follow from the network alone; entries that one returns go into the record. One with a
+            ``check(network)`` is asked before the training.
         datalist: what is trained on.
         loaded: the loaded training images, whose sizes are stored with the weights.
         problems: cases that were left out because they are broken; the run then ends with exit status 1.
@@ -151,12 +153,15 @@ class TrainingRun:
         self.method, self.datalist, self.configuration = method, datalist, configuration
         self.problems = tuple(problems)
         self.recalibration = [recalibration] if callable(recalibration) else list(recalibration or ())
+        check_last_steps(self.recalibration, trainer.saved_network)
         self.total_iterations = total_iterations
         self.record = {**record, "trained_on": trained_on(loaded), "versions": current_versions()}
         if datalist is not None and (values := datalist.label_values()) is not None:
             self.record["label_values"] = values
         if evaluator is not None:
             evaluator.network = trainer.saved_network
+            if (window := getattr(evaluator.case_inferer, "roi_size", None)) is not None:
+                self.record["window"] = list(window)
         self.validator = evaluator if datalist is not None and datalist.validation else None
         attach_schedules(trainer, lr_scheduler, discriminator_lr_scheduler, handlers)
         self.history = followed(

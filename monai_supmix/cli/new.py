@@ -14,6 +14,7 @@ from monai_supmix.listing import counted
 from monai_supmix.naming import safe_name
 from monai_supmix.own_data import BrokenCasesError, Proposal, check_absent, propose, write_bundle
 from monai_supmix.own_data.classes import split_names
+from monai_supmix.own_data.pictures import LABELS_NAME
 
 _WIDTH = 110
 
@@ -48,6 +49,7 @@ def new(arguments: argparse.Namespace) -> int:
     print(*describe(proposal), sep="\n")
     files = write_bundle(proposal, folder)
     print(f"\nwritten: {folder} ({counted(len(files), 'file')})")
+    print(f"look at {folder / LABELS_NAME}: do the masks lie on what they should?")
     print("timing a few steps with each preset, which may take minutes ...", flush=True)
     if times := training_times(folder):
         print("a training takes, on this machine as busy as it is now:")

@@ -174,6 +174,7 @@ def configure(
     if method is not None and files[1].suffix == ".json" and "method" not in read_json(files[1]):
         raise InputError(files[1], "does not say what its method is called", 'add "method": "NAME" to it')
     merged = merge(files)
+    _tell_idle(files, {"method": method, "preset": preset})
     overrides = read_overrides(merged, pairs, files)
     if "bundle_root" in merged:
         overrides.setdefault("bundle_root", str(folder))
@@ -183,6 +184,19 @@ def configure(
 
     check_config(configured.parser().config, [*pairs])
     return configured
+
+
+def _tell_idle(files: Sequence[Path], named: Mapping[str, str | None]) -> None:
+    """Warn of a method or preset of which no entry is one of the main configuration: it is for another command."""
+    if any(file.suffix != ".json" for file in files):
+        return
+    known = read_json(files[0]).keys()
+    for kind, name in named.items():
+        chosen = [file for file in files[1:] if name is not None and file.stem == Path(name).stem]
+        if chosen and not any(
+            key.lstrip("+").replace("::", "#").partition("#")[0] in known for file in chosen for key in read_json(file)
+        ):
+            logger.warning("--%s %s has no effect here: nothing that it sets is in %s", kind, name, files[0].name)
 
 
 def merge(files: Sequence[Path]) -> dict[str, Any]:

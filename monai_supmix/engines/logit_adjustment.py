@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from torch import nn
 
 from monai_supmix.data.class_weights import labelled_pixels
 from monai_supmix.networks.output_layer import shift_logits
+from monai_supmix.weights import unwrap
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,14 @@ class AdjustLogits:
         if not 0 <= tau < math.inf:
             raise ValueError(f"tau is a number of at least 0, not {tau}.")
         self.items, self.num_classes, self.tau = items, num_classes, tau
+
+    def check(self, network: nn.Module) -> None:
+        """See before the training that a network's output layer can be adjusted; the network is not touched.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        shift_logits(copy.deepcopy(unwrap(network)), torch.linspace(-50.0, 50.0, self.num_classes))
 
     def __call__(self, network: nn.Module) -> dict[str, list[float]]:
         """Adjust a network, in place.

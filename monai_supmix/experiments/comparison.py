@@ -11,7 +11,7 @@ from monai_supmix.bundle.lock import exclusive
 from monai_supmix.datalists.partly import KEY
 from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged, make_row
-from monai_supmix.experiments.page import Comparison, markdown, read_long_steps, write_comparison
+from monai_supmix.experiments.page import Comparison, markdown, read_long_steps, require_own_folder, write_comparison
 from monai_supmix.experiments.plan import Plan, require_one_process
 from monai_supmix.experiments.results import Row, equal_time_steps, pair_up, settled
 from monai_supmix.experiments.trial import Trial, check_trainable, contents, data_of, folds_of, read_datalist
@@ -106,6 +106,7 @@ class Comparer:
         if reserved:
             raise InputError(f"--{reserved[0]}", "is set for each training", "leave it out")
         require_one_process("compare")
+        require_own_folder(output)
         trainings = [plan.training(method, {"output_dir": str(output)}) for method in methods]
         datalist, problems = read_datalist(trainings[0])
         if num_folds is None and not datalist.test:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged
 from monai_supmix.experiments.results import Pair, Row
 from monai_supmix.experiments.verdict import shortcomings, verdict
@@ -90,6 +91,12 @@ def write_comparison(folder: Path, found: Comparison) -> None:
         file.write(markdown(found))
     with atomic_write(folder / RECORD, text=True) as file:
         file.write(json.dumps(without_nan(record(found)), indent=1) + "\n")
+
+
+def require_own_folder(folder: Path) -> None:
+    """Raise `InputError` where a folder holds the cases of something else, which a comparison would replace."""
+    if (folder / CASES).exists() and not (folder / RECORD).exists():
+        raise InputError(folder / CASES, "is the table of an evaluation or a prediction", "give another --output_dir")
 
 
 def read_long_steps(folder: Path) -> dict[str, int]:

@@ -23,7 +23,7 @@ from monai_supmix.labelling.score import CaseScore, disagreement, signature
 from monai_supmix.listing import read_json
 from monai_supmix.networks import Ensemble
 from monai_supmix.report.gallery import brightness, file_name
-from monai_supmix.report.pictures import draw_outline
+from monai_supmix.report.pictures import draw_outline, enlarged
 
 if TYPE_CHECKING:
     from monai_supmix.bundle import Trained
@@ -100,7 +100,8 @@ class Scorer:
             signature(planes, labels, show, len(names)),
         )
         index = plane_to_show(labels, [planes.view(one) for one in masks])
-        return score, draw_outline(enlarged(show(planes[index])), enlarged(labels[index]), _LONGEST, planes.spacing)
+        plane, classes = (enlarged(one, _LONGEST) for one in (show(planes[index]), labels[index]))
+        return score, draw_outline(plane, classes, _LONGEST, planes.spacing)
 
     def _others(self) -> Iterator[tuple[Inferer, nn.Module]]:
         network = self.trained.network
@@ -135,25 +136,6 @@ class Scorer:
 def thumbnail_of(case: str, folder: Path) -> Path:
     """Where the picture of a case is kept."""
     return folder / f"{file_name(case)}.jpg"
-
-
-def enlarged(plane: np.ndarray) -> np.ndarray:
-    """A small plane with each pixel as a block, so that its thumbnail can be seen and an outline covers little of it.
-
-    Args:
-        plane: ``(..., H, W)``.
-
-    Returns:
-        the plane, times the largest whole number that keeps its longer side within that of a thumbnail, at least 1.
-
-    Example:
-        >>> enlarged(np.zeros((1, 64, 60))).shape, enlarged(np.eye(200)).shape
-        ((1, 320, 300), (200, 200))
-        >>> bool((enlarged(np.eye(64))[::5, ::5] == np.eye(64)).all())
-        True
-    """
-    factor = max(1, _LONGEST // max(plane.shape[-2:]))
-    return plane.repeat(factor, axis=-2).repeat(factor, axis=-1)
 
 
 def plane_to_show(labels: np.ndarray, masks: Sequence[np.ndarray]) -> int:

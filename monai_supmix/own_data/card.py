@@ -90,6 +90,9 @@ Research use only: not a medical device, not for diagnosis.
 `datalist.json` names the cases of each side. Its paths are relative to `dataset_dir`, which the configurations set to
 where the data were; if they have moved, give `--dataset_dir`.
 
+`labels.html` shows labelled images with the outlines of their masks. It is not part of what `export` makes of this
+bundle; delete it before you pass the folder itself on.
+
 The terms of the data are for their owner to state: `data_license.txt`.
 
 ## What was proposed, and why

@@ -13,6 +13,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.files import make_directory, writing_error
 from monai_supmix.own_data.card import DATA_LICENSE, write_card
 from monai_supmix.own_data.editing import to_text
+from monai_supmix.own_data.pictures import LABELS_NAME, write_labels
 from monai_supmix.own_data.proposal import Proposal
 from monai_supmix.own_data.template import DATALIST_NAME, fill_template
 
@@ -46,7 +47,7 @@ def check_absent(folder: str | os.PathLike[str]) -> Path:
 
 
 def write_bundle(proposal: Proposal, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write a bundle: configuration, datalist, documents.
+    """Write a bundle: configuration, datalist, documents, and a page that shows labelled cases with their masks.
 
     Args:
         proposal: the settings.
@@ -56,7 +57,7 @@ def write_bundle(proposal: Proposal, folder: str | os.PathLike[str]) -> list[Pat
         the files, relative to the folder.
 
     Raises:
-        InputError: the folder exists, or the system refuses; nothing is left behind.
+        InputError: the folder exists, a case cannot be read any more, or the system refuses; nothing is left behind.
 
     Example:
         >>> import tempfile
@@ -83,6 +84,7 @@ def write_bundle(proposal: Proposal, folder: str | os.PathLike[str]) -> list[Pat
         for name in _COPIED:
             shutil.copyfile(proposal.template / name, draft / name)
         proposal.datalist.to_json(draft / DATALIST_NAME, proposal.root)
+        write_labels(proposal, draft / LABELS_NAME)
     return sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,6 +47,24 @@ def facts(pairs: Mapping[str, object]) -> str:
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items() if value is not None
     )
     return f'<dl class="facts">{rows}</dl>'
+
+
+def photographs(pictures: Mapping[str, bytes]) -> str:
+    """JPEG files side by side, each below its name.
+
+    Args:
+        pictures: files by name.
+
+    Example:
+        >>> photographs({"left eye": b"JPEG"})[:70]
+        '<div class="charts"><figure class="chart"><p>left eye</p><img alt="left'
+    """
+    shown = "".join(
+        f'<figure class="chart"><p>{escape(name)}</p>'
+        f'<img alt="{escape(name)}" src="data:image/jpeg;base64,{base64.b64encode(content).decode()}"></figure>'
+        for name, content in pictures.items()
+    )
+    return f'<div class="charts">{shown}</div>'
 
 
 def details(title: str, content: str) -> str:

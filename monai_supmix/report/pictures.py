@@ -84,6 +84,26 @@ def draw_plane(
     )
 
 
+def enlarged(plane: np.ndarray, longest: int) -> np.ndarray:
+    """A small plane with each pixel as a block, so that its picture can be seen and an outline covers little of it.
+
+    Args:
+        plane: ``(..., H, W)``.
+        longest: of the picture's longer side.
+
+    Returns:
+        the plane, times the largest whole number that keeps its longer side within that, at least 1.
+
+    Example:
+        >>> enlarged(np.zeros((1, 64, 60)), 320).shape, enlarged(np.eye(200), 320).shape
+        ((1, 320, 300), (200, 200))
+        >>> bool((enlarged(np.eye(64), 320)[::5, ::5] == np.eye(64)).all())
+        True
+    """
+    factor = max(1, longest // max(plane.shape[-2:]))
+    return plane.repeat(factor, axis=-2).repeat(factor, axis=-1)
+
+
 def draw_outline(
     image: np.ndarray, labels: np.ndarray, longest: int, spacing: tuple[float, float] | None = None
 ) -> bytes:

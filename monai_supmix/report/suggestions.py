@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from monai_supmix.files import atomic_write
-from monai_supmix.report.markup import Cell, escape, facts, notes_box, section, table
+from monai_supmix.report.markup import Cell, escape, facts, notes_box, photographs, section, table
 from monai_supmix.report.page import class_key, page
 from monai_supmix.report.training import command_box
 
@@ -93,10 +92,5 @@ def write_suggestions_page(
 
 
 def _card(number: int, card: Card) -> str:
-    pictures = "".join(
-        f'<figure class="chart"><p>{escape(name)}</p>'
-        f'<img alt="{escape(name)}" src="data:image/jpeg;base64,{base64.b64encode(content).decode()}"></figure>'
-        for name, content in card.pictures.items()
-    )
     title = f"<h3>{number}: {escape(card.title)} <small>{escape(card.text)}</small></h3>"
-    return f'<article class="case">{title}<div class="charts">{pictures}</div></article>'
+    return f'<article class="case">{title}{photographs(card.pictures)}</article>'

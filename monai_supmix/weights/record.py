@@ -5,6 +5,7 @@
 * ``intensity``: rules that map raw values to the network's range, under ``hu`` (CT), ``picture``, or both;
 * ``working``: the scale at which the network works: ``size``, ``scale``, ``spacing`` or ``center``, or nothing;
 * ``cleaning``: optional, rules that keep one component of some classes, see :func:`monai_supmix.transforms.clean`;
+* ``window``: optional, ``[d, h, w]`` of the windows that a 3D network sees, those of its validation;
 * ``trained_on``: facts about the training data, such as the range of their spacing;
 * ``logit_offsets``: optional, what was added to each class's logit after the training, see
   :class:`monai_supmix.engines.AdjustLogits`;

@@ -18,6 +18,7 @@ _SHARED = {
     "class_names": "classes",
     "intensity": "intensity rules",
     "working": "a working grid",
+    "window": "a window",
     "cleaning": "cleaning rules",
     "label_values": "label values",
     "from_configuration": "settings of the configuration",
@@ -108,7 +109,8 @@ def common_record(records: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
         that of the first. ``trained_on`` has the widest ranges and ``labelled_images`` all: what any of them has seen.
 
     Raises:
-        InputError: two of them mean different things, in classes, intensity, working grid or cleaning; or are the same.
+        InputError: two of them mean different things, in classes, intensity, working grid, window or cleaning; or are
+            the same.
 
     Example:
         >>> first, second = ({"class_names": ["background", name], "trained_on": {}} for name in ("vessel", "lesion"))

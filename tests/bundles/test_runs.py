@@ -110,6 +110,22 @@ def test_planes_too_small_for_statistics_are_told_and_the_training_is_kept(phant
     assert load_weights(tmp_path / "model.pt")[0]
 
 
+def test_logits_that_cannot_be_adjusted_are_told_before_the_training(phantoms, tmp_path):
+    where = {"dataset_dir": str(phantoms["covid19_ct_supmix"]), "output_dir": str(tmp_path)}
+    adjust = {"_target_": "monai_supmix.engines.AdjustLogits", "items": "@train#dataset", "num_classes": "@num_classes"}
+    small = {"working": {"spacing": [8.0, 5.0, 5.0]}, "crop_size": [16, 32, 32], "network_def#network#bias": False}
+    settings = {"num_labeled": 1, "max_iterations": 2, "discriminator_widths": [4, 4], **small, "device": "cpu"}
+    flow = workflow("covid19_ct_supmix", "train", preset="volume3d", **where, **settings, recalibration=adjust)
+    with pytest.raises(RuntimeError) as raised:
+        flow.initialize()
+        flow.run()
+    line = error_line(raised.value)
+    assert line.startswith(
+        "error: recalibration: has AdjustLogits, which does not suit this network (its last layer is"
+    )
+    assert not (tmp_path / "checkpoints").exists()
+
+
 @pytest.mark.parametrize("bundle", NAMES)
 def test_evaluation_writes_figures_of_every_class_and_case(bundle, trained, phantoms, tmp_path):
     checkpoint = trained[bundle] / "model.pt"

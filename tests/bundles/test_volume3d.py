@@ -57,11 +57,12 @@ def test_training_in_3d_has_all_terms_and_finite_losses(volumetric):
 def test_evaluation_and_inference_are_on_the_native_grid(volumetric, phantoms, tmp_path):
     _, folder = volumetric
     common = {"ckpt_path": str(folder / "model.pt"), "output_dir": str(tmp_path), **SMALL}
-    del common["working"]  # it comes with the weights
+    del common["working"], common["crop_size"]  # they come with the weights
     run(BUNDLE, "evaluate", preset="volume3d", dataset_dir=str(phantoms[BUNDLE]), **common)
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     truth = nib.load(next((phantoms[BUNDLE] / "labelsTs").iterdir()))
     assert metrics["num_images"] == 1
+    assert metrics["inference"]["roi_size"] == SMALL["crop_size"]
     assert 0 <= metrics["mean_iou"] <= 1
     volume = next((phantoms[BUNDLE] / "imagesTs").iterdir())
     run(BUNDLE, "inference", preset="volume3d", dataset_dir=str(volume), **common)

@@ -78,7 +78,18 @@ def test_a_network_without_such_a_layer_is_refused_and_left_as_it_was(network):
     before = copy.deepcopy(network.state_dict())
     with pytest.raises(ValueError, match=r"its last layer is no convolution|is not added to its logits"):
         shift_logits(network, torch.tensor([0.0, -50.0, 1.0, 1.0]))
+    with pytest.raises(ValueError, match=r"its last layer is no convolution|is not added to its logits"):
+        AdjustLogits(LABELS, num_classes=4).check(network)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", networks())
+def test_a_look_at_the_output_layer_changes_nothing(name):
+    network, _ = networks()[name]
+    before, state = copy.deepcopy(network.state_dict()), torch.get_rng_state()
+    AdjustLogits(LABELS, num_classes=4).check(network.train())
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert network.training and torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("tau", [-1, float("nan"), float("inf")])

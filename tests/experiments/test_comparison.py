@@ -130,6 +130,15 @@ def test_mistakes_end_in_one_line(options, says, chest, front, tmp_path):
     assert not out.exists()
 
 
+def test_the_cases_of_an_evaluation_are_not_replaced(chest, front, tmp_path):
+    table = tmp_path / "cases.csv"
+    table.write_text("case,class\n", encoding="utf-8")
+    status, _, errors = front(*command(chest, tmp_path, "--seeds", 0))
+    assert status == 2
+    assert errors == f"error: {table}: is the table of an evaluation or a prediction: give another --output_dir\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["cases.csv"]
+
+
 def test_data_without_a_test_need_folds(chest, front, tmp_path):
     images, names = sorted((chest / "imagesTr").glob("*.nii.gz")), [f"chest_{number:03d}" for number in range(1, 9)]
     items = [{"image": str(path), "case": name, "group": name} for path, name in zip(images, names, strict=True)]

@@ -1,18 +1,23 @@
 """Written bundles are complete: they train, evaluate, predict and pass MONAI's verification as they are."""
 
+import base64
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, load
+from PIL import Image
 
 from monai_supmix.config.audit import audit_bundle
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.errors import InputError
-from monai_supmix.own_data import write_bundle
+from monai_supmix.own_data import propose, write_bundle
+from monai_supmix.own_data.pictures import write_labels
 from monai_supmix.weights import load_weights
 from tests.bundles import zoo
 from tests.bundles.workflows import TINY, workflow
@@ -84,6 +89,33 @@ def test_it_is_complete_and_holds_no_code(kind, bundles, proposals):
     assert not re.search(r"\{\w*\}", card)
     for choice in proposals[kind].choices:
         assert choice.why.replace("|", "\\|") in card
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_shows_every_labelled_case_with_its_mask(kind, bundles, proposals):
+    page = (bundles[kind] / "labels.html").read_text(encoding="utf-8")
+    datalist = proposals[kind].datalist
+    cases = sorted(item["case"] for item in [*datalist.labeled, *datalist.test])
+    assert [name.partition(",")[0] for name in re.findall(r'<figure class="chart"><p>(.*?)</p>', page)] == cases
+
+
+def test_outlines_lie_around_what_the_masks_mark(tmp_path):
+    data = tmp_path / "data"
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:30, 40:60] = 1
+    for number in range(5):
+        for place, values in (("images", np.full_like(mask, 40 + number)), ("labels", mask)):
+            (data / place).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(data / place / f"eye{number}.png")
+    write_labels(propose(data, "eyes", ["background", "disc"]), tmp_path / "labels.html")
+    page = (tmp_path / "labels.html").read_text(encoding="utf-8")
+    first = re.search(r'src="data:image/jpeg;base64,([^"]+)"', page)[1]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(first)))).astype(int)
+    assert picture.shape == (320, 320, 3)
+    rows, columns = np.nonzero(np.ptp(picture, axis=2) > 60)  # in colour
+    assert abs(rows.min() - 50) <= 2 and abs(rows.max() - 149) <= 2
+    assert abs(columns.min() - 200) <= 2 and abs(columns.max() - 299) <= 2
+    assert not np.any((rows > 60) & (rows < 140) & (columns > 210) & (columns < 290)), "nothing inside"
 
 
 def test_it_appears_whole_or_not_at_all(proposals, tmp_path, monkeypatch):
