@@ -149,7 +149,8 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
         raise InputError(next(iter(found.values())).parent, "holds label files that are 0 everywhere", _REMEDY)
     text = f"{shorten([str(value) for value in values[:-1]], 8)} and {values[-1]}"
     if mask_files:
-        return Classes(["background", "label_1"], f"the label files hold {text}")
+        both = "; 1 and 255, of which no file holds both, are taken for one class" if {1, _IGNORED} <= set(values) else ""
+        return Classes(["background", "label_1"], f"the label files hold {text}{both}")
     wrong = next((value for value in values if value < 0 or value > _LARGEST or value == _IGNORED), None)
     if wrong is None and len(values) > _MOST:
         wrong = values[-1]

@@ -75,7 +75,10 @@ def test_pairs_with_a_list_and_with_a_table_of_patients(data, tmp_path):
 )
 def test_classes_from_label_values(values, names, tmp_path):
     root = write_pairs(tmp_path / "data", dict(zip("ab", values, strict=True)))
-    assert find_cases(root).datalist.class_names == names
+    found = find_cases(root)
+    assert found.datalist.class_names == names
+    held = {value for each in values for value in each}
+    assert ("1 and 255, of which no file holds both" in found.choices[0].why) == ({1, 255} <= held)
 
 
 @pytest.mark.parametrize(
