@@ -8,35 +8,15 @@ import torch
 from torch import Tensor
 
 
-def most_probable(probabilities: Tensor, classes: Sequence[int] | None = None) -> Tensor:
-    """Number of the most probable class of every pixel, the first of equals.
+def decide(probabilities: Tensor, classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+    """Number of the most probable class of every pixel, the first of equals, and its probability.
 
-    It equals ``probabilities.argmax(dim=1)``, which on a processor takes some twenty times as long, because the
+    The numbers equal ``probabilities.argmax(dim=1)``, which on a processor takes some twenty times as long, because the
     classes of a pixel lie far apart in memory.
 
     Args:
         probabilities: ``(B, K, H, W)``, none of them NaN.
         classes: the numbers of these classes, ascending from 0; ``None``: all from 0 to ``K - 1``.
-
-    Returns:
-        uint8 ``(B, H, W)``.
-
-    Raises:
-        ValueError: more than 256 classes.
-
-    Example:
-        >>> most_probable(torch.tensor([0.2, 0.4, 0.4]).view(1, 3, 1, 1)).item()
-        1
-    """
-    return decide(probabilities, classes)[0]
-
-
-def decide(probabilities: Tensor, classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
-    """The class of every pixel, as `most_probable` gives it, and its probability.
-
-    Args:
-        probabilities: ``(B, K, H, W)``, none of them NaN.
-        classes: as in `most_probable`.
 
     Returns:
         uint8 ``(B, H, W)``, and the highest of the probabilities, ``(B, H, W)``.
@@ -45,9 +25,9 @@ def decide(probabilities: Tensor, classes: Sequence[int] | None = None) -> tuple
         ValueError: more than 256 classes.
 
     Example:
-        >>> labels, highest = decide(torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1))
-        >>> labels.item(), highest.item()
-        (1, 0.5)
+        >>> labels, highest = decide(torch.tensor([0.2, 0.4, 0.4]).view(1, 3, 1, 1))
+        >>> labels.item(), round(highest.item(), 4)
+        (1, 0.4)
     """
     numbers = range(probabilities.shape[1]) if classes is None else classes
     if numbers[-1] > 255:

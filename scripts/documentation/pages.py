@@ -14,7 +14,6 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-REPOSITORY_FILES = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
 ROOMS = (
     *("transforms", "losses", "networks", "engines", "imageio", "datalists", "data", "inferers"),
     *(
