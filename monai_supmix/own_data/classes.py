@@ -149,8 +149,9 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
         raise InputError(next(iter(found.values())).parent, "holds label files that are 0 everywhere", _REMEDY)
     text = f"{shorten([str(value) for value in values[:-1]], 8)} and {values[-1]}"
     if mask_files:
-        both = "; 1 and 255, of which no file holds both, are taken for one class" if {1, _IGNORED} <= set(values) else ""
-        return Classes(["background", "label_1"], f"the label files hold {text}{both}")
+        if {1, _IGNORED} <= set(values):
+            text += "; 1 and 255, of which no file holds both, are taken for one class"
+        return Classes(["background", "label_1"], f"the label files hold {text}")
     wrong = next((value for value in values if value < 0 or value > _LARGEST or value == _IGNORED), None)
     if wrong is None and len(values) > _MOST:
         wrong = values[-1]
