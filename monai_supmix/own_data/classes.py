@@ -129,27 +129,16 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
     labels = list(labels)
     if segments := _segment_names(labels):
         return Classes(["background", *segments], "the segments of the label files have these names")
-    found: dict[int, Path] = {}
-    mask_files, refused = True, None
-    held: dict[Path, list[int]] = {}
-    for path in labels:
-        try:
-            values = [0, *dicom_label_names(path)] if is_dicom_file(path) else _values(read_label(path))
-        except InputError as error:
-            refused = refused or error
-            continue
-        mask_files &= set(values) <= {0, 1} or set(values) <= {0, 255}
-        held[path] = values
-        for value in values:
-            found.setdefault(value, path)
+    held, refused = _held(labels)
+    found = {value: path for path in reversed(held) for value in held[path]}  # the first file that holds it
     if not found:
         raise refused or InputError("labels", "holds no label file", "label some of the images")
     values = sorted(found)
     if values == [0]:
         raise InputError(next(iter(found.values())).parent, "holds label files that are 0 everywhere", _REMEDY)
     text = f"{shorten([str(value) for value in values[:-1]], 8)} and {values[-1]}"
-    if mask_files:
-        if {1, _IGNORED} <= set(values):
+    if all(set(values) <= {0, 1} or set(values) <= {0, _IGNORED} for values in held.values()):
+        if {1, _IGNORED} <= set(found):
             text += "; 1 and 255, of which no file holds both, are taken for one class"
         return Classes(["background", "label_1"], f"the label files hold {text}")
     wrong = next((value for value in values if value < 0 or value > _LARGEST or value == _IGNORED), None)
@@ -168,6 +157,17 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
     if values == list(range(len(values))):
         return Classes(names, f"the label files hold {text}")
     return Classes(names, f"the label files hold {text}: masks will have the same values", values)
+
+
+def _held(labels: Iterable[Path]) -> tuple[dict[Path, list[int]], InputError | None]:
+    """The different values in each label file that can be read, and what was wrong with the first that cannot."""
+    held, refused = {}, None
+    for path in labels:
+        try:
+            held[path] = [0, *dicom_label_names(path)] if is_dicom_file(path) else _values(read_label(path))
+        except InputError as error:
+            refused = refused or error
+    return held, refused
 
 
 def _scaled(held: Mapping[Path, Sequence[int]]) -> Path | None:
