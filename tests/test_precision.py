@@ -1,11 +1,11 @@
-"""Gradients of depthwise convolutions that bfloat16 makes slow are those of float32 on a CPU; all else is autocast."""
+"""Gradients of convolutions that bfloat16 makes slow or wrong on a CPU are those of float32; all else is autocast."""
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from monai_supmix.precision import DepthwiseGradientsInFloat32, autocast
+from monai_supmix.precision import ConvolutionGradientsInFloat32, autocast
 
 CHANNELS = 8
 SLOW = [
@@ -57,6 +57,34 @@ def test_a_slow_convolution_is_that_of_autocast_and_its_gradients_are_those_of_f
     )
 
 
+SHALLOW = [(2, 6, 6), (2, 2, 2), (1, 6, 6), (6, 2, 6), (4, 12, 12)]
+
+
+@pytest.mark.parametrize("shape", SHALLOW, ids=str)
+@pytest.mark.parametrize("settings", [{"padding": 1}, {"padding": (1, 1, 1), "stride": 2}, {"padding": 1, "groups": 2}])
+def test_a_3d_convolution_of_few_planes_has_the_gradients_of_float32(shape, settings):
+    """PyTorch's own read memory that nobody has written: whatever was there, and sometimes NaN."""
+    torch.manual_seed(0)
+    layer = nn.Conv3d(CHANNELS, 2 * CHANNELS, 3, **settings)
+    x = torch.rand(2, CHANNELS, *shape).bfloat16()
+    torch.full((300_000,), float("nan"))  # freed at once
+    y, grad_x, grads = gradients(layer, autocast("bf16", "cpu"), x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(y, layer(x))
+    exact, same = nn.Conv3d(CHANNELS, 2 * CHANNELS, 3, **settings), x.float().requires_grad_()
+    exact.load_state_dict({name: value.bfloat16().float() for name, value in layer.state_dict().items()})
+    exact(same).backward((2 * y.detach().float()).bfloat16().float())
+    assert torch.equal(grad_x, same.grad.bfloat16())
+    assert all(torch.equal(a, b.grad.bfloat16().float()) for a, b in zip(grads, exact.parameters(), strict=True))
+
+
+def test_a_3d_convolution_of_many_planes_is_left_as_it_is():
+    layer, x = nn.Conv3d(2, 4, 3, padding=1), torch.rand(1, 2, 8, 8, 8)
+    with autocast("bf16", "cpu"):
+        assert layer(x).grad_fn.name() == "ConvolutionBackward0"
+        assert layer(x[0]).shape == (4, 8, 8, 8), "without a batch"
+
+
 def test_frozen_weights_get_no_gradient_and_pass_it_on():
     layer = make(SLOW[0]).requires_grad_(False)
     _, grad_x, grads = gradients(layer, autocast("bf16", "cpu"), image())
@@ -82,7 +110,7 @@ def test_without_training_and_without_autocast_nothing_is_changed(settings):
         assert torch.equal(frozen(image()), plain)
     with torch.no_grad(), autocast("bf16", "cpu"):
         assert torch.equal(make(settings)(image()), plain)
-    with DepthwiseGradientsInFloat32():
+    with ConvolutionGradientsInFloat32():
         assert make(settings)(image().float()).dtype is torch.float32
 
 
