@@ -167,7 +167,7 @@ def check_last_steps(steps: Sequence[Any], network: nn.Module) -> None:
             step.check(network)
         except ValueError as error:
             problem = f"has {type(step).__name__}, which does not suit this network ({error})"
-            raise InputError("recalibration", problem, "leave it out") from error
+            raise InputError("recalibration", problem, "correct it, or leave it out") from error
 
 
 def check_partly_labelled(

@@ -98,6 +98,9 @@ class EvaluationRun:
                 "add some, or give a datalist with a test side",
             )
         trained.require_classes(datalist.class_names)
+        if (Path(output_dir) / "comparison.json").exists():
+            problem = "holds a comparison, whose cases.csv would be replaced"
+            raise InputError(output_dir, problem, "give another output_dir")
         self.evaluator, self.trained, self.datalist = evaluator, trained, datalist
         self.output_dir, self.settings = Path(output_dir), dict(settings)
         if "from_configuration" in trained.record:

@@ -101,6 +101,18 @@ class Trained:
         """The rules stored with the weights."""
         return IntensityRules(self.record["intensity"], wanted)
 
+    def window(self, configured: Sequence[int]) -> list[int]:
+        """The windows of a 3D network: those of its training, or the configured ones where the weights do not say.
+
+        Args:
+            configured: ``[d, h, w]`` of the configuration's crops.
+        """
+        known = list(self.record.get("window", configured))
+        if known != list(configured):
+            told = "windows of %s, as in these weights' training, not of crop_size %s; --inferer#roi_size sets others"
+            logger.info(told, known, list(configured))
+        return known
+
     def require_one(self) -> None:
         """Raise `InputError` for several networks, where only one can be used."""
         if self.others:

@@ -38,6 +38,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.handlers.checkpoints import TrainingCheckpoint, existing_checkpoints
 from monai_supmix.handlers.preemption import Preemption
 from monai_supmix.handlers.pseudo_labels import Loading
+from monai_supmix.inferers import VolumeInferer
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
 from monai_supmix.weights import read_weights, record_run, save_weights
 from monai_supmix.weights.record import are_cleaning_rules, current_versions
@@ -160,8 +161,9 @@ class TrainingRun:
             self.record["label_values"] = values
         if evaluator is not None:
             evaluator.network = trainer.saved_network
-            if (window := getattr(evaluator.case_inferer, "roi_size", None)) is not None:
-                self.record["window"] = list(window)
+            if isinstance(inferer := evaluator.case_inferer, VolumeInferer):
+                inferer.check_window(trainer.network)
+                self.record["window"] = list(inferer.roi_size)
         self.validator = evaluator if datalist is not None and datalist.validation else None
         attach_schedules(trainer, lr_scheduler, discriminator_lr_scheduler, handlers)
         self.history = followed(

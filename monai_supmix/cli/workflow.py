@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_supmix.config.find import config_files, find_bundle
 from monai_supmix.config.importing import uncollected
-from monai_supmix.config.overrides import check_tracking, for_monai, read_overrides
+from monai_supmix.config.overrides import PROGRAMS, check_tracking, for_monai, read_overrides
 from monai_supmix.errors import InputError
 from monai_supmix.files import reading_error
 from monai_supmix.listing import read_json
@@ -173,8 +173,8 @@ def configure(
     files = config_files(folder, configs, method, preset)
     if method is not None and files[1].suffix == ".json" and "method" not in read_json(files[1]):
         raise InputError(files[1], "does not say what its method is called", 'add "method": "NAME" to it')
+    _refuse_idle(files, {"method": method, "preset": preset})
     merged = merge(files)
-    _tell_idle(files, {"method": method, "preset": preset})
     overrides = read_overrides(merged, pairs, files)
     if "bundle_root" in merged:
         overrides.setdefault("bundle_root", str(folder))
@@ -186,17 +186,42 @@ def configure(
     return configured
 
 
-def _tell_idle(files: Sequence[Path], named: Mapping[str, str | None]) -> None:
-    """Warn of a method or preset of which no entry is one of the main configuration: it is for another command."""
-    if any(file.suffix != ".json" for file in files):
-        return
-    known = read_json(files[0]).keys()
+def _refuse_idle(files: Sequence[Path], named: Mapping[str, str | None]) -> None:
+    """Raise `InputError` for a method or preset that sets nothing of the main configuration: it is for a training."""
+    known = entries_of(files[0])
     for kind, name in named.items():
         chosen = [file for file in files[1:] if name is not None and file.stem == Path(name).stem]
-        if chosen and not any(
-            key.lstrip("+").replace("::", "#").partition("#")[0] in known for file in chosen for key in read_json(file)
-        ):
-            logger.warning("--%s %s has no effect here: nothing that it sets is in %s", kind, name, files[0].name)
+        if chosen and not any(acts_on(file, known) for file in chosen):
+            raise InputError(f"--{kind}", f"is {name}, which sets nothing that {files[0].name} has", "leave it out")
+
+
+def acts_on(file: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a method or preset sets an entry of a configuration; its own programs do not count.
+
+    Args:
+        file: the method or preset.
+        config: the configuration.
+    """
+    return any(top_of(key) in config and top_of(key) not in PROGRAMS for key in entries_of(file))
+
+
+def top_of(key: str) -> str:
+    """The entry that a key is about.
+
+    Example:
+        >>> top_of("+train#handlers"), top_of("working::size")
+        ('train', 'working')
+    """
+    return key.replace("::", "#").split("#")[0].lstrip("+")
+
+
+def entries_of(file: Path) -> dict[str, Any]:
+    """The entries of one configuration file, nested keys as they are written."""
+    if file.suffix == ".json":
+        return read_json(file)
+    from monai.bundle import ConfigParser  # noqa: PLC0415  # slow, as `Configured.workflow`
+
+    return ConfigParser.load_config_file(str(file))
 
 
 def merge(files: Sequence[Path]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from fire.parser import DefaultParseValue
 from monai_supmix.config.settings import NAMES, is_dynamic, value_problem
 from monai_supmix.errors import InputError, nearest
 
-_PROGRAMS = ("initialize", "run", "finalize", "imports")  # never what a misspelt option means
+PROGRAMS = ("initialize", "run", "finalize", "imports")
+"""Entries that a configuration does in turn: never what a misspelt option means, and each configuration has its own."""
 _OTHER_TEST = "write a datalist of these cases (scripts/prepare_data.py), or put them into the data's own test side"
 _MEANT = {
     ("evaluate.json", "run_dir"): "give --ckpt_path the weights of that training, or --output_dir its folder",
@@ -147,7 +148,7 @@ def check_keys(config: Mapping[str, Any], overrides: Mapping[str, Any], files: S
             entries = _entries(place)
             if part not in entries and not (depth == len(parts) - 1 and _is_open(place)):
                 shown = "#".join([*parts[:depth], "{}", *parts[depth + 1 :]])
-                known = [entry for entry in entries if depth > 0 or entry not in _PROGRAMS]
+                known = [entry for entry in entries if depth > 0 or entry not in PROGRAMS]
                 main = files[0].name if files else ""
                 remedy = _MEANT.get((main, key)) or nearest(part, known, "look up the keys in that file", shown)
                 raise InputError(f"--{key}", f"is not a key of {', '.join(file.name for file in files)}", remedy)

@@ -51,7 +51,7 @@ class AdjustLogits:
     """
 
     def __init__(self, items: Sequence[Mapping[str, Any]], num_classes: int, tau: float = 1.0) -> None:
-        if not 0 <= tau < math.inf:
+        if not (isinstance(tau, (int, float)) and 0 <= tau < math.inf):
             raise ValueError(f"tau is a number of at least 0, not {tau}.")
         self.items, self.num_classes, self.tau = items, num_classes, tau
 

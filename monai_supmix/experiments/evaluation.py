@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from monai_supmix.cli.workflow import Configured, configure, merge
+from monai_supmix.cli.workflow import Configured, acts_on, configure, entries_of, merge, top_of
 from monai_supmix.config.find import config_files, find_bundle
-from monai_supmix.listing import read_json
-
-_STEPS = ("imports", "initialize", "run", "finalize")  # a method's are those of its training
+from monai_supmix.config.overrides import PROGRAMS
 
 
 def evaluation_of(
@@ -37,8 +35,8 @@ def evaluation_of(
     known = merge(config_files(folder, ["evaluate"]))
     own = {key: text for key, text in pairs.items() if _is_for_evaluation(key, known)}  # no weights to start from
     configured = configure(bundle, ["evaluate"], own, preset=preset_for(folder, "evaluate", preset))
-    entries = {key: value for file in further for key, value in _entries(file).items()}
-    entries = {key: value for key, value in entries.items() if key not in _STEPS and _is_for_evaluation(key, known)}
+    entries = {key: value for file in further for key, value in entries_of(file).items()}
+    entries = {key: value for key, value in entries.items() if key not in PROGRAMS and _is_for_evaluation(key, known)}
     return replace(configured, overrides=entries | configured.overrides)
 
 
@@ -51,7 +49,7 @@ def options_of_evaluation(bundle: str, pairs: Mapping[str, str | None], training
         training: the merged configuration of the training.
     """
     known = merge(config_files(find_bundle(bundle), ["evaluate"]))
-    return {key for key in pairs if _top(key) not in training and _top(key) in known}
+    return {key for key in pairs if top_of(key) not in training and top_of(key) in known}
 
 
 def preset_for(bundle: Path, config: str, preset: str | None) -> str | None:
@@ -64,9 +62,8 @@ def preset_for(bundle: Path, config: str, preset: str | None) -> str | None:
     """
     if preset is None:
         return None
-    known = merge(config_files(bundle, [config]))
-    changed = _entries(config_files(bundle, [config], preset=preset)[-1])
-    return preset if any(_top(key) in known for key in changed) else None
+    main, chosen = config_files(bundle, [config], preset=preset)
+    return preset if acts_on(chosen, entries_of(main)) else None
 
 
 def applies_to(key: str, known: Mapping[str, Any]) -> bool:
@@ -87,17 +84,4 @@ def applies_to(key: str, known: Mapping[str, Any]) -> bool:
 
 def _is_for_evaluation(key: str, known: Mapping[str, Any]) -> bool:
     """Whether it also applies to the evaluation: weights to start from are not those to judge."""
-    return applies_to(key, known) and _top(key) != "ckpt_path"
-
-
-def _top(key: str) -> str:
-    return key.replace("::", "#").split("#")[0].lstrip("+")
-
-
-def _entries(file: Path) -> dict[str, Any]:
-    """The entries of one configuration file, nested keys as they are written."""
-    if file.suffix == ".json":
-        return read_json(file)
-    from monai.bundle import ConfigParser  # noqa: PLC0415  # slow
-
-    return ConfigParser.load_config_file(str(file))
+    return applies_to(key, known) and top_of(key) != "ckpt_path"

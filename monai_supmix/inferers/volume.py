@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from monai_supmix.data.intensity_fitting import fit_intensity
 from monai_supmix.data.volume_loading import volume_grid, working_volume
 from monai_supmix.data.working_grid import resize_across, resize_planes
+from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes, check_axis
 from monai_supmix.inferers.filling import Filling, blank, refuse_nan
@@ -21,6 +22,7 @@ from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.slice_volume import check_channels, evaluating
 from monai_supmix.inferers.tensors import CaseInferer, device_of
 from monai_supmix.precision import Amp, autocast
+from monai_supmix.weights import unwrap
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
@@ -114,11 +116,19 @@ class VolumeInferer(CaseInferer):
             its planes and the shape of the working grid.
 
         Raises:
-            InputError: it does not fit; pictures never do.
+            InputError: it does not fit, as pictures never do, or windows are of a size that the network cannot take.
         """
+        self.check_window(network)
         grid = volume_grid(image, self.axis, self.working)
         check_channels(image, network)
         return grid
+
+    def check_window(self, network: nn.Module) -> None:
+        """Raise `InputError` where the windows are of a size that a network cannot take."""
+        divisor = getattr(unwrap(network), "divisor", 1)
+        if any(side % divisor for side in self.roi_size):
+            problem = f"is {list(self.roi_size)}, and the network takes windows of multiples of {divisor}"
+            raise InputError("roi_size", problem, "give such a size to the inferer")
 
     def probabilities(self, network: nn.Module, images: Tensor) -> Tensor:
         """Class probabilities of volumes that are on the working grid already, without checks.

@@ -42,7 +42,10 @@ def shift_logits(network: nn.Module, offsets: torch.Tensor) -> None:
     pixels = layer.out_channels // len(offsets)
     try:
         with torch.no_grad():
-            expected = network(probe) + offsets.to(probe).view(1, -1, *[1] * dims)
+            given = network(probe)
+            if given.shape[1] != len(offsets):
+                raise ValueError(f"it gives {given.shape[1]} classes and not {len(offsets)}")
+            expected = given + offsets.to(probe).view(1, -1, *[1] * dims)
             for shift in (offsets.repeat(pixels), offsets.repeat_interleave(pixels)):  # classes or pixels side by side
                 layer.bias.copy_(kept + shift.to(kept))
                 if torch.allclose(network(probe), expected, rtol=1e-4, atol=1e-4):

@@ -31,13 +31,14 @@ def propose_dimensions(views: Sequence[View] | None, has_gpu: bool | None = None
         'volume3d'
         >>> propose_dimensions([View(80, (256, 256), (1.0, 1.0), 5.0)], has_gpu=True)[1].why
         'planes lie 5 mm apart, 5 times the side of a pixel: one shows little of the next'
+        >>> propose_dimensions([View(200, (256, 12), (1.0, 8.0), 1.0)], has_gpu=True)[1].why  # sagittal planes
+        'planes lie 8 mm apart, 8 times the side of a pixel: one shows little of the next'
     """
     if views is None:
         return _planes("not all volumes have axial planes, which the network for volumes takes")
-    known = [view for view in views if view.step is not None and view.spacing is not None]
-    step = float(np.median([view.step for view in known]))
-    pixel = float(np.median([view.spacing for view in known]))
-    planes = int(np.median([view.planes for view in known]))
+    voxels = [(view.step, *view.spacing) for view in views if view.step is not None and view.spacing is not None]
+    pixel, *_, step = sorted(float(size) for size in np.median(voxels, axis=0))  # along whichever axis planes are thick
+    planes = int(np.median([view.planes for view in views]))
     if step >= _THICK * pixel:
         times = f"{step / pixel:.2g} times the side of a pixel"
         return _planes(f"planes lie {step:.3g} mm apart, {times}: one shows little of the next")

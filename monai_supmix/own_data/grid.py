@@ -97,12 +97,16 @@ def grid_3d(views: Sequence[View]) -> dict[str, Any] | None:
     Example:
         >>> grid_3d([View(40, (512, 512), (0.75, 0.75), 5.0)])
         {'spacing': [5.0, 3.0, 3.0]}
+        >>> grid_3d([View(200, (256, 12), (1.0, 8.0), 1.0)])  # acquired as sagittal planes
+        {'spacing': [2.0, 2.0, 8.0]}
     """
     steps = [view.step for view in views if view.step is not None]
-    if not steps:
+    shape, spacing = _typical(views)
+    if not steps or spacing is None:
         return None
-    within = grid_of_side(views, _SIDE_3D)["spacing"]
-    return {"spacing": [max(float(f"{np.median(steps):.3g}"), within[0]), *within]}
+    extent = max(count * step for count, step in zip(shape, spacing, strict=True))
+    own = (float(np.median(steps)), *spacing)
+    return {"spacing": [float(f"{max(step, extent / _SIDE_3D):.3g}") for step in own]}
 
 
 def kept_dice(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from monai_supmix.bundle.trained import IntensityRules
 from monai_supmix.data.planes_loading import evenly_spaced
+from monai_supmix.datalists.partly import KEY
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.imageio.planes import Planes
@@ -40,10 +43,36 @@ def write_labels(proposal: Proposal, path: Path) -> None:
         assert label is not None  # of a labelled case
         planes, show = Planes(image, proposal.axis), brightness(image, rules)
         labels = planes.view(np.where(label == IGNORED, 0, label))
-        index = int(np.argmax(np.count_nonzero(labels, axis=(1, 2))))
+        index = telling_plane(labels, len(names))
         plane, classes = (enlarged(one, _LONGEST) for one in (show(planes[index]), labels[index]))
-        place = f", slice {index + 1} of {len(planes)}" if len(planes) > 1 else ""
-        pictures[items[number]["case"] + place] = draw_outline(plane, classes, _LONGEST, planes.spacing)
-    about = "Outlines of the masks; of a volume the plane is shown in which they mark most."
+        place = f"plane {index + 1} of {len(planes)}" if len(planes) > 1 else ""
+        title = _title(items[number], names, place, empty=not labels.any())
+        pictures[title] = draw_outline(plane, classes, _LONGEST, planes.spacing)
+    about = "Outlines of the masks. Of a volume the plane is shown that has the most classes, and the most of them."
     told = f"{len(pictures)} of {counted(len(items), 'labelled case')}: {proposal.name}"
     write_labels_page(path, names, pictures, about, told)
+
+
+def _title(item: Mapping[str, Any], names: Sequence[str], place: str, empty: bool) -> str:
+    labelled = ", ".join(names[number] for number in item.get(KEY, ()))
+    parts = (item["case"], place, f"labelled: {labelled}" if labelled else "", "no class in this mask" if empty else "")
+    return ", ".join(part for part in parts if part)
+
+
+def telling_plane(labels: np.ndarray, num_classes: int) -> int:
+    """The plane that shows the most classes, and of such planes the one with most of them; else the middle.
+
+    Args:
+        labels: ``(planes, H, W)`` integers, 0 is background.
+        num_classes: background included.
+
+    Example:
+        >>> labels = np.zeros((5, 1, 4), int)
+        >>> labels[1], labels[3, 0, :2] = 1, (1, 2)
+        >>> telling_plane(labels, 3), telling_plane(labels * 0, 3)
+        (3, 2)
+    """
+    counts = np.array([np.bincount(plane.ravel(), minlength=num_classes)[1:num_classes] for plane in labels])
+    if not counts.any():
+        return len(labels) // 2
+    return int(np.lexsort((counts.sum(axis=1), (counts > 0).sum(axis=1)))[-1])

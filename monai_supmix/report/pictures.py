@@ -164,7 +164,7 @@ def _nearest(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _jpeg(picture: Image.Image, **more: Any) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80, optimize=True, **more)
+    picture.save(file, "JPEG", quality=80, **more)  # optimised ones of noise are larger than Pillow's buffer
     return file.getvalue()
 
 

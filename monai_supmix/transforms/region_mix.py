@@ -106,9 +106,9 @@ class Mixing(Randomizable):
             not touched. Metadata, if any, is the target's.
 
         Raises:
-            ValueError: shapes do not fit together, a batch is empty, labels are not integers or (looked at
-                on the CPU only, where it costs no synchronisation) outside the classes, one confidence is
-                given without the other, or no draw is stored for a target of this shape.
+            ValueError: shapes or dtypes do not fit together, a batch is empty, labels are not integers or (looked at
+                on the CPU only, where it costs no synchronisation) outside the classes or what the target can hold,
+                one confidence is given without the other, or no draw is stored for a target of this shape.
         """
         source = Batch(_plain(source_image), _plain(source_label), _plain(source_confidence))
         target = Batch(target_image, target_label, target_confidence)
@@ -148,6 +148,19 @@ class Mixing(Randomizable):
                 f"channels and spatial shape must agree, "
                 f"got source_image {_shape(source.image)} and target_image {_shape(target.image)}"
             )
+        kinds = source.image.dtype, target.image.dtype
+        if kinds[0] != kinds[1] and not (kinds[0].is_floating_point and kinds[1].is_floating_point):
+            raise ValueError(
+                f"images must be of one dtype, or both floating-point, "
+                f"got source_image {kinds[0]} and target_image {kinds[1]}"
+            )
+        label, dtype = _plain(source.label), target.label.dtype
+        if (
+            label.dtype != dtype
+            and label.device.type == "cpu"
+            and not torch.equal(label.to(dtype).to(label.dtype), label)
+        ):
+            raise ValueError(f"source_label holds values that target_label, {dtype}, cannot hold")
 
 
 class RegionMix(Mixing):

@@ -99,6 +99,13 @@ def record_problem(record: object) -> str | None:
     labelled = record.get("labelled_images", [])
     if first is None and not (isinstance(labelled, (list, tuple)) and all(isinstance(one, str) for one in labelled)):
         return "'labelled_images' must be a list of digests"
+    window = record.get("window", [1, 1, 1])
+    if first is None and not (
+        isinstance(window, (list, tuple))
+        and len(window) == 3
+        and all(type(side) is int and side > 0 for side in window)
+    ):
+        return "'window' must be three whole numbers of at least 1"
     offsets = record.get("logit_offsets", [0.0] * len(record.get("class_names") or ()))
     if first is None and not (
         isinstance(offsets, (list, tuple))

@@ -123,6 +123,8 @@ def common_record(records: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
     contents = {first.get("content_sha256"): path}
     for other, record in others:
         for key, words in _SHARED.items():
+            if key == "window" and not (first.get(key) and record.get(key)):
+                continue  # weights of earlier versions do not say
             if _plain(record.get(key)) != _plain(first.get(key)):
                 kind = words.removeprefix("a ")
                 other_kind = f"another {kind}" if words.startswith("a ") else f"other {kind}"
@@ -132,6 +134,8 @@ def common_record(records: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
             raise InputError(other, f"holds the same weights as {contents[content]}", "name each network once")
         contents[content] = other
     common = {**first, "trained_on": _widest([record.get("trained_on") or {} for record in records.values()])}
+    if window := next((record["window"] for record in records.values() if record.get("window")), None):
+        common["window"] = window
     if labelled := {digest for record in records.values() for digest in record.get("labelled_images", ())}:
         common["labelled_images"] = sorted(labelled)
     return common

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ignite.engine import Events
 
+from monai_supmix.config.error_lines import error_line
 from monai_supmix.handlers.preemption import Preempted
 from monai_supmix.weights import load_weights
 from tests.bundles.test_configs import PIECES, parser
@@ -52,6 +53,33 @@ def test_training_in_3d_has_all_terms_and_finite_losses(volumetric):
     looks = flow.parser.get_parsed_content("training").history.pseudo_label_rows
     assert looks[-1]["iteration"] == ITERATIONS
     assert 0 <= looks[-1]["coverage"] <= 1
+
+
+def test_windows_that_the_network_cannot_take_are_told_before_the_training(phantoms, tmp_path):
+    flow = workflow(
+        BUNDLE,
+        "train",
+        preset="volume3d",
+        **settings(phantoms, tmp_path),
+        **{"validation_inferer#roi_size": [20, 32, 32]},
+    )
+    with pytest.raises(RuntimeError) as raised:
+        flow.initialize()
+        flow.run()
+    assert error_line(raised.value).startswith(
+        "error: roi_size: is [20, 32, 32], and the network takes windows of mult"
+    )
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_windows_are_those_of_the_training_and_others_are_told(volumetric, phantoms, tmp_path, caplog):
+    _, folder = volumetric
+    common = {"ckpt_path": str(folder / "model.pt"), "output_dir": str(tmp_path), **SMALL, "crop_size": [32, 96, 96]}
+    del common["working"]
+    volume = next((phantoms[BUNDLE] / "imagesTs").iterdir())
+    with caplog.at_level("INFO"):
+        run(BUNDLE, "inference", preset="volume3d", dataset_dir=str(volume), **common)
+    assert "windows of [16, 32, 32], as in these weights' training, not of crop_size [32, 96, 96]; " in caplog.text
 
 
 def test_evaluation_and_inference_are_on_the_native_grid(volumetric, phantoms, tmp_path):

@@ -60,7 +60,7 @@ MISTAKES = [
     ),
     (
         "run chase_supmix evaluate --preset rare_classes",
-        "rare_classes.json: changes 'train#dataloader#labeled', and there is no 'train' in evaluate.json: ",
+        "--preset: is rare_classes, which sets nothing that evaluate.json has: leave it out",
     ),
     ("run chase_supmix evaluate --max_epochs 3", "--max_epochs: is not a key of evaluate.json"),
     ("train chase_supmix", "command line: 'train' is no command: write run BUNDLE train"),

@@ -92,7 +92,13 @@ def test_a_look_at_the_output_layer_changes_nothing(name):
     assert network.training and torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("tau", [-1, float("nan"), float("inf")])
+@pytest.mark.parametrize("tau", [-1, float("nan"), float("inf"), "x"])
 def test_a_strength_that_is_none_is_refused(tau):
     with pytest.raises(ValueError, match="at least 0"):
         AdjustLogits(LABELS, num_classes=4, tau=tau)
+
+
+def test_a_number_of_classes_that_is_not_the_networks_is_told():
+    network = CompactUNet(in_channels=1, num_classes=4, features=NARROW, patch_size=2)
+    with pytest.raises(ValueError, match="it gives 4 classes and not 2"):
+        AdjustLogits(LABELS, num_classes=2).check(network)

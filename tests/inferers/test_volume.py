@@ -114,6 +114,10 @@ def test_what_does_not_fit_is_refused():
     broken[0].weight.data.fill_(torch.nan)
     with pytest.raises(InputError, match="NaN"):
         infer(volume, broken)
+    sound = tiny_network(dims=3)
+    sound.divisor = 8
+    with pytest.raises(InputError, match=r"roi_size: is \[8, 12, 8\], .* windows of multiples of 8: give such a size"):
+        infer(volume, sound, roi_size=(8, 12, 8))
     with pytest.raises(ValueError, match="probabilities is for 2 classes"):
         infer(volume, probabilities=np.zeros((2, *volume.label_shape), np.uint8))
     for wrong in ({"roi_size": (4, 4)}, {"roi_size": (0, 4, 4)}, {"overlap": 1.0}, {"batch_size": 0}, {"axis": "up"}):

@@ -154,6 +154,7 @@ def test_most_pictures_decide_and_the_user_before_them(tmp_path):
         ([View(80, (9, 9), (1.0, 1.0), 1.0)], True, "volume3d", "structures go on"),
         ([View(80, (9, 9), (1.0, 1.0), 1.0)], False, None, "takes long without a GPU"),
         ([View(80, (9, 9), (0.7, 0.7), 5.0)], True, None, "planes lie 5 mm apart, 7.1 times"),
+        ([View(80, (64, 12), (2.0, 8.0), 2.0)], True, None, "planes lie 8 mm apart, 4 times"),  # sagittal ones
         ([View(9, (9, 9), (1.0, 1.0), 1.0)], True, None, "volumes have 9 planes"),
         (None, True, None, "not all volumes have axial planes"),
     ],

@@ -19,7 +19,7 @@ from monai_supmix.report.charts import chart
 from monai_supmix.report.curves import line_chart, nice_ticks
 from monai_supmix.report.gallery import choose_planes, file_name, within_budget
 from monai_supmix.report.markup import settings_list, table
-from monai_supmix.report.pictures import draw_plane
+from monai_supmix.report.pictures import draw_outline, draw_plane
 from tests.report.examples import NAMES, SETTINGS, Unit, history, picture_case, volume_case
 from tests.report.pages import Page
 
@@ -151,6 +151,13 @@ def test_drawn_classes_and_errors_have_their_colours_on_nothing():
     assert tuple(errors[1, 1, :3]) == ERROR_COLOURS["wrong class"]
     assert errors[1, 2, 3] == 0
     assert np.abs(pixels(drawn.image)[..., 0].astype(int) - 128).max() < 4
+
+
+def test_outlines_of_noise_are_drawn():
+    """Such pictures are longer as files than as pixels."""
+    rng = np.random.default_rng(0)
+    drawn = draw_outline(rng.random((3, 320, 320)), rng.integers(0, 6, (320, 320)), longest=320)
+    assert Image.open(io.BytesIO(drawn)).size == (320, 320)
 
 
 def test_a_plane_full_of_one_class_is_opaque_and_an_empty_one_is_nothing():

@@ -13,6 +13,7 @@ from ignite.engine import Events
 from monai_supmix.bundle import EvaluationRun, IntensityRules, TrainingRun, load_trained
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.engines.case_evaluator import CaseEvaluator
+from monai_supmix.errors import InputError
 from monai_supmix.inferers import SliceVolumeInferer
 from monai_supmix.metrics import DatasetOverlap
 from monai_supmix.networks import CompactUNet
@@ -196,3 +197,13 @@ def test_volumes_can_be_leafed_through_along_the_inferers_axis(axis, shape, tmp_
     assert [slice_["data-place"] for slice_ in page.all("div", **{"class": "slice tiles small"})] == [
         f"{n} of 5" for n in range(1, 6)
     ]
+
+
+def test_the_cases_of_a_comparison_are_not_replaced(tmp_path, pictures):
+    train(tmp_path)
+    (tmp_path / "comparison.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"holds a comparison, whose cases\.csv would be replaced: give another output"
+    ):
+        evaluate(tmp_path, pictures)
+    assert not (tmp_path / "metrics.json").exists()

@@ -176,6 +176,7 @@ def test_metadata_is_the_targets(make):
         (1, lambda y: y.float(), "source_label must be integers, got torch.float32"),
         (3, lambda y: y > 0, "target_label must be integers, got torch.bool"),
         (3, lambda y: y[:3], r"target_label .*\(3, 1, 24, 17\) .*\(4, 3, 24, 17\)"),
+        (2, lambda x: (255 * x).byte(), "source_image torch.float32 and target_image torch.uint8"),
         (4, lambda c: c[..., :-1], r"source_confidence .*\(4, 1, 24, 16\)"),
         (5, lambda c: c[:, 0], r"target_confidence .*\(4, 24, 17\)"),
     ],
@@ -185,6 +186,13 @@ def test_shapes_and_dtypes_that_do_not_fit_are_named(make, position, change, mes
     arguments[position] = change(arguments[position])
     with pytest.raises(ValueError, match=message):
         make(0.0)(*arguments)
+
+
+def test_labels_that_the_target_cannot_hold_are_not_made_others():
+    source, target = batches((24, 17)), batches((24, 17), label_dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"source_label holds values that target_label, torch\.uint8, cannot hold"):
+        CutMix(prob=1.0)(source[0], torch.full_like(source[1], -100), *target[2:4])
+    assert CutMix(prob=1.0)(*source[:2], *target[2:4]).label.dtype is torch.uint8
 
 
 @EVERY

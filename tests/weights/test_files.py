@@ -174,6 +174,9 @@ def test_nonfinite_weights_are_neither_saved_nor_loaded(tmp_path):
         ({"versions": {}}, "versions"),
         ({"labelled_images": "abc"}, "labelled_images"),
         ({"labelled_images": [1]}, "labelled_images"),
+        ({"window": [16, 64]}, "window"),
+        ({"window": [16, 64, 64.5]}, "window"),
+        ({"window": [True, 64, 64]}, "window"),
     ],
 )
 def test_incomplete_record(tmp_path, changes, word):

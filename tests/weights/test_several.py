@@ -75,12 +75,13 @@ def test_what_is_no_weights_is_said(tmp_path):
         ({"working": {"spacing": [0.7, 0.8]}}, "has another working grid than"),
         ({"cleaning": [{"classes": [1]}]}, "has other cleaning rules than"),
         ({"label_values": {"background": 0}}, "has other label values than"),
+        ({"window": [8, 8, 8]}, "has another window than"),
     ],
 )
 def test_networks_that_mean_different_things_do_not_predict_together(changes, told, tmp_path):
     a, b = tmp_path / "a.pt", tmp_path / "b.pt"
     with pytest.raises(InputError) as raised:
-        common_record({a: make_record(), b: make_record(**changes)})
+        common_record({a: make_record(window=[4, 8, 8]), b: make_record(window=[4, 8, 8]) | changes})
     assert f"{b}: {told} {a}: name networks that were trained alike" == str(raised.value)
 
 
@@ -92,6 +93,16 @@ def test_together_they_know_what_any_of_them_has_seen():
     assert common_record(records)["trained_on"] == {"size": [60, 80], "spacing": [0.5, 1.5]}
     learnt = {name: make_record(labelled_images=images) for name, images in (("a", ["1", "3"]), ("b", ["2", "3"]))}
     assert common_record(learnt | {"c": make_record()})["labelled_images"] == ["1", "2", "3"]
+
+
+def test_a_window_that_one_of_them_does_not_know_is_that_of_the_others():
+    for records in (({}, {"window": [4, 8, 8]}), ({"window": [4, 8, 8]}, {})):
+        assert common_record(dict(zip("ab", (make_record(**one) for one in records), strict=True)))["window"] == [
+            4,
+            8,
+            8,
+        ]
+    assert "window" not in common_record({"a": make_record()})
 
 
 def test_the_same_weights_count_once(folds, tmp_path, bundle):  # noqa: F811
