@@ -67,7 +67,7 @@ def autocast_dtype(amp: Amp, device: torch.device | str) -> torch.dtype | None:
 def autocast(amp: Amp, device: torch.device | str) -> Iterator[None]:
     """A context in which forward passes run in the format that ``amp`` resolves to.
 
-    On a CPU the gradients of some convolutions are computed in float32, see `ConvolutionGradientsInFloat32`.
+    On a CPU some convolutions are trained in float32, see `ConvolutionsInFloat32`.
 
     Example:
         >>> with autocast("bf16", "cpu"):
@@ -79,23 +79,26 @@ def autocast(amp: Amp, device: torch.device | str) -> Iterator[None]:
     trained_on_cpu = kind == "cpu" and dtype is torch.bfloat16 and torch.is_grad_enabled()
     with (
         torch.autocast(kind, dtype=dtype or torch.bfloat16, enabled=dtype is not None),
-        ConvolutionGradientsInFloat32() if trained_on_cpu else nullcontext(),
+        ConvolutionsInFloat32() if trained_on_cpu else nullcontext(),
     ):
         yield
 
 
-class ConvolutionGradientsInFloat32(TorchFunctionMode):
-    """Compute gradients of convolutions in float32 where PyTorch's CPU kernels for bfloat16 are slow or wrong.
+class ConvolutionsInFloat32(TorchFunctionMode):
+    """Train convolutions in float32 where PyTorch's CPU kernels for bfloat16 are slow or wrong.
 
-    Slow are 2D depthwise convolutions with a kernel beyond 3 x 3 or a stride: in bfloat16 their gradients are more than
-    half of a training step of EfficientNet-Lite0, which takes two thirds of that time without (``scripts/benchmark.py
-    depthwise``). Wrong are 3D convolutions of few planes: with two planes and a kernel of three, the gradient of the
-    weights reads memory that nobody has written (PyTorch 2.14 with AVX512-BF16), so all with fewer planes, rows or
-    columns than twice the kernel are computed here. What convolutions give is that of ``torch.autocast``, bit for bit.
+    Slow are the gradients of 2D depthwise convolutions with a kernel beyond 3 x 3 or a stride: in bfloat16 they are
+    more than half of a training step of EfficientNet-Lite0, which takes two thirds of that time without
+    (``scripts/benchmark.py depthwise``). Only their gradients are computed in float32; what they give is that of
+    ``torch.autocast``, bit for bit.
+
+    Wrong are some convolutions of next to nothing, such as 3D ones of two planes with a kernel of three, or 2D ones of
+    a single pixel with a stride: the gradient of their weights reads memory that nobody has written (PyTorch 2.14 with
+    AVX512-BF16). These, with a margin, are computed in float32 as a whole; they cost next to nothing.
 
     Example:
         >>> convolution = torch.nn.Conv2d(8, 8, kernel_size=5, groups=8)
-        >>> with torch.autocast("cpu", torch.bfloat16), ConvolutionGradientsInFloat32():
+        >>> with torch.autocast("cpu", torch.bfloat16), ConvolutionsInFloat32():
         ...     convolution(torch.ones(1, 8, 6, 6)).dtype
         torch.bfloat16
     """
@@ -103,45 +106,50 @@ class ConvolutionGradientsInFloat32(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function of PyTorch; a convolution in another way where its gradients are slow or wrong."""
         kwargs = kwargs or {}
-        judge = {functional.conv2d: _is_slow, functional.conv3d: _is_wrong}.get(func)
-        if judge is None or not _is_trained(*args, **kwargs) or not judge(*args):
+        if func not in _CONVOLUTIONS or not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()):
+            return func(*args, **kwargs)
+        if _is_tiny(*args[:2]):
+            tensors = [None if tensor is None else tensor.float() for tensor in args[:3]]
+            with torch.autocast("cpu", enabled=False):
+                return func(*tensors, *args[3:], **kwargs)
+        if func is not functional.conv2d or not _is_slow(*args, **kwargs):
             return func(*args, **kwargs)
         dtype = torch.get_autocast_dtype("cpu")
         tensors = [None if tensor is None else tensor.to(dtype) for tensor in args[:3]]
         return _Convolution.apply(*tensors, *args[3:])
 
 
-def _is_trained(*args: Any, **kwargs: Any) -> bool:
-    """Whether the arguments of a convolution are those that a module gives, while it is trained in bfloat16."""
-    training = torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
-    return training and not kwargs and len(args) == 7 and not isinstance(args[4], str)
+_CONVOLUTIONS = (
+    functional.conv2d, functional.conv3d, functional.conv_transpose2d, functional.conv_transpose3d
+)  # fmt: skip
 
 
-def _is_slow(
-    image: Tensor, weight: Tensor, _bias: Any, stride: Any, _padding: Any, _dilation: Any, groups: int
-) -> bool:
-    """Whether a 2D convolution is a depthwise one with a large kernel or a stride."""
-    depthwise = image.ndim == 4 and 1 < groups == image.shape[1]
-    return depthwise and (max(weight.shape[-2:]) > _FAST_KERNEL or max(_each(stride, 2)) > 1)
+def _is_tiny(image: Tensor, weight: Tensor, *_: Any) -> bool:
+    """Whether there is a single row or column in 2D, or less than twice the kernel along an axis in 3D."""
+    dims = weight.ndim - 2
+    sides = zip(image.shape[-dims:], weight.shape[-dims:], strict=True)
+    return any(kernel > 1 and length < (2 * kernel if dims == 3 else 2) for length, kernel in sides)
 
 
-def _is_wrong(image: Tensor, weight: Tensor, *_: Any) -> bool:
-    """Whether a 3D convolution has less than twice its kernel along an axis; with a margin, for nobody documents it."""
-    sides = zip(image.shape[2:], weight.shape[2:], strict=True)
-    return image.ndim == 5 and any(kernel > 1 and length < 2 * kernel for length, kernel in sides)
+def _is_slow(*args: Any, **kwargs: Any) -> bool:
+    """Whether the arguments of a 2D convolution are those of a depthwise one with a large kernel or a stride."""
+    if kwargs or len(args) < 7:
+        return False  # not as a module calls it
+    image, weight, _, stride, padding, _, groups = args
+    depthwise = image.ndim == 4 and 1 < groups == image.shape[1] and not isinstance(padding, str)
+    return depthwise and (max(weight.shape[-2:]) > _FAST_KERNEL or max(_pair(stride)) > 1)
 
 
-def _each(value: int | Sequence[int], dims: int) -> Sequence[int]:
-    return (value,) * dims if isinstance(value, int) else value
+def _pair(value: int | Sequence[int]) -> Sequence[int]:
+    return (value, value) if isinstance(value, int) else value
 
 
 class _Convolution(torch.autograd.Function):
-    """A convolution whose gradients are computed in float32; it saves what PyTorch's own saves, in its format."""
+    """A 2D convolution whose gradients are computed in float32; it saves what PyTorch's own saves, in its format."""
 
     @staticmethod
     def forward(*args: Any) -> Tensor:
-        convolve = functional.conv2d if args[0].ndim == 4 else functional.conv3d
-        return convolve(*args)
+        return functional.conv2d(*args)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -152,11 +160,9 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         image, weight = ctx.saved_tensors
-        *sizes, groups = ctx.settings
-        dims = image.ndim - 2
-        stride, padding, dilation = (_each(size, dims) for size in sizes)
+        stride, padding, dilation, groups = ctx.settings
         gradients = torch.ops.aten.convolution_backward(
-            gradient.float(), image.float(), weight.float(), ctx.bias_sizes, stride, padding, dilation, False,
-            (0,) * dims, groups, ctx.needs_input_grad[:3],
+            gradient.float(), image.float(), weight.float(), ctx.bias_sizes, _pair(stride), _pair(padding),
+            _pair(dilation), False, (0, 0), groups, ctx.needs_input_grad[:3],
         )  # fmt: skip
         return (*(None if one is None else one.to(image.dtype) for one in gradients), *(None for _ in ctx.settings))
