@@ -87,8 +87,8 @@ class CaseInferer(monai.inferers.Inferer):
             uint8 tensor with one channel, ``(B, 1, X, Y, Z)`` or ``(B, 1, W, H)``.
 
         Raises:
-            InputError: an image does not fit the network or the working grid, a volume has no affine, or the network
-                gives NaN.
+            InputError: it is no image, it does not fit the network or the working grid, a volume has no affine, or
+                the network gives NaN.
             ValueError: there is no intensity rule, or the network's output or `probabilities` has the wrong shape.
         """
         if isinstance(inputs, CaseImage):
@@ -96,6 +96,9 @@ class CaseInferer(monai.inferers.Inferer):
             if uncleaned is not None:
                 uncleaned[...] = found
             return clean(found, self.cleaning)
+        if not isinstance(inputs, Tensor):
+            kind = type(inputs).__name__
+            raise InputError("inputs", f"are of the type {kind}", "give a tensor with a batch, or a CaseImage")
         network = module_of(network)
         images = [fit_channels(image_of(item), input_channels(network)) for item in inputs]
         masks = [self(image, network, intensity or self._rule(image)) for image in images]

@@ -129,6 +129,9 @@ class Mixing(Randomizable):
     def _check(self, source: Batch, target: Batch) -> None:
         for side, batch in (("source", source), ("target", target)):
             image, label, confidence = batch
+            for name, value in (("image", image), ("label", label), ("confidence", confidence)):
+                if not isinstance(value, Tensor) and not (name == "confidence" and value is None):
+                    raise ValueError(f"{side}_{name} must be a tensor, got {type(value).__name__}")
             if image.ndim not in (4, 5) or not len(image):
                 raise ValueError(
                     f"{side}_image must be (B, C, H, W) or (B, C, D, H, W) with B >= 1, got {_shape(image)}"

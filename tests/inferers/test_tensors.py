@@ -79,6 +79,7 @@ def test_pictures_have_monais_order_of_axes(tmp_path):
 @pytest.mark.parametrize(("inputs", "message"), [
     (torch.zeros(1, 1, 4, 4, 4), "without its place in the world: give a MetaTensor"),
     (MetaTensor(torch.zeros(1, 2, 4, 4, 4)), "which is no image"),
+    (np.zeros((1, 1, 4, 4)), "inputs: are of the type ndarray: give a tensor with a batch, or a CaseImage"),
     (MetaTensor(torch.zeros(1, 1, 4, 4, 4), affine=torch.zeros(4, 4)), "affine is singular"),
 ])  # fmt: skip
 def test_what_cannot_be_predicted_right_is_refused(inputs, message):
