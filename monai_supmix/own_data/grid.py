@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from monai_supmix.data.working_grid import resize_planes, working_shape
+from monai_supmix.data.working_grid import resize_planes, working_shape, working_volume_shape
 from monai_supmix.own_data.choice import Choice
 from monai_supmix.own_data.facts import View
 
@@ -17,7 +17,7 @@ from monai_supmix.own_data.facts import View
 # rule arrives at what the shipped bundles have: lesions keep 0.98 at 256, vessels 0.96 at 768 of their 999 pixels.
 _SIDES = (256, 384, 512, 768, 1024)
 _KEPT = 0.97
-_SIDE_3D = 128
+_SIDE_3D, _MULTIPLE_3D, _LEAST_3D = 128, 8, 32
 _MULTIPLE = 32
 
 
@@ -88,25 +88,52 @@ def grid_of_side(views: Sequence[View], side: int) -> dict[str, Any]:
     return {"size": [height, width]}
 
 
-def grid_3d(views: Sequence[View]) -> dict[str, Any] | None:
-    """The setting ``working`` for a 3D network, coarser than that of planes; ``None`` for pictures.
+class Grid3D(NamedTuple):
+    """The grid for a 3D network.
+
+    Args:
+        working: the setting.
+        shape: of a usual volume on it.
+    """
+
+    working: dict[str, Any]
+    shape: tuple[int, int, int]
+
+    def crop_size(self, usual: Sequence[int]) -> list[int]:
+        """The sides of training crops: what fits into a usual volume, and no less than SUFD takes.
+
+        Args:
+            usual: the template's.
+
+        Example:
+            >>> Grid3D({"spacing": [2.0, 2.0, 8.0]}, (100, 128, 12)).crop_size([32, 96, 96])
+            [32, 96, 32]
+        """
+        fitting = (max(_LEAST_3D, side // _MULTIPLE_3D * _MULTIPLE_3D) for side in self.shape)
+        return [min(sides) for sides in zip(usual, fitting, strict=True)]
+
+
+def grid_3d(views: Sequence[View]) -> Grid3D | None:
+    """The grid for a 3D network, coarser than that of planes; ``None`` for pictures.
 
     Args:
         views: the axial planes of all images.
 
     Example:
         >>> grid_3d([View(40, (512, 512), (0.75, 0.75), 5.0)])
-        {'spacing': [5.0, 3.0, 3.0]}
-        >>> grid_3d([View(200, (256, 12), (1.0, 8.0), 1.0)])  # acquired as sagittal planes
+        Grid3D(working={'spacing': [5.0, 3.0, 3.0]}, shape=(40, 128, 128))
+        >>> grid_3d([View(200, (256, 12), (1.0, 8.0), 1.0)]).working  # acquired as sagittal planes
         {'spacing': [2.0, 2.0, 8.0]}
     """
     steps = [view.step for view in views if view.step is not None]
-    shape, spacing = _typical(views)
+    (height, width), spacing = _typical(views)
     if not steps or spacing is None:
         return None
-    extent = max(count * step for count, step in zip(shape, spacing, strict=True))
-    own = (float(np.median(steps)), *spacing)
-    return {"spacing": [float(f"{max(step, extent / _SIDE_3D):.3g}") for step in own]}
+    longest = max(height * spacing[0], width * spacing[1])
+    own = float(np.median(steps)), *spacing
+    working = {"spacing": [float(f"{max(step, longest / _SIDE_3D):.3g}") for step in own]}
+    planes = int(np.median([view.planes for view in views]))
+    return Grid3D(working, working_volume_shape((planes, height, width), own, working))
 
 
 def kept_dice(

@@ -20,7 +20,7 @@ from monai_supmix.listing import counted, read_json, shorten
 from monai_supmix.own_data.choice import Choice
 from monai_supmix.own_data.dimensions import propose_dimensions
 from monai_supmix.own_data.facts import Facts, look_closer
-from monai_supmix.own_data.grid import grid_3d, memory_needed, propose_crop, propose_grid
+from monai_supmix.own_data.grid import Grid3D, grid_3d, memory_needed, propose_crop, propose_grid
 from monai_supmix.own_data.intensity import check_wanted, other_offsets, rule_for_pictures, rule_for_volumes
 from monai_supmix.own_data.layout import find_cases
 from monai_supmix.own_data.method import propose_method
@@ -48,7 +48,7 @@ class Proposal:
         intensity_settings: the intensity rule by what the input is.
         intensity: what the input is, where the type of file does not say.
         working: the grid that the network works on.
-        working_3d: the grid for 3D networks; ``None`` where images are not volumes or have no axial planes.
+        grid_3d: the grid for 3D networks; ``None`` where images are not volumes or have no axial planes.
         axis: direction of the planes of volumes.
         crop_size: of the training crops.
         max_epochs: passes over the unlabelled images.
@@ -85,7 +85,7 @@ class Proposal:
     intensity_settings: dict[str, dict[str, Any]]
     intensity: str | None
     working: dict[str, Any]
-    working_3d: dict[str, Any] | None
+    grid_3d: Grid3D | None
     axis: Axis
     crop_size: list[int]
     max_epochs: int
@@ -204,7 +204,7 @@ def propose(
         intensity_settings=rule.settings,
         intensity=rule.intensity,
         working=working,
-        working_3d=None if axial is None else grid_3d(axial),
+        grid_3d=None if axial is None else grid_3d(axial),
         axis=axis,
         crop_size=crop_size,
         max_epochs=max_epochs,

@@ -48,10 +48,11 @@ def fill_template(proposal: Proposal) -> dict[str, dict[str, Any]]:
     if not proposal.mirror:
         files = {name: without_mirroring(config) for name, config in files.items()}
     for name in [name for name, config in files.items() if config.get("spatial_dims") == 3]:  # presets for 3D networks
-        if proposal.working_3d is None:
+        if proposal.grid_3d is None:
             del files[name]
         else:
-            put(files[name], "working", proposal.working_3d)
+            put(files[name], "working", proposal.grid_3d.working)
+            put(files[name], "crop_size", proposal.grid_3d.crop_size(files[name]["crop_size"]))
     return files
 
 

@@ -32,8 +32,8 @@ def test_each_kind_gets_the_template_and_rule_that_suit_it(proposals):
     assert colour.intensity_settings == {"picture": {"rule": "field_of_view_scale"}}
     assert volumes.intensity_settings["hu"]["low"] == -1250, "ground glass lies in the lung window"
     assert volumes.working == {"spacing": [5.0, 5.0]}
-    assert volumes.working_3d == {"spacing": [20.0, 5.0, 5.0]}, "planes, rows, columns"
-    assert grey.working_3d is colour.working_3d is None
+    assert volumes.grid_3d.working == {"spacing": [20.0, 5.0, 5.0]}, "planes, rows, columns"
+    assert grey.grid_3d is colour.grid_3d is None
     assert grey.working == colour.working == {}, "pictures this small stay as they are"
 
 

@@ -22,7 +22,7 @@ REPLACED = {
         "experiment_name",
     },
     "inference.json": {"dataset_dir", "num_classes", "network_def", "intensity", "view", "dicom_codes"},
-    "presets/volume3d.json": {"working"},
+    "presets/volume3d.json": {"working", "crop_size"},
 }  # fmt: skip
 ABSENT = {"chase_supmix": {"observer", "split"}, "covid19_ct_supmix": {"form", "test_list", "group_pattern"}}
 
