@@ -56,8 +56,8 @@ def photographs(pictures: Mapping[str, bytes]) -> str:
         pictures: files by name.
 
     Example:
-        >>> photographs({"left eye": b"JPEG"})[:70]
-        '<div class="charts"><figure class="chart"><p>left eye</p><img alt="left'
+        >>> photographs({"left eye": b"JPEG"})[:61]
+        '<div class="charts"><figure class="chart"><p>left eye</p><img'
     """
     shown = "".join(
         f'<figure class="chart"><p>{escape(name)}</p>'
