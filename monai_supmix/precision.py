@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
@@ -67,7 +68,7 @@ def autocast_dtype(amp: Amp, device: torch.device | str) -> torch.dtype | None:
 def autocast(amp: Amp, device: torch.device | str) -> Iterator[None]:
     """A context in which forward passes run in the format that ``amp`` resolves to.
 
-    On a CPU some convolutions are trained in float32, see `ConvolutionsInFloat32`.
+    On a CPU gradients of some convolutions are computed in float32, see `ConvolutionGradientsInFloat32`.
 
     Example:
         >>> with autocast("bf16", "cpu"):
@@ -79,26 +80,24 @@ def autocast(amp: Amp, device: torch.device | str) -> Iterator[None]:
     trained_on_cpu = kind == "cpu" and dtype is torch.bfloat16 and torch.is_grad_enabled()
     with (
         torch.autocast(kind, dtype=dtype or torch.bfloat16, enabled=dtype is not None),
-        ConvolutionsInFloat32() if trained_on_cpu else nullcontext(),
+        ConvolutionGradientsInFloat32() if trained_on_cpu else nullcontext(),
     ):
         yield
 
 
-class ConvolutionsInFloat32(TorchFunctionMode):
-    """Train convolutions in float32 where PyTorch's CPU kernels for bfloat16 are slow or wrong.
+class ConvolutionGradientsInFloat32(TorchFunctionMode):
+    """Compute gradients of convolutions in float32 where PyTorch's CPU kernels for bfloat16 are slow or wrong.
 
-    Slow are the gradients of 2D depthwise convolutions with a kernel beyond 3 x 3 or a stride: in bfloat16 they are
-    more than half of a training step of EfficientNet-Lite0, which takes two thirds of that time without
-    (``scripts/benchmark.py depthwise``). Only their gradients are computed in float32; what they give is that of
-    ``torch.autocast``, bit for bit.
-
-    Wrong are some convolutions of next to nothing, such as 3D ones of two planes with a kernel of three, or 2D ones of
-    a single pixel with a stride: the gradient of their weights reads memory that nobody has written (PyTorch 2.14 with
-    AVX512-BF16). These, with a margin, are computed in float32 as a whole; they cost next to nothing.
+    Slow are 2D depthwise convolutions with a kernel beyond 3 x 3 or a stride: in bfloat16 their gradients are more than
+    half of a training step of EfficientNet-Lite0, which takes two thirds of that time without (``scripts/benchmark.py
+    depthwise``). Wrong are convolutions of images smaller than their kernel or their stride, such as 3D ones of two
+    planes with a kernel of three: the gradient of their weights reads memory that nobody has written (PyTorch 2.14 with
+    AVX512-BF16), so theirs come from PyTorch's plain kernels. What convolutions give is that of ``torch.autocast``, bit
+    for bit. Only calls as modules make them are changed.
 
     Example:
         >>> convolution = torch.nn.Conv2d(8, 8, kernel_size=5, groups=8)
-        >>> with torch.autocast("cpu", torch.bfloat16), ConvolutionsInFloat32():
+        >>> with torch.autocast("cpu", torch.bfloat16), ConvolutionGradientsInFloat32():
         ...     convolution(torch.ones(1, 8, 6, 6)).dtype
         torch.bfloat16
     """
@@ -106,63 +105,81 @@ class ConvolutionsInFloat32(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function of PyTorch; a convolution in another way where its gradients are slow or wrong."""
         kwargs = kwargs or {}
-        if func not in _CONVOLUTIONS or not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()):
+        ours = func in _ARGUMENTS and not kwargs and len(args) == _ARGUMENTS[func]  # as a module calls it
+        if not ours or not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()) or isinstance(args[4], str):
             return func(*args, **kwargs)
-        if _is_tiny(*args[:2]):
-            tensors = [None if tensor is None else tensor.float() for tensor in args[:3]]
-            with torch.autocast("cpu", enabled=False):
-                return func(*tensors, *args[3:], **kwargs)
-        if func is not functional.conv2d or not _is_slow(*args, **kwargs):
-            return func(*args, **kwargs)
+        is_tiny = _is_tiny(*args[:4])
+        if not is_tiny and not (func is functional.conv2d and _is_slow(*args)):
+            return func(*args)
         dtype = torch.get_autocast_dtype("cpu")
         tensors = [None if tensor is None else tensor.to(dtype) for tensor in args[:3]]
-        return _Convolution.apply(*tensors, *args[3:])
+        return _Convolution.apply(*tensors, func, is_tiny, *args[3:])
 
 
-_CONVOLUTIONS = (
-    functional.conv2d, functional.conv3d, functional.conv_transpose2d, functional.conv_transpose3d
-)  # fmt: skip
+_ARGUMENTS: dict[Any, int] = {
+    functional.conv1d: 7,
+    functional.conv2d: 7,
+    functional.conv3d: 7,
+    functional.conv_transpose1d: 8,
+    functional.conv_transpose2d: 8,
+    functional.conv_transpose3d: 8,
+}
+"""Convolutions, with the number of arguments that modules give them."""
 
 
-def _is_tiny(image: Tensor, weight: Tensor, *_: Any) -> bool:
-    """Whether there is a single row or column in 2D, or less than twice the kernel along an axis in 3D."""
+def _is_tiny(image: Tensor, weight: Tensor, _bias: Any, stride: Any) -> bool:
+    """Whether an image, with its batch, is smaller than the kernel or the stride along an axis."""
     dims = weight.ndim - 2
-    sides = zip(image.shape[-dims:], weight.shape[-dims:], strict=True)
-    return any(kernel > 1 and length < (2 * kernel if dims == 3 else 2) for length, kernel in sides)
+    least = (max(pair) for pair in zip(weight.shape[2:], _each(stride, dims), strict=True))
+    return image.ndim == weight.ndim and any(side < most for side, most in zip(image.shape[2:], least, strict=True))
 
 
-def _is_slow(*args: Any, **kwargs: Any) -> bool:
-    """Whether the arguments of a 2D convolution are those of a depthwise one with a large kernel or a stride."""
-    if kwargs or len(args) < 7:
-        return False  # not as a module calls it
-    image, weight, _, stride, padding, _, groups = args
-    depthwise = image.ndim == 4 and 1 < groups == image.shape[1] and not isinstance(padding, str)
-    return depthwise and (max(weight.shape[-2:]) > _FAST_KERNEL or max(_pair(stride)) > 1)
+def _is_slow(image: Tensor, weight: Tensor, _bias: Any, stride: Any, *others: Any) -> bool:
+    """Whether a 2D convolution is a depthwise one with a large kernel or a stride."""
+    depthwise = image.ndim == 4 and 1 < others[-1] == image.shape[1]  # the last is its groups
+    return depthwise and (max(weight.shape[-2:]) > _FAST_KERNEL or max(_each(stride, 2)) > 1)
 
 
-def _pair(value: int | Sequence[int]) -> Sequence[int]:
-    return (value, value) if isinstance(value, int) else value
+def _each(value: int | Sequence[int], dims: int) -> Sequence[int]:
+    return (value,) * dims if isinstance(value, int) else value
+
+
+@contextmanager
+def _plain_kernels() -> Iterator[None]:
+    """A context without oneDNN, whose kernels are those that read what they should not, in float32 as well."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TF32 acceleration")  # of another setting, which is left as it is
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 class _Convolution(torch.autograd.Function):
-    """A 2D convolution whose gradients are computed in float32; it saves what PyTorch's own saves, in its format."""
+    """A convolution whose gradients are computed in float32; it saves what PyTorch's own saves, in its format."""
 
     @staticmethod
     def forward(*args: Any) -> Tensor:
-        return functional.conv2d(*args)
+        func, settings = args[3], args[5:]
+        return func(*args[:3], *settings)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        image, weight, bias, *ctx.settings = inputs
+        image, weight, bias, _, ctx.is_tiny, *ctx.settings = inputs
         ctx.save_for_backward(image, weight)
-        ctx.bias_sizes = None if bias is None else [len(bias)]
+        ctx.bias_sizes = None if bias is None else [output.shape[1]]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         image, weight = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.settings
-        gradients = torch.ops.aten.convolution_backward(
-            gradient.float(), image.float(), weight.float(), ctx.bias_sizes, _pair(stride), _pair(padding),
-            _pair(dilation), False, (0, 0), groups, ctx.needs_input_grad[:3],
-        )  # fmt: skip
-        return (*(None if one is None else one.to(image.dtype) for one in gradients), *(None for _ in ctx.settings))
+        dims, transposed = image.ndim - 2, len(ctx.settings) == 5
+        if transposed:
+            stride, padding, output_padding, groups, dilation = ctx.settings
+        else:
+            (stride, padding, dilation, groups), output_padding = ctx.settings, 0
+        with _plain_kernels() if ctx.is_tiny else nullcontext():
+            gradients = torch.ops.aten.convolution_backward(
+                gradient.float(), image.float(), weight.float(), ctx.bias_sizes, _each(stride, dims),
+                _each(padding, dims), _each(dilation, dims), transposed, _each(output_padding, dims), groups,
+                ctx.needs_input_grad[:3],
+            )  # fmt: skip
+        none = (None,) * (2 + len(ctx.settings))
+        return (*(None if one is None else one.to(image.dtype) for one in gradients), *none)

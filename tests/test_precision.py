@@ -1,13 +1,13 @@
-"""Convolutions that bfloat16 makes slow or wrong on a CPU are trained in float32; all else is autocast."""
+"""Gradients of convolutions that bfloat16 makes slow or wrong on a CPU are those of float32; all else is autocast."""
 
-from contextlib import nullcontext
+import copy
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from monai_supmix.precision import ConvolutionsInFloat32, autocast
+from monai_supmix.precision import ConvolutionGradientsInFloat32, autocast
 
 CHANNELS = 8
 SLOW = [
@@ -60,35 +60,55 @@ def test_a_slow_convolution_is_that_of_autocast_and_its_gradients_are_those_of_f
 
 
 TINY = [
-    *((nn.Conv3d, shape, {"padding": 1}) for shape in ((2, 6, 6), (2, 2, 2), (1, 6, 6), (6, 2, 6), (4, 12, 12))),
+    *((nn.Conv3d, shape, {"padding": 1}) for shape in ((2, 6, 6), (2, 2, 2), (1, 6, 6), (6, 2, 6))),
     (nn.Conv3d, (2, 8, 8), {"padding": 1, "stride": 2, "groups": 2}),
     (nn.ConvTranspose3d, (2, 6, 6), {"padding": 1}),
     (nn.Conv2d, (1, 1), {"padding": 1, "stride": 2}),
     (nn.Conv2d, (1, 1), {"padding": 1, "stride": 2, "groups": CHANNELS}),
-    (nn.ConvTranspose2d, (1, 6), {"stride": 2}),
+    (nn.Conv2d, (2, 24), {"padding": 3, "kernel_size": 7}),
+    (nn.ConvTranspose2d, (1, 6), {"stride": 2, "output_padding": 1}),
+    (nn.Conv1d, (2,), {"padding": 1, "stride": 3}),
+    (nn.Conv3d, (14, 8, 1), {"kernel_size": (3, 1, 1), "padding": (1, 0, 0), "stride": 2}),
+    (nn.Conv3d, (6, 8, 7), {"kernel_size": 7, "padding": 3, "stride": 2, "bias": False}),
 ]
 
 
 @pytest.mark.parametrize(("kind", "shape", "settings"), TINY, ids=str)
-def test_a_convolution_of_next_to_nothing_is_that_of_float32(kind, shape, settings):
-    """PyTorch's own gradients read memory that nobody has written: whatever was there, and sometimes NaN."""
+def test_a_convolution_of_next_to_nothing_has_the_gradients_of_float32(kind, shape, settings):
+    """PyTorch's own read memory that nobody has written: whatever was there, and sometimes NaN."""
     torch.manual_seed(0)
-    layer = kind(CHANNELS, 2 * CHANNELS, 3, **settings)
-    x = torch.rand(2, CHANNELS, *shape)
+    layer = kind(CHANNELS, 2 * CHANNELS, **{"kernel_size": 3} | settings)
+    x = torch.rand(2, CHANNELS, *shape).bfloat16()
     torch.full((300_000,), float("nan"))  # freed at once
-    trained, plain = (gradients(layer, context, x) for context in (autocast("bf16", "cpu"), nullcontext()))
-    assert torch.equal(trained[0], plain[0]) and torch.equal(trained[1], plain[1])
-    assert all(torch.isfinite(grad).all() for grad in trained[2])
-    with torch.no_grad(), autocast("bf16", "cpu"):
-        assert layer(x).dtype is torch.bfloat16, "inference is as autocast has it"
+    y, grad_x, grads = gradients(layer, autocast("bf16", "cpu"), x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(y, layer(x))
+    exact, same = copy.deepcopy(layer).double(), x.double().requires_grad_()
+    exact.load_state_dict({name: value.bfloat16().double() for name, value in layer.state_dict().items()})
+    exact.zero_grad()
+    exact(same).backward((2 * y.detach().float()).bfloat16().double())
+    for got, want in zip((grad_x, *grads), (same.grad, *(p.grad for p in exact.parameters())), strict=True):
+        assert (got.double() - want).abs().max() <= 0.01 * want.abs().max()
 
 
-def test_a_3d_convolution_of_many_planes_is_left_as_it_is():
-    layer, x = nn.Conv3d(2, 4, 3, padding=1), torch.rand(1, 2, 8, 8, 8)
+def test_convolutions_of_usual_size_and_calls_with_names_are_left_as_they_are():
+    layer, x = nn.Conv3d(2, 4, 3, padding=1), torch.rand(1, 2, 3, 8, 8)
     with autocast("bf16", "cpu"):
-        assert layer(x).dtype is torch.bfloat16
-        assert layer(x[0]).shape == (4, 8, 8, 8), "without a batch"
-        assert nn.Conv2d(2, 4, 1)(torch.rand(1, 2, 1, 1)).dtype is torch.bfloat16, "a kernel of one pixel"
+        assert layer(x).grad_fn.name() == "ConvolutionBackward0"
+        assert layer(x[0]).shape == (4, 3, 8, 8), "without a batch"
+        assert nn.functional.conv2d(input=torch.rand(1, 2, 1, 1), weight=torch.rand(4, 2, 1, 1)).shape == (1, 4, 1, 1)
+
+
+def test_checkpointing_of_next_to_nothing_computes_the_same_once_more():
+    results = []
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        layer, x = nn.Conv3d(CHANNELS, 4, 3, padding=1), torch.rand(1, CHANNELS, 2, 6, 6, requires_grad=True)
+        with autocast("bf16", "cpu"):
+            y = checkpoint(layer, x, use_reentrant=False) if checkpointed else layer(x)
+        y.float().square().sum().backward()
+        results.append((y, x.grad, layer.weight.grad))
+    assert all(torch.equal(plain, again) for plain, again in zip(*results, strict=True))
 
 
 def test_frozen_weights_get_no_gradient_and_pass_it_on():
@@ -116,7 +136,7 @@ def test_without_training_and_without_autocast_nothing_is_changed(settings):
         assert torch.equal(frozen(image()), plain)
     with torch.no_grad(), autocast("bf16", "cpu"):
         assert torch.equal(make(settings)(image()), plain)
-    with ConvolutionsInFloat32():
+    with ConvolutionGradientsInFloat32():
         assert make(settings)(image().float()).dtype is torch.float32
 
 

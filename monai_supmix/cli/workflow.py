@@ -188,6 +188,8 @@ def configure(
 
 def _refuse_idle(files: Sequence[Path], named: Mapping[str, str | None]) -> None:
     """Raise `InputError` for a method or preset that sets nothing of the main configuration: it is for a training."""
+    if files[0].stem == "train":
+        return
     known = entries_of(files[0])
     for kind, name in named.items():
         chosen = [file for file in files[1:] if name is not None and file.stem == Path(name).stem]
@@ -221,7 +223,13 @@ def entries_of(file: Path) -> dict[str, Any]:
         return read_json(file)
     from monai.bundle import ConfigParser  # noqa: PLC0415  # slow, as `Configured.workflow`
 
-    return ConfigParser.load_config_file(str(file))
+    try:
+        entries = ConfigParser.load_config_file(str(file))
+    except ValueError as error:
+        raise InputError(file, f"cannot be read ({error})", "fix the file") from error
+    if not isinstance(entries, dict) or not all(isinstance(key, str) for key in entries):
+        raise InputError(file, "is no mapping of settings", "fix the file")
+    return entries
 
 
 def merge(files: Sequence[Path]) -> dict[str, Any]:

@@ -83,10 +83,16 @@ class VolumeInferer(CaseInferer):
         intensity: Callable[[CaseImage], IntensityRule] | None = None,
     ) -> None:
         check_axis(axis)
-        if len(roi_size) != 3 or min(roi_size) < 1 or batch_size < 1 or not 0 <= overlap < 1:
+        if (
+            not isinstance(roi_size, (list, tuple))
+            or len(roi_size) != 3
+            or min(roi_size) < 1
+            or batch_size < 1
+            or not 0 <= overlap < 1
+        ):
             raise ValueError(
                 "roi_size is three sides of at least 1, batch_size at least 1 and overlap in [0, 1), not "
-                f"{tuple(roi_size)}, {batch_size} and {overlap}."
+                f"{roi_size}, {batch_size} and {overlap}."
             )
         self.roi_size, self.working, self.axis = tuple(roi_size), dict(working or {}), axis
         self.overlap, self.batch_size = overlap, batch_size

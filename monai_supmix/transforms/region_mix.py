@@ -157,12 +157,9 @@ class Mixing(Randomizable):
                 f"images must be of one dtype, or both floating-point, "
                 f"got source_image {kinds[0]} and target_image {kinds[1]}"
             )
-        label, dtype = _plain(source.label), target.label.dtype
-        if (
-            label.dtype != dtype
-            and label.device.type == "cpu"
-            and not torch.equal(label.to(dtype).to(label.dtype), label)
-        ):
+        label, limits = _plain(source.label), torch.iinfo(dtype := target.label.dtype)
+        on_cpu = label.dtype != dtype and label.device.type == "cpu"
+        if on_cpu and not (limits.min <= label.min() and label.max() <= limits.max):
             raise ValueError(f"source_label holds values that target_label, {dtype}, cannot hold")
 
 

@@ -120,7 +120,14 @@ def test_what_does_not_fit_is_refused():
         infer(volume, sound, roi_size=(8, 12, 8))
     with pytest.raises(ValueError, match="probabilities is for 2 classes"):
         infer(volume, probabilities=np.zeros((2, *volume.label_shape), np.uint8))
-    for wrong in ({"roi_size": (4, 4)}, {"roi_size": (0, 4, 4)}, {"overlap": 1.0}, {"batch_size": 0}, {"axis": "up"}):
+    for wrong in (
+        {"roi_size": (4, 4)},
+        {"roi_size": 64},
+        {"roi_size": (0, 4, 4)},
+        {"overlap": 1.0},
+        {"batch_size": 0},
+        {"axis": "up"},
+    ):
         with pytest.raises(ValueError, match=r"roi_size|axis"):
             VolumeInferer(**{"roi_size": (4, 4, 4)} | wrong)
 

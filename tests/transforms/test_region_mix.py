@@ -195,6 +195,8 @@ def test_labels_that_the_target_cannot_hold_are_not_made_others():
     source, target = batches((24, 17)), batches((24, 17), label_dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"source_label holds values that target_label, torch\.uint8, cannot hold"):
         CutMix(prob=1.0)(source[0], torch.full_like(source[1], -100), *target[2:4])
+    with pytest.raises(ValueError, match=r"source_label holds values that target_label, torch\.int8, cannot hold"):
+        CutMix(prob=1.0)(source[0], torch.full_like(target[1], 255), source[2], torch.zeros_like(source[3]).char())
     assert CutMix(prob=1.0)(*source[:2], *target[2:4]).label.dtype is torch.uint8
 
 
