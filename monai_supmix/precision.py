@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
@@ -92,8 +91,8 @@ class ConvolutionGradientsInFloat32(TorchFunctionMode):
     half of a training step of EfficientNet-Lite0, which takes two thirds of that time without (``scripts/benchmark.py
     depthwise``). Wrong are convolutions of images smaller than their kernel or their stride, such as 3D ones of two
     planes with a kernel of three: the gradient of their weights reads memory that nobody has written (PyTorch 2.14 with
-    AVX512-BF16), so theirs come from PyTorch's plain kernels. What convolutions give is that of ``torch.autocast``, bit
-    for bit. Only calls as modules make them are changed.
+    AVX512-BF16), so theirs are computed in float64, by other kernels. What convolutions give is that of
+    ``torch.autocast``, bit for bit. Only calls as modules make them are changed.
 
     Example:
         >>> convolution = torch.nn.Conv2d(8, 8, kernel_size=5, groups=8)
@@ -111,6 +110,8 @@ class ConvolutionGradientsInFloat32(TorchFunctionMode):
         is_tiny = _is_tiny(*args[:4])
         if not is_tiny and not (func is functional.conv2d and _is_slow(*args)):
             return func(*args)
+        if any(tensor is not None and not _is_cast(tensor) for tensor in args[:3]):
+            return func(*args)
         dtype = torch.get_autocast_dtype("cpu")
         tensors = [None if tensor is None else tensor.to(dtype) for tensor in args[:3]]
         return _Convolution.apply(*tensors, func, is_tiny, *args[3:])
@@ -125,6 +126,11 @@ _ARGUMENTS: dict[Any, int] = {
     functional.conv_transpose3d: 8,
 }
 """Convolutions, with the number of arguments that modules give them."""
+
+
+def _is_cast(tensor: Tensor) -> bool:
+    """Whether autocast on a CPU brings a tensor to its own format."""
+    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.bfloat16, torch.float16)
 
 
 def _is_tiny(image: Tensor, weight: Tensor, _bias: Any, stride: Any) -> bool:
@@ -144,17 +150,8 @@ def _each(value: int | Sequence[int], dims: int) -> Sequence[int]:
     return (value,) * dims if isinstance(value, int) else value
 
 
-@contextmanager
-def _plain_kernels() -> Iterator[None]:
-    """A context without oneDNN, whose kernels are those that read what they should not, in float32 as well."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "TF32 acceleration")  # of another setting, which is left as it is
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield
-
-
 class _Convolution(torch.autograd.Function):
-    """A convolution whose gradients are computed in float32; it saves what PyTorch's own saves, in its format."""
+    """A convolution whose gradients are computed in float32 or finer; it saves what PyTorch's own saves, as it does."""
 
     @staticmethod
     def forward(*args: Any) -> Tensor:
@@ -175,11 +172,11 @@ class _Convolution(torch.autograd.Function):
             stride, padding, output_padding, groups, dilation = ctx.settings
         else:
             (stride, padding, dilation, groups), output_padding = ctx.settings, 0
-        with _plain_kernels() if ctx.is_tiny else nullcontext():
-            gradients = torch.ops.aten.convolution_backward(
-                gradient.float(), image.float(), weight.float(), ctx.bias_sizes, _each(stride, dims),
-                _each(padding, dims), _each(dilation, dims), transposed, _each(output_padding, dims), groups,
-                ctx.needs_input_grad[:3],
-            )  # fmt: skip
+        dtype = torch.float64 if ctx.is_tiny else torch.float32  # oneDNN has no kernels for float64
+        gradients = torch.ops.aten.convolution_backward(
+            gradient.to(dtype), image.to(dtype), weight.to(dtype), ctx.bias_sizes, _each(stride, dims),
+            _each(padding, dims), _each(dilation, dims), transposed, _each(output_padding, dims), groups,
+            ctx.needs_input_grad[:3],
+        )  # fmt: skip
         none = (None,) * (2 + len(ctx.settings))
         return (*(None if one is None else one.to(image.dtype) for one in gradients), *none)

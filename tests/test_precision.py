@@ -99,6 +99,13 @@ def test_convolutions_of_usual_size_and_calls_with_names_are_left_as_they_are():
         assert nn.functional.conv2d(input=torch.rand(1, 2, 1, 1), weight=torch.rand(4, 2, 1, 1)).shape == (1, 4, 1, 1)
 
 
+def test_what_autocast_leaves_alone_is_left_alone():
+    layer, x = nn.Conv3d(2, 4, 3, padding=1).double(), torch.rand(1, 2, 2, 8, 8).double()
+    with autocast("bf16", "cpu"):
+        assert layer(x).dtype is torch.float64
+        assert layer.to("meta").float()(x.to("meta").float()).dtype is torch.float32
+
+
 def test_checkpointing_of_next_to_nothing_computes_the_same_once_more():
     results = []
     for checkpointed in (False, True):
