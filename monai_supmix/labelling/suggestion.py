@@ -87,7 +87,7 @@ def suggest(
         print(f"scoring {told} images with the weights {scorer.weights}", flush=True)
         scores = [scorer.kept(item, files[item["case"]], output / KEPT) for item in _progress(items)]
         units = choose(scores[: len(pool)], scores[len(pool) :], count, unit == "patient")
-        found = Suggestions(bundle, datalist, units, notes, scorer)
+        found = Suggestions(bundle, datalist, units, notes, scorer, preset)
         for line in (*found.write(output, training), *found.next_steps(output, training)):
             print(line)
     return int(bool(problems))

@@ -40,6 +40,7 @@ class Suggestions:
         units: ranked, the suggestions first.
         notes: what a reader must know.
         scorer: made the scores.
+        preset: the user's, for the training that follows.
     """
 
     bundle: str
@@ -47,6 +48,7 @@ class Suggestions:
     units: Sequence[Unit]
     notes: Sequence[str]
     scorer: Scorer
+    preset: str | None = None
 
     @property
     def suggested(self) -> list[Unit]:
@@ -104,13 +106,14 @@ class Suggestions:
             return [f"when they are labelled: move them to the labelled side of {data}, with their label files"]
         data, listed = shlex.quote(data), f"--labeled_list {shlex.quote(str(output / LIST))}"
         bundle = shlex.quote(self.bundle)
+        train = "train" if self.preset is None else f"train --preset {shlex.quote(self.preset)}"
         if not _lists_cases(training):
-            return [f"{_WHEN}:", f"  monai-supmix run {bundle} train --dataset_dir {data} {listed} --output_dir O"]
+            return [f"{_WHEN}:", f"  monai-supmix run {bundle} {train} --dataset_dir {data} {listed} --output_dir O"]
         test = shlex.quote(str(output / TEST)) if self.datalist.test else "none"
         return [
             f"{_WHEN}, with the other options that the bundle was made with:",
             f"  monai-supmix new {data} --output_dir NEW_BUNDLE --test_list {test}",
-            f"  monai-supmix run NEW_BUNDLE train {listed} --output_dir O",
+            f"  monai-supmix run NEW_BUNDLE {train} {listed} --output_dir O",
         ]
 
     def _card(self, unit: Unit, output: Path) -> Card:

@@ -50,7 +50,7 @@ def test_the_list_is_what_a_training_takes_once_the_case_is_labelled(front, ches
     names = (out / "labeled_list.txt").read_text(encoding="utf-8").split()
     assert sorted(names[:3]) == ["chest_001", "chest_002", "chest_003"] and names[3] in ("chest_004", "chest_005")
     assert f"1: patient_{names[3][-3:]}: {names[3]}, confidence" in ended.out
-    assert f"--labeled_list {out / 'labeled_list.txt'}" in ended.out
+    assert f"run {BUNDLE} train --dataset_dir {chest} --labeled_list {out / 'labeled_list.txt'}" in ended.out
     table = rows(out)
     assert [(row["rank"], row["suggested"]) for row in table] == [("1", "yes"), ("2", "no")]
     assert {row["case"] for row in table} == {"chest_004", "chest_005"} and table[0]["case"] == names[3]
@@ -61,9 +61,10 @@ def test_the_list_is_what_a_training_takes_once_the_case_is_labelled(front, ches
     assert "least sure class" in page and "least_sure" not in page
     single = front(
         *("suggest", BUNDLE, *data, "--count", 1, "--unit", "case", *QUICK, "--ckpt_path", weights),
-        *("--output_dir", out),
+        *("--output_dir", out, "--preset", "logit_adjustment"),
     )
     assert f"1: {names[3]}: confidence" in single.out
+    assert f"run {BUNDLE} train --preset logit_adjustment --dataset_dir" in single.out
     assert "1 image to label next, of 2" in (out / "suggestions.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 1 and names[3] in page
     told = ("check", BUNDLE, *data, "--labeled_list", out / "labeled_list.txt")
