@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_supmix.inferers.one_case import map_infixes
+from monai_supmix.inferers.probability_maps import map_infixes
 from monai_supmix.naming import folded, plain_names, safe_name
 
 NAMES = st.lists(st.text("aA1 <>/_.-+", max_size=6), unique=True, max_size=6)

@@ -42,7 +42,8 @@ class CaseRun:
         """Whether a case is to be predicted: neither is its mask there, nor is something wrong with what is there."""
         output_dir = self.predict.output_dir
         with self.reporting(case):
-            if not is_there(case, output_dir, self.predict.made_with(case), self.summary.notes, self.verify):
+            notes, maps = self.summary.notes, self.predict.map_paths(case)
+            if not is_there(case, output_dir, self.predict.made_with(case), notes, self.verify, maps):
                 return True
             self.summary.skipped.append(case.output(output_dir))
             self.records.write(case, "done")

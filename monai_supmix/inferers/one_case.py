@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import glob
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,12 @@ from monai_supmix.files import make_directory, write_json
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.dicom_results import DicomResults, write_dicom
-from monai_supmix.imageio.masks import in_label_values, mask_suffix, write_mask
+from monai_supmix.imageio.masks import in_label_values, write_mask
 from monai_supmix.inferers.confidence import least_sure, predict_with_confidence, predicted_dice
 from monai_supmix.inferers.filling import blank
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.outputs import DICOM_ENDINGS, remove_old
+from monai_supmix.inferers.probability_maps import ProbabilityMaps, map_infixes, map_paths, remove_maps
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.runtime import OpenVINONetwork
 from monai_supmix.inferers.suitability import (
@@ -35,7 +34,6 @@ from monai_supmix.inferers.suitability import (
 )
 from monai_supmix.inferers.tensors import device_of, input_channels
 from monai_supmix.metrics.calibration import Calibration
-from monai_supmix.naming import plain_names
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
 
@@ -110,6 +108,10 @@ class CasePrediction:
         """What the names of the probability maps have before their ending."""
         return map_infixes(self.class_names) if self.probabilities else []
 
+    def map_paths(self, case: InputCase) -> list[Path]:
+        """Where the probability maps of a case lie, if they are wanted."""
+        return map_paths(case.output(self.output_dir), self.class_names) if self.probabilities else []
+
     @property
     def class_names(self) -> list[str]:
         """Names of the classes, background first."""
@@ -152,11 +154,16 @@ class CasePrediction:
         image = fit_channels(image, input_channels(network))
         mask_path = case.output(self.output_dir)
         make_directory(mask_path.parent)
-        with _probability_maps(image, mask_path, record, self.probabilities) as maps:
-            mask, sure, name, warnings = predict_and_judge(image, network, record, inferer, self.intensity, maps)
+        maps = ProbabilityMaps(image, mask_path, self.class_names) if self.probabilities else None
+        with contextlib.ExitStack() as failing:
+            if maps is not None:
+                failing.callback(maps.close)
+            filled = None if maps is None else maps.array
+            mask, sure, name, warnings = predict_and_judge(image, network, record, inferer, self.intensity, filled)
+            made = {results.option: results.make(mask, image) for results in self.dicom}
+            failing.pop_all()
         confidence = None if sure is None else dict(zip(self.class_names[1:], sure[1:], strict=True))
         predicted, quality_notes = predicted_dice(confidence, self.quality, inferer.settings)
-        made = {results.option: results.make(mask, image) for results in self.dicom}
         dicom_notes = [note for _, notes in made.values() for note in notes]
         image = replace(
             image, array=np.broadcast_to(np.uint8(0), image.array.shape)
@@ -183,6 +190,10 @@ class CasePrediction:
                 "notes": [*image.notes, *(self.view_notes if image.is_picture else ()), *dicom_notes, *quality_notes],
             }
             remove_old(case, self.output_dir)
+            remove_maps(mask_path)
+            if maps is not None:
+                with contextlib.closing(maps):
+                    maps.write(image)
             # The mask last: wherever this is interrupted, no mask stands beside a record of other weights.
             write_json(sidecar, case.output(self.output_dir, ".json"))
             dicom = [
@@ -194,39 +205,6 @@ class CasePrediction:
             return dicom, warnings, least_sure(confidence, predicted)
 
         return write
-
-
-@contextlib.contextmanager
-def _probability_maps(
-    image: CaseImage, mask_path: Path, record: Mapping[str, Any], wanted: bool
-) -> Iterator[np.ndarray | None]:
-    """Give an array ``(classes, *shape)`` on disk; write its foreground maps when the block ends well."""
-    stem = mask_path.name.removesuffix(mask_suffix(image))
-    for old in mask_path.parent.glob(f"{glob.escape(stem)}_prob_*"):  # of the mask that is replaced
-        old.unlink()
-    if not wanted:
-        yield None
-        return
-    names = list(record["class_names"])
-    temporary = mask_path.with_name(f".{mask_path.name[:100]}.{os.getpid()}.prob")
-    try:
-        maps = np.memmap(temporary, np.uint8, "w+", shape=(*image.label_shape, len(names)), order="F")
-        yield np.moveaxis(maps, -1, 0)
-        for index, infix in enumerate(map_infixes(names), start=1):
-            path = mask_path.with_name(f"{stem}{infix}{mask_suffix(image)}")
-            write_mask(maps[..., index], image, path, slope=1 / 255)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def map_infixes(class_names: Sequence[str]) -> list[str]:
-    """What the names of the foreground classes' probability maps have before their ending.
-
-    Example:
-        >>> map_infixes(["background", "ground glass", "vessel"])
-        ['_prob_ground_glass', '_prob_vessel']
-    """
-    return [f"_prob_{name}" for name in plain_names(class_names, others="-")[1:]]
 
 
 def _precision(inferer: Inferer, network: nn.Module) -> str:

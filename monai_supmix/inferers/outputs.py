@@ -69,9 +69,14 @@ def _check_names(cases: Sequence[InputCase], folder: Path, maps: Sequence[str]) 
 
 
 def is_there(
-    case: InputCase, output_dir: Path, made_with: Mapping[str, Any], notes: list[str], verify: bool = False
+    case: InputCase,
+    output_dir: Path,
+    made_with: Mapping[str, Any],
+    notes: list[str],
+    verify: bool = False,
+    maps: Sequence[Path] = (),
 ) -> bool:
-    """Whether the mask of a case is there already.
+    """Whether the mask of a case is there already, with what belongs to it.
 
     Its image is recognised by the stamp in the record, see `InputCase.stamp`. Where that differs, because the image was
     copied, say, it is hashed, and the record gets the new stamp.
@@ -82,6 +87,7 @@ def is_there(
         made_with: what its record must say, the image aside.
         notes: gets a note about a mask without a record.
         verify: hash the image whatever its stamp.
+        maps: further masks that it belongs to.
 
     Raises:
         InputError: it was made differently, or a DICOM result of that name comes from elsewhere.
@@ -107,7 +113,7 @@ def is_there(
     if another or differing:
         problem = "exists, made from another image" if another else f"exists, made differently ({', '.join(differing)})"
         raise InputError(mask_path, problem, "set overwrite to true, or choose another output_dir")
-    return True
+    return all(path.exists() for path in maps)
 
 
 def _is_of(case: InputCase, record: Mapping[str, Any], record_path: Path, verify: bool) -> bool:

@@ -344,6 +344,33 @@ def test_probability_maps(data, tmp_path):
     assert not list((tmp_path / "out").glob("a_seg_prob_*"))
 
 
+class Broken(torch.nn.Module):
+    def forward(self, x):
+        return torch.full((len(x), 3, *x.shape[2:]), torch.nan)
+
+
+def test_probability_maps_stay_until_others_take_their_place(data, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run(data / "scan.nii.gz", out, probabilities=True)
+    before = {name: (out / name).read_bytes() for name in files(out)}
+    failed = run(data / "scan.nii.gz", out, probabilities=True, overwrite=True, on_error="skip", network=Broken())
+    assert len(failed.failed) == 1 and {name: (out / name).read_bytes() for name in files(out)} == before
+    assert not [path for path in out.iterdir() if path.name.startswith(".scan")], "no temporary file is left"
+
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("monai_supmix.inferers.one_case.write_json", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(data / "scan.nii.gz", out, probabilities=True, overwrite=True)
+    assert not (out / "scan_seg.nii.gz").exists(), "no old mask beside new maps"
+    assert len(run(data / "scan.nii.gz", out, probabilities=True, overwrite=True).written) == 1
+    (out / "scan_seg_prob_ground_glass.nii.gz").unlink()
+    again = run(data / "scan.nii.gz", out, probabilities=True)
+    assert len(again.written) == 1 and {name: (out / name).read_bytes() for name in files(out)} == before
+
+
 def test_pictures_of_a_datalist_are_turned(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)
     Image.fromarray(array).save(tmp_path / "a.png")
