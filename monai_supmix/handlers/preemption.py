@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -30,8 +31,9 @@ class Preempted(SystemExit):
 class Preemption:
     """Finish the iteration under way at SIGTERM or SIGINT, save, and stop; a second signal stops at once.
 
-    Under several processes all stop after the same iteration: each tells the others whether it got a signal.
-    Handlers of the signals are in place only while the engine runs.
+    Under several processes all stop after the same iteration: each tells the others whether it got a signal. There a
+    second SIGTERM changes nothing, because launchers pass on to their processes what the system sent these already.
+    Handlers of the signals are in place only while the engine runs, and only in the main thread, as Python has it.
 
     Args:
         save: writes a checkpoint of the engine.
@@ -69,12 +71,16 @@ class Preemption:
 
     def _install(self, _engine: Engine) -> None:
         self.requested = False
+        if threading.current_thread() is not threading.main_thread():
+            return
         for number in self.signals:
             self._previous[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.requested = True
-        self.restore()  # the next one takes its usual course
+        for known in [*self._previous]:  # the next one takes its usual course
+            if known != signal.SIGTERM or idist.get_world_size() == 1:
+                signal.signal(known, self._previous.pop(known))
 
     def restore(self, _engine: Engine | None = None) -> None:
         """Put the former handlers of the signals back."""
@@ -88,6 +94,7 @@ class Preemption:
             self.requested = bool(flag)
         if self.requested:
             self.save(engine)
+            idist.barrier()  # a launcher ends all processes when the first has ended
             raise Preempted
 
     def _on_exception(self, _engine: Engine, error: BaseException) -> None:

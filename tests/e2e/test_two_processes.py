@@ -1,9 +1,11 @@
 """Two processes train one network: the same weights and figures on both, and a signal to the launcher is survived."""
 
 import json
+import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -97,19 +99,26 @@ def test_both_ranks_agree_and_the_loss_falls_and_one_of_them_is_tracked(data, tm
     assert [point.value for point in points] == first["losses"] and tracked.info.status == "FINISHED"
 
 
-def test_sigterm_to_the_launcher_leaves_a_checkpoint_to_resume_from(data, tmp_path):
+@pytest.mark.parametrize("everyone", [False, True], ids=["the launcher", "all processes"])
+def test_sigterm_leaves_a_checkpoint_to_resume_from(everyone, data, tmp_path):
+    """A system that ends a service sends it to all of its processes, and the launcher passes it on once more."""
     output, log = tmp_path / "out", tmp_path / "torchrun.txt"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = words(data, output, tmp_path, max_iterations=100000, save_interval=1)
+    command = words(data, output, tmp_path, max_iterations=100000, save_interval=100000, log_interval=1)
+    log.touch()
     process = forked.start_python([*launcher, *command], log, {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
-    while not list((output / "checkpoints").glob("*.pt")) and time.monotonic() < deadline:
+    while ", iteration " not in log.read_text(encoding="utf-8") and time.monotonic() < deadline:
         assert process.is_alive(), log.read_text(encoding="utf-8")
         time.sleep(0.01)
+    ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
     process.terminate()
+    for rank in ranks if everyone else []:
+        os.kill(int(rank), signal.SIGTERM)
     process.join(timeout=120)
-    assert process.exitcode
-    newest = sorted((output / "checkpoints").glob("*.pt"))[-1]
+    assert process.exitcode and len(ranks) >= 2
+    assert "stopped by a signal after iteration" in log.read_text(encoding="utf-8")
+    (newest,) = (output / "checkpoints").glob("*.pt")
     stopped_at = int(newest.stem.split("=")[1])
     statuses, printed = run_ranks(data, output, tmp_path, max_iterations=stopped_at + 2, resume="force")
     assert statuses == [0, 0], printed
