@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_supmix.listing import counted
 from monai_supmix.metrics.dataset import CaseMeasures
 from monai_supmix.metrics.overlap import dice
 
@@ -17,7 +18,9 @@ LOOK_BELOW = 0.7
 COVERAGE = 0.9
 """How many of the classes of new cases of the same kind an interval is meant to hold."""
 LEAST_VALUES = 9
-"""With fewer known values no interval has this coverage."""
+"""With fewer known values nothing is learnt."""
+_LEAST_CASES = 9  # with fewer no interval is sure to have this coverage: the values of one case resemble one another
+_MOST_PARTS = 20
 _WIDE = 0.3  # half an interval that tells little
 _EQUAL = 1e-3  # confidences have three decimals
 
@@ -33,6 +36,7 @@ class Calibration:
         values: how many values (cases times classes) it was learnt from.
         inference: settings of the inferer that the confidences are of: with others they are others.
         usual: median of the confidences that it was learnt from.
+        cases: how many cases these values are of; 0 where a file of an earlier version does not tell.
 
     Example:
         >>> Calibration(slope=1.5, intercept=-0.6, margin=0.1, values=18).predict(0.8)
@@ -45,6 +49,7 @@ class Calibration:
     values: int
     inference: Mapping[str, Any] = field(default_factory=dict)
     usual: float = 0.9
+    cases: int = 0
 
     def predict(self, confidence: float) -> dict[str, Any]:
         """The Dice to expect of a class, its interval, and whether the mask should be looked at.
@@ -65,13 +70,16 @@ class Calibration:
         """What it says of a mask that the network is as sure of as usual, in a sentence.
 
         Example:
-            >>> Calibration(slope=1.5, intercept=-0.6, margin=0.1, values=18, usual=0.9).in_words()
-            'a mask with mean confidence 0.90 is expected to have a Dice of 0.75 ± 0.10 (90 %), learnt from 18 values'
+            >>> Calibration(slope=1.5, intercept=-0.6, margin=0.1, values=18, usual=0.9, cases=9).in_words()
+            'a mask with mean confidence 0.90 is expected to have a Dice of 0.75 ± 0.10 (90 %), learnt from 9 cases'
         """
         expected = f"{self.predict(self.usual)['dice']:.2f} ± {self.margin:.2f} ({100 * COVERAGE:.0f} %)"
         told = f"a mask with mean confidence {self.usual:.2f} is expected to have a Dice of {expected}"
-        vague = ": so wide an interval tells little of a single mask" if self.margin > _WIDE else ""
-        return f"{told}, learnt from {self.values} values{vague}"
+        told += f", learnt from {counted(self.cases, 'case') if self.cases else counted(self.values, 'value')}"
+        if self.margin > _WIDE:
+            return f"{told}: so wide an interval tells little of a single mask"
+        few = 0 < self.cases < _LEAST_CASES
+        return f"{told}: so few that the interval may be too narrow" if few else told
 
     def plain(self) -> dict[str, Any]:
         """The arguments, as JSON has them."""
@@ -81,8 +89,9 @@ class Calibration:
 def calibrate(cases: Iterable[CaseMeasures], inference: Mapping[str, Any] | None = None) -> Calibration | None:
     """Learn from cases that the network has not seen.
 
-    The slope is the median of those between all pairs (Theil-Sen), which few odd cases do not move; the margin is the
-    split-conformal quantile of the distances from the line.
+    The slope is the median of those between all pairs (Theil-Sen), which few odd cases do not move. The margin is a
+    quantile of how far cases lie from lines that were drawn without them (CV+: Barber, Candès, Ramdas and Tibshirani,
+    "Predictive inference with the jackknife+", 2021), at the level that so many cases need.
 
     Args:
         cases: with ``confidence``; a class counts where the mask has it, also where the truth has not.
@@ -98,26 +107,36 @@ def calibrate(cases: Iterable[CaseMeasures], inference: Mapping[str, Any] | None
         (0.885, 10)
     """
     known = [
-        (sure, overlap)
-        for case in cases
+        (number, sure, overlap)
+        for number, case in enumerate(cases)
         for sure, overlap in zip(case.confidence or (), dice(case.counts).tolist(), strict=False)
         if sure is not None and not math.isnan(overlap)
     ]
     if len(known) < LEAST_VALUES:
         return None
-    sure, overlap = np.array(known).T
-    first, second = np.triu_indices(len(known), 1)
-    apart = np.abs(sure[second] - sure[first]) > _EQUAL
-    if not apart.any():
+    numbers, sure, overlap = np.array(known).T
+    of_case = np.unique(numbers, return_inverse=True)[1]
+    num_cases = int(of_case.max()) + 1
+    if np.ptp(sure) <= _EQUAL or num_cases == 1:
         return None
-    slopes = (overlap[second] - overlap[first])[apart] / (sure[second] - sure[first])[apart]
-    slope = max(0.0, float(np.median(slopes)))
-    intercept = float(np.median(overlap - slope * sure))
-    distances = np.sort(np.abs(overlap - np.clip(slope * sure + intercept, 0, 1)))
-    rank = min(len(known), math.ceil(COVERAGE * (len(known) + 1)))
-    margin = float(distances[rank - 1])
+    slope, intercept = _line(sure, overlap)
+    part, distances = of_case % _MOST_PARTS, np.zeros(len(known))
+    for left_out in (part == number for number in range(min(num_cases, _MOST_PARTS))):
+        without = _line(sure[~left_out], overlap[~left_out])
+        distances[left_out] = np.abs(overlap[left_out] - np.clip(without[0] * sure[left_out] + without[1], 0, 1))
+    level = min(1.0, COVERAGE * (1 + 1 / num_cases))
+    margin = float(np.quantile(distances, level, method="higher"))
     line = (round(slope, 4), round(intercept, 4), round(margin, 4))
-    return Calibration(*line, len(known), dict(inference or {}), round(float(np.median(sure)), 3))
+    return Calibration(*line, len(known), dict(inference or {}), round(float(np.median(sure)), 3), num_cases)
+
+
+def _line(sure: np.ndarray, overlap: np.ndarray) -> tuple[float, float]:
+    """Slope, at least 0, and intercept of the line through values; a level one where all are of one confidence."""
+    first, second = np.triu_indices(len(sure), 1)
+    apart = np.abs(sure[second] - sure[first]) > _EQUAL
+    slopes = (overlap[second] - overlap[first])[apart] / (sure[second] - sure[first])[apart]
+    slope = max(0.0, float(np.median(slopes))) if len(slopes) else 0.0
+    return slope, float(np.median(overlap - slope * sure))
 
 
 def from_plain(values: Mapping[str, Any]) -> Calibration:
@@ -132,5 +151,5 @@ def from_plain(values: Mapping[str, Any]) -> Calibration:
         True
     """
     slope, intercept, margin = (float(values[key]) for key in ("slope", "intercept", "margin"))
-    usual = float(values.get("usual", Calibration.usual))  # of a file written without it
-    return Calibration(slope, intercept, margin, int(values["values"]), dict(values["inference"]), usual)
+    usual, cases = float(values.get("usual", Calibration.usual)), int(values.get("cases", 0))  # as of earlier files
+    return Calibration(slope, intercept, margin, int(values["values"]), dict(values["inference"]), usual, cases)
