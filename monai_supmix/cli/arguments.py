@@ -131,7 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
     install.add_argument("source", nargs="+", metavar="output_dir", help=sources)
     install.add_argument("bundle", help=bundle)
 
-    audit = add("audit", "List what a bundle names and would run, fetch or write: a reading aid, no proof.")
+    audit = add("audit", "List what a bundle names and would run, fetch or write; status 0 only if all of it is known.")
     audit.add_argument("bundle", help=bundle)
     audit.add_argument("--all", action="store_true", help="list also what the shipped bundles name as well")
     commands.metavar = "|".join(commands.choices)
