@@ -92,7 +92,7 @@ class ConvolutionGradientsInFloat32(TorchFunctionMode):
     depthwise``). Wrong are convolutions of images smaller than their kernel or their stride, such as 3D ones of two
     planes with a kernel of three: the gradient of their weights reads memory that nobody has written (PyTorch 2.14 with
     AVX512-BF16), so theirs are computed in float64, by other kernels. What convolutions give is that of
-    ``torch.autocast``, bit for bit. Only calls as modules make them are changed.
+    ``torch.autocast``, bit for bit.
 
     Example:
         >>> convolution = torch.nn.Conv2d(8, 8, kernel_size=5, groups=8)
@@ -104,28 +104,35 @@ class ConvolutionGradientsInFloat32(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function of PyTorch; a convolution in another way where its gradients are slow or wrong."""
         kwargs = kwargs or {}
-        ours = func in _ARGUMENTS and not kwargs and len(args) == _ARGUMENTS[func]  # as a module calls it
-        if not ours or not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()) or isinstance(args[4], str):
+        if func not in _DEFAULTS or not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()):
             return func(*args, **kwargs)
-        is_tiny = _is_tiny(*args[:4])
-        if not is_tiny and not (func is functional.conv2d and _is_slow(*args)):
-            return func(*args)
-        if any(tensor is not None and not _is_cast(tensor) for tensor in args[:3]):
-            return func(*args)
+        given = {**_DEFAULTS[func], **dict(zip(_DEFAULTS[func], args, strict=False)), **kwargs}
+        image, weight, bias, *settings = given.values()
+        is_tiny = _is_tiny(image, weight, given["stride"])
+        is_slow = func is functional.conv2d and _is_slow(image, weight, given["stride"], given["groups"])
+        is_cast = all(tensor is None or _is_cast(tensor) for tensor in (image, weight, bias))
+        if not (is_tiny or is_slow) or not is_cast or isinstance(given["padding"], str):
+            return func(*args, **kwargs)
         dtype = torch.get_autocast_dtype("cpu")
-        tensors = [None if tensor is None else tensor.to(dtype) for tensor in args[:3]]
-        return _Convolution.apply(*tensors, func, is_tiny, *args[3:])
+        tensors = [None if tensor is None else tensor.to(dtype) for tensor in (image, weight, bias)]
+        return _Convolution.apply(*tensors, func, is_tiny, *settings)
 
 
-_ARGUMENTS: dict[Any, int] = {
-    functional.conv1d: 7,
-    functional.conv2d: 7,
-    functional.conv3d: 7,
-    functional.conv_transpose1d: 8,
-    functional.conv_transpose2d: 8,
-    functional.conv_transpose3d: 8,
+_PLAIN: dict[str, Any] = {
+    **{"input": None, "weight": None, "bias": None},
+    **{"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
 }
-"""Convolutions, with the number of arguments that modules give them."""
+_TRANSPOSED: dict[str, Any] = {
+    **{"input": None, "weight": None, "bias": None},
+    **{"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1},
+}
+_DEFAULTS: dict[Any, dict[str, Any]] = {
+    **dict.fromkeys((functional.conv1d, functional.conv2d, functional.conv3d), _PLAIN),
+    **dict.fromkeys(
+        (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d), _TRANSPOSED
+    ),
+}
+"""Convolutions, with the defaults of their arguments, in order."""
 
 
 def _is_cast(tensor: Tensor) -> bool:
@@ -133,16 +140,16 @@ def _is_cast(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.bfloat16, torch.float16)
 
 
-def _is_tiny(image: Tensor, weight: Tensor, _bias: Any, stride: Any) -> bool:
+def _is_tiny(image: Tensor, weight: Tensor, stride: Any) -> bool:
     """Whether an image, with its batch, is smaller than the kernel or the stride along an axis."""
     dims = weight.ndim - 2
     least = (max(pair) for pair in zip(weight.shape[2:], _each(stride, dims), strict=True))
     return image.ndim == weight.ndim and any(side < most for side, most in zip(image.shape[2:], least, strict=True))
 
 
-def _is_slow(image: Tensor, weight: Tensor, _bias: Any, stride: Any, *others: Any) -> bool:
+def _is_slow(image: Tensor, weight: Tensor, stride: Any, groups: int) -> bool:
     """Whether a 2D convolution is a depthwise one with a large kernel or a stride."""
-    depthwise = image.ndim == 4 and 1 < others[-1] == image.shape[1]  # the last is its groups
+    depthwise = image.ndim == 4 and 1 < groups == image.shape[1]
     return depthwise and (max(weight.shape[-2:]) > _FAST_KERNEL or max(_each(stride, 2)) > 1)
 
 

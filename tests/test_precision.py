@@ -91,7 +91,38 @@ def test_a_convolution_of_next_to_nothing_has_the_gradients_of_float32(kind, sha
         assert (got.double() - want).abs().max() <= 0.01 * want.abs().max()
 
 
-def test_convolutions_of_usual_size_and_calls_with_names_are_left_as_they_are():
+@pytest.mark.parametrize(
+    ("function", "shape", "settings"),
+    [
+        (nn.functional.conv3d, (2, 6, 6), {"padding": 1}),
+        (nn.functional.conv_transpose2d, (1, 6), {"stride": 2, "output_padding": 1}),
+        (nn.functional.conv2d, (9, 9), {"groups": CHANNELS, "stride": 2}),
+    ],
+)
+def test_calls_of_functions_with_some_of_their_arguments_named_are_those_of_modules(function, shape, settings):
+    torch.manual_seed(0)
+    weight = torch.rand(CHANNELS, 1 if "groups" in settings else CHANNELS, *[3] * len(shape))
+    x, results = torch.rand(2, CHANNELS, *shape), []
+    defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0} | settings
+    names = ("stride", "padding", "dilation", "groups")
+    if "transpose" in function.__name__:
+        names = ("stride", "padding", "output_padding", "groups", "dilation")
+    for arguments in (
+        lambda w: ((x, w), settings),
+        lambda w: ((x,), {"weight": w, **settings}),
+        lambda w: ((x, w, None, *(defaults[name] for name in names)), {}),
+    ):
+        leaf = weight.clone().requires_grad_()
+        args, kwargs = arguments(leaf)
+        with autocast("bf16", "cpu"):
+            y = function(*args, **kwargs)
+        assert y.grad_fn.name() == "_ConvolutionBackward"
+        y.float().square().sum().backward()
+        results.append(leaf.grad)
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+def test_convolutions_of_usual_size_are_left_as_they_are():
     layer, x = nn.Conv3d(2, 4, 3, padding=1), torch.rand(1, 2, 3, 8, 8)
     with autocast("bf16", "cpu"):
         assert layer(x).grad_fn.name() == "ConvolutionBackward0"

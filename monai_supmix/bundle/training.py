@@ -218,8 +218,9 @@ class TrainingRun:
         reported = finished and all((self.output_dir / name).exists() for name in (HISTORY_NAME, _REPORT))
         for step in self.recalibration:  # also of the last checkpoint, in case a killed run has left only that
             self._recalibrate(step)
-        if self.recalibration and self.validator is not None and not reported:
-            self.validator.run()  # what is saved is no longer what the trainer has validated
+        validated = any(row["iteration"] == self.total_iterations for row in self.history.validation_rows)
+        if self.validator is not None and not reported and (self.recalibration or not validated):
+            self.validator.run()  # what is saved is not what the trainer has validated last
         if idist.get_rank() == 0:
             self._write(reported)
 

@@ -41,6 +41,8 @@ def find_bundle(name_or_path: str | os.PathLike[str]) -> Path:
     if name in shipped:
         return shipped[name]
     problem = "is a folder without configs/metadata.json" if folder.is_dir() else "is not a bundle"
+    if len(folder.parts) > 1 and not folder.exists():
+        problem = "does not exist"
     raise InputError(name, problem, nearest(name, shipped, "give the folder of a bundle, or one of {}"))
 
 

@@ -77,7 +77,7 @@ class LoadPlanes(Transform):
         planes = Planes(image, self.axis)
         rule = self.intensity(image)
         params = fit_intensity(image, rule)
-        shape = working_shape(planes.shape, planes.spacing, self.working)
+        shape = working_shape(planes.shape, planes.spacing, self.working, image.path)
         scaled = (torch.from_numpy(rule.apply(planes[k], params)) for k in range(len(planes)))
         result: dict[str, Any] = {
             "image": torch.stack([to_working_grid(plane[None], shape, self.working)[0].half() for plane in scaled]),

@@ -34,7 +34,7 @@ def volume_grid(image: CaseImage, axis: Axis, working: Mapping[str, Any] | None)
         remedy = "give volumes, or use a configuration that works plane by plane"
         raise InputError(image.path, f"is a {kind}, and this network works on volumes", remedy)
     steps = None if planes.spacing is None or planes.step is None else (planes.step, *planes.spacing)
-    return planes, working_volume_shape((len(planes), *planes.shape), steps, working)
+    return planes, working_volume_shape((len(planes), *planes.shape), steps, working, image.path)
 
 
 def working_volume(

@@ -15,7 +15,10 @@ _KINDS = ("size", "scale", "spacing", "center")
 
 
 def working_shape(
-    plane_shape: tuple[int, int], spacing: tuple[float, float] | None, working: Mapping[str, Any] | None
+    plane_shape: tuple[int, int],
+    spacing: tuple[float, float] | None,
+    working: Mapping[str, Any] | None,
+    image: object = "image",
 ) -> tuple[int, int]:
     """Shape of a plane on the working grid.
 
@@ -24,6 +27,7 @@ def working_shape(
         spacing: millimetres per ``(row, column)``, ``None`` where unknown.
         working: ``{"size": [h, w]}``, ``{"scale": factor}``, ``{"spacing": [mm, mm]}``, or nothing for the plane's own;
             ``{"center": [h, w]}`` is the middle of the plane in its own pixels, cut or padded with 0.
+        image: its path, for the message.
 
     Returns:
         ``(h, w)``, at least 1 pixel either way.
@@ -38,12 +42,15 @@ def working_shape(
         >>> working_shape((512, 512), (0.75, 0.75), {"spacing": [1.5, 1.5]})
         (256, 256)
     """
-    height, width = _working_sides(plane_shape, spacing, working)
+    height, width = _working_sides(plane_shape, spacing, working, image)
     return height, width
 
 
 def working_volume_shape(
-    volume_shape: tuple[int, int, int], spacing: tuple[float, float, float] | None, working: Mapping[str, Any] | None
+    volume_shape: tuple[int, int, int],
+    spacing: tuple[float, float, float] | None,
+    working: Mapping[str, Any] | None,
+    image: object = "image",
 ) -> tuple[int, int, int]:
     """Shape of a volume on the working grid of a 3D network, see `working_shape`.
 
@@ -51,6 +58,7 @@ def working_volume_shape(
         volume_shape: ``(Z, H, W)``, planes first.
         spacing: millimetres per ``(plane, row, column)``.
         working: as for `working_shape`, with three sides; a ``scale`` holds for all three.
+        image: as for `working_shape`.
 
     Raises:
         InputError: as `working_shape`.
@@ -61,12 +69,12 @@ def working_volume_shape(
     """
     if "center" in (working or {}):
         raise InputError("working", "is the center of planes, and the network works on volumes", "give another grid")
-    depth, height, width = _working_sides(volume_shape, spacing, working)
+    depth, height, width = _working_sides(volume_shape, spacing, working, image)
     return depth, height, width
 
 
 def _working_sides(
-    shape: tuple[int, ...], spacing: tuple[float, ...] | None, working: Mapping[str, Any] | None
+    shape: tuple[int, ...], spacing: tuple[float, ...] | None, working: Mapping[str, Any] | None, image: object
 ) -> tuple[int, ...]:
     if not working:
         return shape
@@ -82,7 +90,8 @@ def _working_sides(
         return tuple(int(side) for side in value)
     if kind == "spacing":
         if spacing is None:
-            raise InputError("working", "needs a spacing, which this image lacks", "give size or scale instead")
+            problem = f"has no spacing, and the network works on a grid of {' x '.join(f'{mm:g}' for mm in value)} mm"
+            raise InputError(image, problem, "give images that have one, as volumes do")
         factors = [here / wanted for here, wanted in zip(spacing, value, strict=True)]
     else:
         factors = [float(value)] * len(shape)

@@ -11,6 +11,7 @@ from typing import Any
 
 from monai_supmix.errors import InputError
 from monai_supmix.listing import ending_of, normal_form, read_json, shorten, visible_files
+from monai_supmix.naming import folded
 
 KEY = "labelled_classes"
 """Of an item, and of the file beside a label map: the classes that were labelled; without it all were."""
@@ -100,6 +101,8 @@ def numbered(items: Iterable[Mapping[str, Any]], class_names: Sequence[str], sub
         >>> item = {"case": "a", "label": "a.png", "labelled_classes": ["cup"]}
         >>> numbered([item], ["background", "disc", "cup"], "list.json")[0]["labelled_classes"]
         [2]
+        >>> numbered([{**item, "labelled_classes": ["left cup"]}], ["background", "disc", "left_cup"], "list.json")
+        [{'case': 'a', 'label': 'a.png', 'labelled_classes': [2]}]
         >>> numbered([{**item, "labelled_classes": ["cap"]}], ["background", "disc", "cup"], "list.json")
         Traceback (most recent call last):
         ...
@@ -117,7 +120,7 @@ def _numbered(item: dict[str, Any], class_names: Sequence[str], subject: object)
         raise InputError(subject, problem, _what_to_list(item, class_names))
     numbers = set()
     for entry in listed:
-        number = class_names.index(entry) if entry in class_names else entry
+        number = _number_of(entry, class_names)
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(class_names):
             problem = f"{item['case']} lists the labelled class {entry!r}, which is no class"
             raise InputError(subject, problem, _what_to_list(item, class_names))
@@ -126,6 +129,14 @@ def _numbered(item: dict[str, Any], class_names: Sequence[str], subject: object)
     if not numbers:
         raise InputError(subject, f"{item['case']} has no labelled class", "name one, or leave out its label")
     return item if len(numbers) == len(class_names) - 1 else {**item, KEY: sorted(numbers)}
+
+
+def _number_of(entry: Any, class_names: Sequence[str]) -> Any:
+    """The number of a class, by its name, in the spelling of the label files' makers or in that of a bundle."""
+    if not isinstance(entry, str) or entry in class_names:
+        return class_names.index(entry) if entry in class_names else entry
+    alike = [number for number, name in enumerate(class_names) if folded(name) == folded(entry)]
+    return alike[0] if len(alike) == 1 else entry
 
 
 def _what_to_list(item: Mapping[str, Any], class_names: Sequence[str]) -> str:

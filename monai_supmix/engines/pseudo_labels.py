@@ -50,7 +50,7 @@ def without_ignored(pseudo_label: Tensor, ignore: Tensor, ignore_index: int | No
 
 @torch.no_grad()
 def pseudo_label_statistics(
-    pseudo_label: Tensor, confidence: Tensor, threshold: Threshold, num_classes: int
+    pseudo_label: Tensor, confidence: Tensor, threshold: Threshold, num_classes: int, ignore_index: int | None = None
 ) -> dict[str, Tensor]:
     """What the log tells of a batch's pseudo-labels.
 
@@ -59,16 +59,21 @@ def pseudo_label_statistics(
         confidence: of the same shape, in [0, 1].
         threshold: pixels of at least this confidence are confident; one for all classes, or one for each.
         num_classes: number of classes ``C``.
+        ignore_index: value of ``pseudo_label`` outside the images; ``None``: no such value.
 
     Returns:
-        fractions in [0, 1], on the device: ``confidence_coverage``, the share of confident pixels, and
-        ``pseudo_label_share`` ``(C,)``, that of each class.
+        fractions of the pixels that are not ignored, on the device: ``confidence_coverage``, the share of confident
+        ones, and ``pseudo_label_share`` ``(C,)``, that of each class.
 
     Example:
         >>> label, confidence = torch.tensor([[[[0, 1, 1, 1]]]]), torch.tensor([[[[0.9, 0.9, 0.5, 0.5]]]])
         >>> pseudo_label_statistics(label, confidence, threshold=0.8, num_classes=2)
         {'confidence_coverage': tensor(0.5000), 'pseudo_label_share': tensor([0.2500, 0.7500])}
+        >>> pseudo_label_statistics(label, confidence, threshold=0.8, num_classes=1, ignore_index=1)
+        {'confidence_coverage': tensor(1.), 'pseudo_label_share': tensor([1.])}
     """
-    shares = [(pseudo_label == c).float().mean() for c in range(num_classes)]
-    coverage = believed(pseudo_label, confidence, threshold).float().mean()
-    return {"confidence_coverage": coverage, "pseudo_label_share": torch.stack(shares)}
+    everywhere = torch.ones_like(pseudo_label, dtype=torch.bool)
+    counted = (everywhere if ignore_index is None else pseudo_label != ignore_index).sum().clamp(min=1)
+    of_classes = torch.stack([(pseudo_label == c).sum() for c in range(num_classes)])
+    confident = believed(pseudo_label, confidence, threshold, ignore_index).sum()
+    return {"confidence_coverage": confident / counted, "pseudo_label_share": of_classes / counted}

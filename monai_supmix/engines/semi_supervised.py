@@ -245,8 +245,9 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         if semi:
             # Pseudo-labels of the weak view (Eq. 7).
             confidence, pseudo_label = self._pseudo_label(x_w, p_w, unlabeled)
+            judge = self.consistency_loss
             output |= pseudo_label_statistics(
-                pseudo_label, confidence, self.consistency_loss.threshold, num_classes=p_w.shape[1]
+                pseudo_label, confidence, judge.threshold, num_classes=p_w.shape[1], ignore_index=judge.ignore_index
             )
             mixed = self._mix(x_l, y_l, x_w, pseudo_label, confidence, key)
 

@@ -143,9 +143,11 @@ class PseudoLabelMonitor:
                 probabilities = self.inferer.probabilities(network, images.to(device, torch.float32))
                 confidence, pseudo_label = probabilities.max(dim=1, keepdim=True)
                 sure = believed(pseudo_label, confidence, self.threshold)
-                pairs = count * truth.to(device, torch.int64) + pseudo_label
-                confident += torch.bincount(pairs[sure], minlength=count**2)
-                doubtful += torch.bincount(pairs[~sure], minlength=count**2)
+                truth_there = truth.to(device, torch.int64)
+                known = truth_there < count  # what the truth leaves out, as 255, is of no class
+                pairs = count * truth_there + pseudo_label
+                confident += torch.bincount(pairs[known & sure], minlength=count**2)
+                doubtful += torch.bincount(pairs[known & ~sure], minlength=count**2)
         square = (count, count)
         return pseudo_label_quality(confident.view(square).cpu(), doubtful.view(square).cpu(), self.class_names)
 

@@ -7,18 +7,16 @@ alone. It never sees a header that pydicom cannot make sense of, because some of
 
 from __future__ import annotations
 
-import logging
 import struct
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from pydicom.pixels import pixel_array
 from pydicom.uid import RLELossless
+
+from monai_supmix.imageio.silence import quiet
 
 _SUFFIXES = (".dcm", ".ima", ".dicom")
 _VALUE_KINDS = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"UR", b"ST", b"LT")
@@ -174,19 +172,3 @@ def _read_compressed(data: pydicom.Dataset) -> np.ndarray:
         data.save_as(copy)
         pixels = itk.array_from_image(itk.imread(str(copy)))
     return np.asarray(pixels).reshape(pixels.shape[-2:])
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pydicom and highdicom from telling of what is checked here, and names and identifiers to the log."""
-    loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -23,7 +23,7 @@ from monai_supmix.imageio.usual_view import LYING, lies_on_its_side
 from monai_supmix.listing import below, is_companion, shorten
 
 _OWN = "_seg"
-_LABELS = ("labels", "labelsTr", "labelsTs")
+_LABELS = {"labels": "images", "labelsTr": "imagesTr", "labelsTs": "imagesTs"}  # and what lies beside them
 _CHASE_MASK = re.compile(r"Image_\d\d[LR]_(1st|2nd)HO")
 _ENOUGH_TO_JUDGE = 16
 _HERE = PurePath()
@@ -126,7 +126,8 @@ def find_inputs(inputs: str | Path | Sequence[str | Path]) -> tuple[list[InputCa
         inputs: a file; a folder, searched with all its sub-folders (links are followed, loops are safe); a
             pattern with ``*``, ``?`` or ``**``; a datalist ``.json`` whose items have ``image`` or are paths
             themselves (relative to it); or several of these. A folder with DICOM slices is one case. Files
-            named ``*_seg.*``, the observers' masks of CHASE_DB1 and hidden files are left out when searching.
+            named ``*_seg.*``, the observers' masks of CHASE_DB1, hidden files, and ``labels`` folders beside
+            ``images`` are left out when searching.
 
     Returns:
         cases, and notes about what was left out, also beside an `ImageFolder`.
@@ -236,10 +237,12 @@ def _beside(taken: ImageFolder) -> Iterator[str]:
 def _told(unused: Sequence[Path], where: str) -> list[str]:
     """Say what a search passes over: masks, and files that are not images."""
     masks = [path for path in unused if _is_own(path.name)]
-    others = [path for path in unused if path not in masks and not is_companion(path)]
+    beside = [path for path in unused if path not in masks and suffix_of(path) and not is_companion(path)]
+    others = [path for path in unused if path not in masks and path not in beside and not is_companion(path)]
     return [
         *told_left_out(others, where, "not a type that is read"),
         *told_left_out([path for path in masks if suffix_of(path)], where, "named like masks"),
+        *told_left_out(beside, where, "in folders of labels beside those of their images"),
     ]
 
 
@@ -252,7 +255,10 @@ def _search(root: Path, base: PurePath, unused: list[Path], without: Collection[
             folders.clear()
             continue
         entered.add(place.resolve())
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        maps = [folder for folder in folders if _LABELS.get(folder) in folders]
+        within = (file for folder in maps for file in sorted((place / folder).rglob("[!.]*")))
+        unused += [file for file in within if suffix_of(file)]
+        folders[:] = sorted(folder for folder in folders if not folder.startswith(".") and folder not in maps)
         relative = base / place.relative_to(root)
         visible = [place / file for file in sorted(files) if not file.startswith(".")]
         dicom = set(list_dicom_files(place))

@@ -188,7 +188,7 @@ class SliceVolumeInferer(CaseInferer):
         """
         check_channels(image, network)
         planes = Planes(image, self.axis)
-        return planes, working_shape(planes.shape, planes.spacing, self.working)
+        return planes, working_shape(planes.shape, planes.spacing, self.working, image.path)
 
     def predict(
         self,

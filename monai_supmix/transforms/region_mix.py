@@ -211,7 +211,10 @@ class RegionMix(Mixing):
         """
         seen = {"image": source.image, "confidence": source.confidence}
         asked_for = inspect.signature(self.region).parameters
-        region = self.region(source.label, **{name: value for name, value in seen.items() if name in asked_for})
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in asked_for.values()):
+            region = self.region(source.label, **seen)
+        else:
+            region = self.region(source.label, **{name: value for name, value in seen.items() if name in asked_for})
         if region.dtype != torch.bool or region.shape != source.label.shape:
             raise ValueError(
                 f"region of {type(self).__name__} must give bool {_shape(source.label)}, "

@@ -84,6 +84,8 @@ class RandSimilarityCropd(MapTransform, Randomizable):
             unlabelled or among labelled images. Crops at one place are scaled, turned and flipped alike; places
             correspond by the share of the room that the crop has in the image. It is
             :class:`monai_supmix.data.PairedLoader` that hands out the draws; alone, the transform draws as always.
+        log_uniform: draw the logarithm of the enlargement uniformly, so that twice and half the size are as likely;
+            else the enlargement itself, as UniMatch does.
 
     Raises:
         ValueError: when ``place`` is none of these; on a call, `InputError` where labels cannot hold ``ignore_index``.
@@ -112,12 +114,14 @@ class RandSimilarityCropd(MapTransform, Randomizable):
         ignore_index: int | None = None,
         allow_missing_keys: bool = False,
         place: Literal["own", "pair", "batch"] = "own",
+        log_uniform: bool = True,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if place not in ("own", "pair", "batch"):
             raise ValueError(f"place is 'own', 'pair' or 'batch', not {place!r}.")
         self.place = place
-        self.crop_size, self.scale, self.rotation = tuple(crop_size), tuple(scale), rotation
+        self.crop_size, self.scale, self.log_uniform = tuple(crop_size), tuple(scale), log_uniform
+        self.rotation = rotation
         self.stretch, self.shift, self.elastic, self.elastic_prob = stretch, shift, elastic, elastic_prob
         self.flip_prob, self.flip_axes = flip_prob, tuple(flip_axes)
         self.mode = ensure_tuple_rep(mode, len(self.keys))
@@ -127,7 +131,9 @@ class RandSimilarityCropd(MapTransform, Randomizable):
     def randomize(self, image_size: Sequence[int]) -> None:
         """Draw where the crop of an image of size ``(height, width)`` lies."""
         low, high = self.scale
-        scale = math.exp(self.R.uniform(math.log(low), math.log(high)))
+        scale = (
+            math.exp(self.R.uniform(math.log(low), math.log(high))) if self.log_uniform else self.R.uniform(low, high)
+        )
         angle = self.R.uniform(-self.rotation, self.rotation)
         flip = [axis in self.flip_axes and self.R.uniform() < self.flip_prob for axis in (0, 1)]
         center = []

@@ -15,6 +15,7 @@ from tests.cli.conftest import make_weights
 MISTAKES = [
     ("run chase_supmx train", "chase_supmx: is not a bundle: did you mean chase_supmix?"),
     ("run nothing train", "nothing: is not a bundle: give the folder of a bundle, or one of chase_supmix"),
+    ("run no/where train", "no/where: does not exist: give the folder of a bundle, or one of chase_supmix"),
     ("run . train", "is a folder without configs/metadata.json"),
     ("run chase_supmix trian", "trian: is not a configuration: did you mean train?"),
     ("run chase_supmix metadata", "metadata: is not a configuration"),

@@ -23,6 +23,8 @@ def test_there_and_back_is_the_plane_where_the_grid_holds_it(native, grid):
     planes = torch.rand(2, 3, *native)
     working = {"center": list(grid)}
     assert working_shape(native, None, working) == grid
+    with pytest.raises(InputError, match=r"eye.png: has no spacing, and the network works on a grid of 1 x 1.5 mm"):
+        working_shape(native, None, {"spacing": [1.0, 1.5]}, "eye.png")
     there = to_working_grid(planes, grid, working)
     back = from_working_grid(there, native, working)
     assert there.shape[2:] == grid and back.shape == planes.shape

@@ -39,7 +39,10 @@ def make_items(folder, known=None):
 
 @pytest.mark.parametrize(
     ("known", "read"),
-    [(["disc"], [1]), (["cup", "disc"], [1, 2]), ([3, "disc", 1], [1, 3]), (["background", "disc"], [1])],
+    [
+        *((["disc"], [1]), (["cup", "disc"], [1, 2]), ([3, "disc", 1], [1, 3]), (["background", "disc"], [1])),
+        (["Disc "], [1]),  # as people write, and as `dataset.json` may have it
+    ],
 )
 def test_names_and_numbers_become_numbers_that_a_file_keeps(tmp_path, known, read):
     datalist = build_datalist(make_items(tmp_path, known)[:3], make_items(tmp_path)[3:], NAMES, "here", num_labeled=3)

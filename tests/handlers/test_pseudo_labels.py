@@ -80,6 +80,25 @@ def test_what_is_measured_is_what_the_network_says_of_the_images():
     assert row["precision"] == pytest.approx((label == truth)[confidence >= 0.4].float().mean().item())
 
 
+def test_pixels_that_the_truth_leaves_out_are_not_counted():
+    network, cases = nn.Conv2d(3, 3, 1), items(2, seed=1)
+    rows = []
+    for ignored in (False, True):
+        if ignored:
+            cases = [{**case, "label": case["label"].clone()} for case in cases]
+            for case in cases:
+                case["label"][:, :, 16:] = 255
+        watch = monitor(cases=cases)
+        watch._samples = watch._load()
+        rows.append(watch.measure(network, "cpu"))
+    confidence, label = network(torch.stack([item["image"] for item in cases])).softmax(1).max(1, keepdim=True)
+    truth, known = torch.stack([item["label"] for item in cases]), torch.arange(32) < 16
+    sure = (confidence >= 0.4) & known
+    assert rows[1]["coverage"] == pytest.approx(sure.sum().item() / (2 * 32 * 16))
+    assert rows[1]["precision"] == pytest.approx((label == truth)[sure].float().mean().item())
+    assert rows[0] != rows[1]
+
+
 def test_it_looks_at_intervals_and_at_the_end(caplog):
     caplog.set_level(logging.INFO)
     engine, history = follow(interval=4)

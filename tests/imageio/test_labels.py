@@ -55,6 +55,12 @@ def test_values_beyond_the_classes_are_listed(tmp_path):
         read_label(save(tmp_path / "a.nii.gz", LABEL.astype(np.uint8)), num_classes=2)
 
 
+def test_a_mask_with_another_value_for_each_class_is_told_from_one_with_too_many(tmp_path):
+    mask = np.choose(LABEL, [0, 127, 255, 255]).astype(np.uint8)
+    with pytest.raises(InputError, match=r"say when .* which class \(labels 0=background,127=NAME,255=NAME\)"):
+        read_label(save(tmp_path / "a.nii.gz", mask), num_classes=3)
+
+
 def test_a_mask_of_0_and_255_becomes_0_and_1_for_two_classes_only(tmp_path):
     mask = (LABEL > 1).astype(np.uint8) * 255
     path = save(tmp_path / "a.nii.gz", mask)

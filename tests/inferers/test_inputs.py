@@ -46,6 +46,20 @@ def test_a_folder_with_sub_folders(tmp_path):
     assert "(not a type that is read; 1 .txt, 1 without ending)" in types and "named like masks" in masks
 
 
+def test_labels_beside_images_are_no_scans_wherever_they_lie(tmp_path):
+    touch(tmp_path, "a/images/1.nii.gz", "a/labels/1.nii.gz", "a/labels/1.json", "b/imagesTr/2.png", "b/labelsTr/2.png")
+    touch(tmp_path, "c/labels/3.nii.gz", "d/images/labels/4.png")
+    cases, notes = find_inputs(tmp_path)
+    assert [case.name for case in cases] == [
+        "a/images/1.nii.gz",
+        "b/imagesTr/2.png",
+        "c/labels/3.nii.gz",
+        "d/images/labels/4.png",
+    ]
+    assert len(notes) == 1 and notes[0].startswith("2 files of ") and "in folders of labels beside those" in notes[0]
+    assert outputs(tmp_path / "a/labels") == ["O/1_seg.nii.gz"], "named outright: meant"
+
+
 @pytest.mark.parametrize("name", ["images", "imagesTr", "imagesTs"])
 def test_images_beside_the_folder_of_images_are_told(name, tmp_path):
     touch(tmp_path, f"{name}/a.png", "labels/a.png", "labelsTr/a.nii.gz", "labelsTs/a.nii.gz", "dataset.json")

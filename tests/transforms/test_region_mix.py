@@ -262,6 +262,19 @@ def test_a_region_may_look_at_image_and_confidence_of_the_source(asked_for):
     assert torch.equal(seen.get("image", xa), xa) and torch.equal(seen.get("confidence", ca), ca)
 
 
+def test_a_region_that_takes_whatever_there_is_gets_all_of_it():
+    class Own(RegionMix):
+        def region(self, label, **kwargs):
+            seen.update(kwargs)
+            return label > 1
+
+    seen = {}
+    xa, ya, xb, yb, ca, cb = batches((24, 17))
+    Own(prob=1.0)(xa, ya, xb, yb, ca, cb)
+    assert seen.keys() == {"image", "confidence"} and torch.equal(seen["image"], xa)
+    assert torch.equal(seen["confidence"], ca)
+
+
 @pytest.mark.parametrize("region", [torch.ones(3, 4, 4) > 0, torch.ones(3, 1, 4, 4), torch.ones(3, 3, 4, 4) > 0])
 def test_a_subclass_whose_region_is_no_mask_is_refused(region):
     class Wrong(RegionMix):

@@ -91,6 +91,16 @@ def test_draws_cover_their_ranges_and_the_crop_stays_inside():
     assert abs(np.mean([d.flip for d in draws]) - 0.5) < 0.04
 
 
+def test_the_enlargement_itself_may_be_uniform_as_unimatch_draws_it():
+    """``long_side = random.randint(int(0.5 * side), int(2 * side))``: two thirds of the crops are enlarged."""
+    crop = RandSimilarityCropd("image", (16, 16), scale=(0.5, 2), log_uniform=False).set_random_state(seed=0)
+    scales = []
+    for _ in range(2000):
+        crop.randomize((40, 50))
+        scales.append(crop.similarity.scale)
+    assert abs(np.mean(scales) - 1.25) < 0.03 and abs(np.mean(np.array(scales) < 1) - 1 / 3) < 0.03
+
+
 def test_same_seed_same_crop_and_the_item_is_left_alone():
     crop = RandSimilarityCropd("image", (16, 16), scale=(0.5, 2), rotation=1)
     item = {"image": IMAGE.clone()}
