@@ -65,6 +65,13 @@ def _build() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tta", action=argparse.BooleanOptionalAction, default=True, help="test-time flips; default: on"
     )
+    parser.add_argument(
+        "--networks",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="networks in each cell, evaluated by their mean; default: 1",
+    )
     parser.add_argument("--jobs", type=_count, default=1, help="cells side by side, one thread each; default: 1")
     parser.add_argument("--keep", action="store_true", help="keep weights, checkpoints and reports of finished cells")
     parser.add_argument("--out", type=Path, required=True, help="folder for cells, tables and figure")
@@ -126,7 +133,13 @@ def _run(arguments: argparse.Namespace, overrides: dict[str, str | None]) -> int
     if reserved:
         raise InputError(f"--{min(reserved)}", "is set for each cell", "use the options of scripts/reproduce.py --help")
     experiment = Experiment(
-        arguments.bundle, arguments.preset, arguments.max_iterations, arguments.vary_draw, arguments.tta, overrides
+        bundle=arguments.bundle,
+        preset=arguments.preset,
+        max_iterations=arguments.max_iterations,
+        vary_draw=arguments.vary_draw,
+        tta=arguments.tta,
+        overrides=overrides,
+        networks=arguments.networks,
     )
     methods = [Method.parse(text) for text in arguments.methods]
     cells = make_cells(methods, arguments.num_labeled, arguments.seeds)

@@ -84,7 +84,8 @@ def current_configuration(experiment: Experiment, cell: Cell) -> Configuration:
         InputError: the experiment's configuration is wrong.
     """
     training, evaluation = experiment.training(cell, "data", "output"), experiment.evaluation("data", "output")
-    return Configuration(resolve(training, _TRAINING), resolve(evaluation, _EVALUATION))
+    several = {"networks": experiment.networks} if experiment.networks > 1 else {}
+    return Configuration(resolve(training, _TRAINING) | several, resolve(evaluation, _EVALUATION))
 
 
 def resolve(configured: Configured, roots: Sequence[str]) -> Settings:

@@ -14,6 +14,7 @@ from monai_supmix.experiments.evaluation import evaluation_of
 
 METHODS = ("supervised", "fixmatch", "unimatch", "classmix", "supmix", "sufd", "supmix_sufd")
 """The methods of the paper, in the order of its tables."""
+_APART = 1000  # between the seeds of a cell's networks
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class Experiment:
         tta: evaluate with test-time flips.
         overrides: further keys of ``train.json`` (and of ``evaluate.json``, where it has them too) as written
             on the command line; ``{seed}`` in a text stands for the cell's seed.
+        networks: how many networks each cell trains, evaluated by the mean of their probabilities; the first has the
+            cell's seed.
     """
 
     bundle: str
@@ -116,6 +119,7 @@ class Experiment:
     vary_draw: bool = False
     tta: bool = True
     overrides: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    networks: int = 1
 
     def labeled_seed(self, cell: Cell) -> int | None:
         """The seed of the draw of labelled images; None: those of the data set's published list."""
@@ -128,13 +132,14 @@ class Experiment:
             raise InputError("--labeled_seed", f"is {written!r}", "give a whole number of at least 0")
         return int(written)
 
-    def training(self, cell: Cell, data: str, output: str) -> Configured:
+    def training(self, cell: Cell, data: str, output: str, network: int = 0) -> Configured:
         """The configuration of a cell's training.
 
         Args:
             cell: the cell.
             data: the data set's folder or datalist.
-            output: the training's folder.
+            output: the cell's folder.
+            network: which of its networks.
 
         Raises:
             InputError: there is no such method or preset, or an override is wrong.
@@ -144,10 +149,10 @@ class Experiment:
         pairs = {"num_workers": "0", **given}  # a cell keeps to one core
         pairs |= {
             "dataset_dir": data,
-            "output_dir": output,
+            "output_dir": self.folders(output)[network],
             "num_labeled": str(cell.num_labeled),
             "labeled_seed": str(self.labeled_seed(cell)),
-            "seed": str(cell.seed),
+            "seed": str(cell.seed + _APART * network),
             "resume": "auto",
         }
         if steps is not None:
@@ -157,11 +162,21 @@ class Experiment:
     def evaluation(self, data: str, output: str) -> Configured:
         """The configuration of a cell's evaluation; arguments and errors as for `training`."""
         pairs = {**self.overrides, "dataset_dir": data, "output_dir": output, "tta": str(self.tta)}
-        return evaluation_of(self.bundle, pairs, self.preset)
+        evaluation = evaluation_of(self.bundle, pairs, self.preset)
+        if self.networks > 1:
+            evaluation.overrides["ckpt_path"] = [f"{folder}/model.pt" for folder in self.folders(output)]
+        return evaluation
+
+    def folders(self, output: str) -> list[str]:
+        """Where the networks of a cell are trained."""
+        if self.networks == 1:
+            return [output]
+        return [f"{output}/network_{number}" for number in range(self.networks)]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; of the bundle only its name, for its folder is another elsewhere."""
-        return dataclasses.asdict(self) | {"bundle": find_bundle(self.bundle).name, "overrides": dict(self.overrides)}
+        plain = dataclasses.asdict(self) | {"bundle": find_bundle(self.bundle).name, "overrides": dict(self.overrides)}
+        return {key: value for key, value in plain.items() if key != "networks" or self.networks > 1}
 
 
 def make_cells(methods: Sequence[Method], num_labeled: Sequence[int], seeds: Sequence[int]) -> list[Cell]:

@@ -159,6 +159,7 @@ def _about(experiment: Experiment, finished: Sequence[Finished]) -> str:
         f"* {'Preset `' + experiment.preset + '`' if experiment.preset else 'Default settings of the bundle'}"
         + (f", {experiment.max_iterations} iterations" if experiment.max_iterations else "")
         + "".join(f", `{name}={text}`" for name, text in experiment.overrides.items())
+        + (f"; the mean of {experiment.networks} networks in each cell" if experiment.networks > 1 else "")
         + ".",
     ]
     draws = {(one.cell.num_labeled, one.record["labeled_seed"]): one.record["labeled"] for one in finished}
@@ -227,6 +228,7 @@ def commands(experiment: Experiment, finished: Sequence[Finished]) -> list[str]:
     shared += ["--preset", experiment.preset] if experiment.preset else []
     shared += ["--max-iterations", str(experiment.max_iterations)] if experiment.max_iterations else []
     shared += ["--vary-draw"] * experiment.vary_draw + ["--no-tta"] * (not experiment.tta)
+    shared += ["--networks", str(experiment.networks)] if experiment.networks > 1 else []
     for name, text in experiment.overrides.items():
         shared += [f"--{name}", *([] if text is None else [text])]
     return [

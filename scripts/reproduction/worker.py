@@ -54,14 +54,14 @@ def run_cell(experiment: Experiment, cell: Cell, configuration: Configuration, d
     folder = make_directory(store.run_folder(cell, configuration))
     output = folder / "output"
     with _held(folder):
-        clock = _Clock(folder / "clock.json", output / "checkpoints")
-        training, evaluation = experiment.training(cell, data, str(output)), experiment.evaluation(data, str(output))
-        workflow = training.workflow()
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
+        clock = _Clock(folder / "clock.json", output)
+        for network in range(experiment.networks):
+            workflow = experiment.training(cell, data, str(output), network).workflow()
+            workflow.initialize()
+            workflow.run()
+            workflow.finalize()
         labeled = [item["case"] for item in workflow.parser.get_parsed_content("datalist").labeled]
-        workflow = evaluation.workflow()
+        workflow = experiment.evaluation(data, str(output)).workflow()
         workflow.initialize()
         predictions = _collect_predictions(workflow.parser.get_parsed_content("evaluator"))
         workflow.run()
@@ -111,13 +111,13 @@ class _Clock:
     What a killed attempt did after its last checkpoint is lost work.
     """
 
-    def __init__(self, path: Path, checkpoints: Path) -> None:
+    def __init__(self, path: Path, output: Path) -> None:
         self.path = path
         self.before, self.started = 0.0, time.time()
         self.commits = [current_commit()]
         if path.exists():
             earlier = json.loads(path.read_text(encoding="utf-8"))
-            saved = max((file.stat().st_mtime for file in checkpoints.glob("*.pt")), default=0.0)
+            saved = max((file.stat().st_mtime for file in output.rglob("checkpoints/*.pt")), default=0.0)
             self.before = earlier["before"] + max(0.0, saved - earlier["started"])
             self.commits = list(dict.fromkeys([*earlier["commits"], *self.commits]))
         with atomic_write(path, text=True) as file:

@@ -19,8 +19,10 @@ from reproduction.commit import current_commit
 from reproduction.configuration import Configuration
 from reproduction.schedule import Schedule
 from reproduction.store import Store
+from reproduction.table import make_table
 
 from monai_supmix.engines import SemiSupervisedTrainer
+from monai_supmix.files import sha256
 from monai_supmix.handlers.preemption import Preempted
 from monai_supmix.metrics import iou
 from tests import forked
@@ -58,6 +60,26 @@ def test_a_finished_cell_has_its_figures_case_by_case(finished):
     assert one.counts.shape == (8, 2, 3)
     summed = iou(one.counts.sum(axis=0))
     assert summed.tolist() == [one.metrics["classes"][name]["iou"] for name in one.class_names]
+
+
+def test_a_cell_of_several_networks_is_their_mean_and_its_first_network_that_of_a_single_one(
+    finished, phantoms, tmp_path
+):
+    single, _ = finished
+    store, of = Store(tmp_path), experiment(networks=2)
+    store.prepare(of)
+    one = configuration(cell(), of)
+    assert one.hash != single.configuration.hash and {"networks": 2}.items() <= one.train.items()
+    worker.run_cell(of, cell(), one, str(phantoms["chase_supmix"]), store)
+    folders = [store.run_folder(cell(), one) / "output" / f"network_{number}" for number in (0, 1)]
+    store.take(of, cell(), one, keep=True)
+    both = store.evidence.of(cell())
+    hashes = [sha256(folder / "model.pt") for folder in folders]
+    assert both.record["weights_sha256"] == hashes and hashes[0] == single.record["weights_sha256"] != hashes[1]
+    assert both.record["labeled"] == single.record["labeled"]
+    assert store.evidence.experiment() == of
+    assert "the mean of 2 networks in each cell" in make_table(of, [both])
+    assert "--networks 2" in make_table(of, [both])
 
 
 def test_a_finished_cell_is_small_and_names_no_path_of_this_machine(finished, phantoms):
