@@ -68,15 +68,10 @@ def paired_bootstrap(
         >>> np.round([found.mean, found.low, found.high], 3).tolist()  # 14/20 - 9/20, 0.6 - 0.5, 0.8 - 0.4
         [0.25, 0.1, 0.4]
     """
-    if ours.shape != theirs.shape or ours.shape[1] != len(groups):
-        raise ValueError(f"counts have shapes {ours.shape} and {theirs.shape}, of {len(groups)} cases")
-    index = np.unique(list(groups), return_inverse=True)[1]
-    membership = (index[:, None] == np.arange(index.max() + 1)).astype(np.float64)  # (N, G)
+    membership = _membership(ours, theirs, groups)
     summed = [np.einsum("ng,snck->sgck", membership, counts[:, :, list(classes)]) for counts in (ours, theirs)]
     num_seeds, num_groups = summed[0].shape[:2]
-    random = np.random.default_rng(seed)
-    drawn_groups = random.multinomial(num_groups, np.full(num_groups, 1 / num_groups), resamples)
-    drawn_seeds = random.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), resamples) / num_seeds
+    drawn_groups, drawn_seeds = _draw(num_seeds, num_groups, resamples, seed)
 
     def difference(times: np.ndarray) -> np.ndarray:
         """Per draw and seed, for the number of times that each group was drawn, ``(R, G)``."""
@@ -85,12 +80,8 @@ def paired_bootstrap(
         return values[0] - values[1]
 
     mean = float(difference(np.ones((1, num_groups))).mean())
-    draws = (difference(drawn_groups) * drawn_seeds).sum(axis=1)
-    draws = draws[~np.isnan(draws)]  # a draw of patients none of whom has the class says nothing of it
-    if not draws.size or num_seeds * _is_in_truth(summed[0][0]).any(axis=-1).sum() == 1:
-        return Difference(mean, float("nan"), float("nan"))
-    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Difference(mean, float(low), float(high))
+    lone = num_seeds * _is_in_truth(summed[0][0]).any(axis=-1).sum() == 1
+    return _with_interval(mean, (difference(drawn_groups) * drawn_seeds).sum(axis=1), lone, confidence)
 
 
 def paired_case_bootstrap(
@@ -125,25 +116,39 @@ def paired_case_bootstrap(
         >>> np.round([found.mean, found.low, found.high], 3).tolist()  # (0.1 + 0 + 0.1) / 3; patient a; patient b
         [0.067, 0.05, 0.1]
     """
-    if ours.shape != theirs.shape or ours.shape[1] != len(groups):
-        raise ValueError(f"figures have shapes {ours.shape} and {theirs.shape}, of {len(groups)} cases")
-    index = np.unique(list(groups), return_inverse=True)[1]
-    membership = (index[:, None] == np.arange(index.max() + 1)).astype(np.float64)  # (N, G)
-    difference = ours - theirs
+    membership, difference = _membership(ours, theirs, groups), ours - theirs
     known = ~np.isnan(difference)
     sums, counts = np.where(known, difference, 0.0) @ membership, known @ membership  # (S, G)
-    random = np.random.default_rng(seed)
-    num_seeds, num_groups = sums.shape
-    drawn_groups = random.multinomial(num_groups, np.full(num_groups, 1 / num_groups), resamples)
-    drawn_seeds = random.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), resamples) / num_seeds
     if not counts.sum(axis=1).all():
         return Difference(float("nan"), float("nan"), float("nan"))
+    drawn_groups, drawn_seeds = _draw(*sums.shape, resamples, seed)
     drawn = drawn_groups @ counts.T
     means = np.divide(drawn_groups @ sums.T, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0)
-    draws = (means * drawn_seeds).sum(axis=1)
-    draws = draws[~np.isnan(draws)]  # a draw of patients none of whom has the figure says nothing of it
     mean = float((sums.sum(axis=1) / counts.sum(axis=1)).mean())
-    if np.count_nonzero(counts) == 1:
+    lone = np.count_nonzero(counts) == 1
+    return _with_interval(mean, (means * drawn_seeds).sum(axis=1), lone, confidence)
+
+
+def _membership(ours: np.ndarray, theirs: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+    """Which case is of which group, 0 or 1, ``(N, G)``; raises `ValueError` where the shapes differ."""
+    if ours.shape != theirs.shape or ours.shape[1] != len(groups):
+        raise ValueError(f"what is compared has shapes {ours.shape} and {theirs.shape}, of {len(groups)} cases")
+    index = np.unique(list(groups), return_inverse=True)[1]
+    return (index[:, None] == np.arange(index.max() + 1)).astype(np.float64)
+
+
+def _draw(num_seeds: int, num_groups: int, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many times each group is drawn, ``(R, G)``, and the share of each seed among the drawn ones, ``(R, S)``."""
+    random = np.random.default_rng(seed)
+    drawn_groups = random.multinomial(num_groups, np.full(num_groups, 1 / num_groups), resamples)
+    drawn_seeds = random.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), resamples)
+    return drawn_groups, drawn_seeds / num_seeds
+
+
+def _with_interval(mean: float, draws: np.ndarray, lone: bool, confidence: float) -> Difference:
+    """The percentile interval of draws; those of patients none of whom has the class or figure say nothing of it."""
+    draws = draws[~np.isnan(draws)]
+    if lone or not draws.size:
         return Difference(mean, float("nan"), float("nan"))
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Difference(mean, float(low), float(high))
