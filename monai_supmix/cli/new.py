@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 from monai_supmix.cli.check import table
 from monai_supmix.cli.training_time import training_times
+from monai_supmix.errors import InputError
 from monai_supmix.listing import counted
 from monai_supmix.naming import safe_name
 from monai_supmix.own_data import BrokenCasesError, Proposal, check_absent, propose, write_bundle
@@ -51,7 +53,12 @@ def new(arguments: argparse.Namespace) -> int:
     print(f"\nwritten: {folder} ({counted(len(files), 'file')})")
     print(f"look at {folder / LABELS_NAME}: do the masks lie on what they should?")
     print("timing a few steps with each preset, which may take minutes ...", flush=True)
-    if times := training_times(folder):
+    try:
+        times = training_times(folder)
+    except InputError:  # of the data, which `propose` did not find
+        shutil.rmtree(folder)
+        raise
+    if times:
         print("a training takes, on this machine as busy as it is now:")
         print(*(part for line in times for part in _wrap("  ", line)), sep="\n")
     print("next:", *_next_commands(arguments.output_dir, proposal), sep="\n")

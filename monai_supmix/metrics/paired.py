@@ -121,7 +121,7 @@ def paired_case_bootstrap(
     sums, counts = np.where(known, difference, 0.0) @ membership, known @ membership  # (S, G)
     if not counts.sum(axis=1).all():
         return Difference(float("nan"), float("nan"), float("nan"))
-    drawn_groups, drawn_seeds = _draw(*sums.shape, resamples, seed)
+    drawn_groups, drawn_seeds = _draw(sums.shape[0], sums.shape[1], resamples, seed)
     drawn = drawn_groups @ counts.T
     means = np.divide(drawn_groups @ sums.T, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0)
     mean = float((sums.sum(axis=1) / counts.sum(axis=1)).mean())

@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from monai_supmix.cli.training_time import training_times
+from monai_supmix.errors import InputError
 from monai_supmix.files import sha256
 from monai_supmix.own_data.template import DATALIST_NAME
 from tests.own_data.folders import write_pair
@@ -42,6 +44,24 @@ def test_the_time_of_a_training_is_measured_with_each_preset(front, pairs):
     assert "--preset paper: not measured, it is for a GPU" in ended.out or torch.cuda.is_available()
     assert re.search(r"  --preset pretrained: (about|not measured)", ended.out)
     assert sorted(path.name for path in Path().iterdir()) == ["mine"], "steps leave nothing"
+
+
+def test_a_bundle_that_does_not_begin_to_train_is_not_left(front, pairs, monkeypatch):
+    def refused(bundle):
+        raise InputError("labels/a.json", "lists what is no class", "correct it")
+
+    monkeypatch.setattr("monai_supmix.cli.new.training_times", refused)
+    ended = front("new", pairs, "--output_dir", "mine")
+    assert ended.status == 2 and "labels/a.json: lists what is no class: correct it" in ended.err
+    assert not Path("mine").exists()
+
+
+def test_a_supervised_training_that_is_refused_when_measured_is_an_error(pairs, front):
+    assert front("new", pairs, "--output_dir", "mine").status == 0
+    for image in (pairs / "images").iterdir():
+        image.write_bytes(b"damaged since")
+    with pytest.raises(InputError, match=r"\.png"):
+        training_times("mine")
 
 
 def test_few_labels_and_many_images_without_one_are_for_a_comparison(front, pairs):
