@@ -164,9 +164,9 @@ def _describe_images(
 
 
 def _span(rows: Sequence[tuple[float, ...]], form: str) -> str:
-    """One size if all agree, otherwise the smallest and largest along each axis."""
-    ends = [" x ".join(format(value, form) for value in end) for end in (np.min(rows, 0), np.max(rows, 0))]
-    return ends[0] if ends[0] == ends[1] else f"from {ends[0]} to {ends[1]}"
+    """The size along each axis, from the smallest to the largest where they differ."""
+    ends = ([format(value, form) for value in end] for end in (np.min(rows, 0), np.max(rows, 0)))
+    return " x ".join(low if low == high else f"{low} to {high}" for low, high in zip(*ends, strict=True))
 
 
 def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> list[str]:
