@@ -52,7 +52,7 @@ def atomic_write(path: str | os.PathLike[str], text: bool = False) -> Iterator[I
     """
     path = Path(path)
     # Created by open(), not mkstemp(): the file then gets the permissions that the user's umask asks for.
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}{_TEMPORARY}")
+    temporary = path.with_name(f".{path.name[-50:]}.{secrets.token_hex(6)}{_TEMPORARY}")
     try:
         options: dict[str, Any] = {"encoding": "utf-8", "newline": ""} if text else {}
         with temporary.open("x" if text else "x+b", **options) as file:

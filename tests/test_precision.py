@@ -95,13 +95,13 @@ def test_a_convolution_of_next_to_nothing_has_the_gradients_of_float32(kind, sha
     ("function", "shape", "settings"),
     [
         (nn.functional.conv3d, (2, 6, 6), {"padding": 1}),
-        (nn.functional.conv_transpose2d, (1, 6), {"stride": 2, "output_padding": 1}),
+        (nn.functional.conv_transpose2d, (1, 6), {"stride": 2, "output_padding": 1, "groups": 2}),
         (nn.functional.conv2d, (9, 9), {"groups": CHANNELS, "stride": 2}),
     ],
 )
 def test_calls_of_functions_with_some_of_their_arguments_named_are_those_of_modules(function, shape, settings):
     torch.manual_seed(0)
-    weight = torch.rand(CHANNELS, 1 if "groups" in settings else CHANNELS, *[3] * len(shape))
+    weight = torch.rand(CHANNELS, CHANNELS // settings.get("groups", 1), *[3] * len(shape))
     x, results = torch.rand(2, CHANNELS, *shape), []
     defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0} | settings
     names = ("stride", "padding", "dilation", "groups")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from torch import nn
 from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
@@ -84,7 +84,7 @@ class TrainingRun:
         problems: cases that were left out because they are broken; the run then ends with exit status 1.
         loading: loads a case as training does, for the look at pseudo-labels.
         evaluator: the validation, whose figures go into the history; its inferer looks at pseudo-labels. It is run
-            once more after a ``recalibration``, if there are validation cases.
+            once more at the end if a ``recalibration`` changed the network, or its last state was not validated.
         resume: ``False`` refuses a folder that holds checkpoints; ``"auto"`` continues from the newest intact
             one and starts anew where there is none; ``"force"`` continues although settings differ.
         save_interval: iterations between checkpoints.
@@ -218,17 +218,24 @@ class TrainingRun:
         reported = finished and all((self.output_dir / name).exists() for name in (HISTORY_NAME, _REPORT))
         for step in self.recalibration:  # also of the last checkpoint, in case a killed run has left only that
             self._recalibrate(step)
-        validated = any(row["iteration"] == self.total_iterations for row in self.history.validation_rows)
-        if self.validator is not None and not reported and (self.recalibration or not validated):
-            self.validator.run()  # what is saved is not what the trainer has validated last
+        if self.recalibration and self.validator is not None and not reported:
+            self.validator.run()  # what is saved is no longer what the trainer has validated
         if idist.get_rank() == 0:
             self._write(reported)
 
     def _train(self) -> None:
         with self.tracking.following(self.trainer, run_parameters(self._what_was_run())):
+            if self.validator is not None and not self.recalibration:
+                self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._validate_last, self.validator)
             self.checkpoint.attach(self.trainer)
             Preemption(self._save_and_tell).attach(self.trainer)
             self.trainer.run()
+
+    def _validate_last(self, validator: CaseEvaluator) -> None:
+        """Validate the weights that are saved, where the trainer has not, whose interval ends elsewhere."""
+        last = self.trainer.state.iteration == self.total_iterations
+        if last and all(row["iteration"] != self.total_iterations for row in self.history.validation_rows):
+            validator.run()
 
     def _recalibrate(self, recalibration: LastStep) -> None:
         logger.info("last step: %s", type(recalibration).__name__)

@@ -50,14 +50,14 @@ def new(arguments: argparse.Namespace) -> int:
         raise
     print(*describe(proposal), sep="\n")
     files = write_bundle(proposal, folder)
-    print(f"\nwritten: {folder} ({counted(len(files), 'file')})")
-    print(f"look at {folder / LABELS_NAME}: do the masks lie on what they should?")
-    print("timing a few steps with each preset, which may take minutes ...", flush=True)
+    print("\ntiming a few steps with each preset, which may take minutes ...", flush=True)
     try:
         times = training_times(folder)
     except InputError:  # of the data, which `propose` did not find
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
+    print(f"written: {folder} ({counted(len(files), 'file')})")
+    print(f"look at {folder / LABELS_NAME}: do the masks lie on what they should?")
     if times:
         print("a training takes, on this machine as busy as it is now:")
         print(*(part for line in times for part in _wrap("  ", line)), sep="\n")

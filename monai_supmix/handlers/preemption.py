@@ -32,7 +32,7 @@ class Preemption:
     """Finish the iteration under way at SIGTERM or SIGINT, save, and stop; a second signal stops at once.
 
     Under several processes all stop after the same iteration: each tells the others whether it got a signal. There a
-    second SIGTERM changes nothing, because launchers pass on to their processes what the system sent these already.
+    second one changes nothing, because launchers pass on to their processes what the system sent these already.
     Handlers of the signals are in place only while the engine runs, and only in the main thread, as Python has it.
 
     Args:
@@ -78,9 +78,8 @@ class Preemption:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.requested = True
-        for known in [*self._previous]:  # the next one takes its usual course
-            if known != signal.SIGTERM or idist.get_world_size() == 1:
-                signal.signal(known, self._previous.pop(known))
+        if idist.get_world_size() == 1:
+            self.restore()  # the next one takes its usual course
 
     def restore(self, _engine: Engine | None = None) -> None:
         """Put the former handlers of the signals back."""

@@ -144,7 +144,7 @@ class PseudoLabelMonitor:
                 confidence, pseudo_label = probabilities.max(dim=1, keepdim=True)
                 sure = believed(pseudo_label, confidence, self.threshold)
                 truth_there = truth.to(device, torch.int64)
-                known = truth_there < count  # what the truth leaves out, as 255, is of no class
+                known = (truth_there >= 0) & (truth_there < count)  # what the truth leaves out, as 255, is of no class
                 pairs = count * truth_there + pseudo_label
                 confident += torch.bincount(pairs[known & sure], minlength=count**2)
                 doubtful += torch.bincount(pairs[known & ~sure], minlength=count**2)

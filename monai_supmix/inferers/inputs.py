@@ -23,7 +23,7 @@ from monai_supmix.imageio.usual_view import LYING, lies_on_its_side
 from monai_supmix.listing import below, is_companion, shorten
 
 _OWN = "_seg"
-_LABELS = {"labels": "images", "labelsTr": "imagesTr", "labelsTs": "imagesTs"}  # and what lies beside them
+_LABELS = ("labels", "labelsTr", "labelsTs")
 _CHASE_MASK = re.compile(r"Image_\d\d[LR]_(1st|2nd)HO")
 _ENOUGH_TO_JUDGE = 16
 _HERE = PurePath()
@@ -236,13 +236,15 @@ def _beside(taken: ImageFolder) -> Iterator[str]:
 
 def _told(unused: Sequence[Path], where: str) -> list[str]:
     """Say what a search passes over: masks, and files that are not images."""
-    masks = [path for path in unused if _is_own(path.name)]
-    beside = [path for path in unused if path not in masks and suffix_of(path) and not is_companion(path)]
-    others = [path for path in unused if path not in masks and path not in beside and not is_companion(path)]
+    folders = [path for path in unused if path.is_dir()]
+    masks = [path for path in unused if _is_own(path.name) and path not in folders]
+    others = [path for path in unused if path not in masks and path not in folders and not is_companion(path)]
+    places = shorten(sorted("/".join(path.parts[-2:]) for path in folders), 3)
+    beside = f"folders of labels beside those of their images are left out ({len(folders)}): {places}"
     return [
         *told_left_out(others, where, "not a type that is read"),
         *told_left_out([path for path in masks if suffix_of(path)], where, "named like masks"),
-        *told_left_out(beside, where, "in folders of labels beside those of their images"),
+        *([beside] if folders else []),
     ]
 
 
@@ -255,9 +257,8 @@ def _search(root: Path, base: PurePath, unused: list[Path], without: Collection[
             folders.clear()
             continue
         entered.add(place.resolve())
-        maps = [folder for folder in folders if _LABELS.get(folder) in folders]
-        within = (file for folder in maps for file in sorted((place / folder).rglob("[!.]*")))
-        unused += [file for file in within if suffix_of(file)]
+        maps = [folder for folder in folders if folder in _LABELS and folder.replace("labels", "images") in folders]
+        unused += [place / folder for folder in maps]
         folders[:] = sorted(folder for folder in folders if not folder.startswith(".") and folder not in maps)
         relative = base / place.relative_to(root)
         visible = [place / file for file in sorted(files) if not file.startswith(".")]

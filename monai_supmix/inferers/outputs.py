@@ -11,6 +11,7 @@ from typing import Any
 from monai_supmix.errors import InputError
 from monai_supmix.files import write_json
 from monai_supmix.inferers.inputs import InputCase
+from monai_supmix.listing import shorten
 
 DICOM_ENDINGS = {"dicom_seg": ".dcm", "rtstruct": "_rtstruct.dcm"}
 """What the names of DICOM results have after that of the mask, by the option that asks for them."""
@@ -85,7 +86,7 @@ def is_there(
         case: the case.
         output_dir: the output folder.
         made_with: what its record must say, the image aside.
-        notes: gets a note about a mask without a record.
+        notes: gets a note about a mask without a record or without its maps.
         verify: hash the image whatever its stamp.
         maps: further masks that it belongs to.
 
@@ -113,7 +114,9 @@ def is_there(
     if another or differing:
         problem = "exists, made from another image" if another else f"exists, made differently ({', '.join(differing)})"
         raise InputError(mask_path, problem, "set overwrite to true, or choose another output_dir")
-    return all(path.exists() for path in maps)
+    if missing := [path.name for path in maps if not path.exists()]:
+        notes.append(f"{mask_path} is kept without {shorten(missing)}, which overwrite makes anew with the mask")
+    return True
 
 
 def _is_of(case: InputCase, record: Mapping[str, Any], record_path: Path, verify: bool) -> bool:

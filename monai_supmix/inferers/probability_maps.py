@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
-import os
+import secrets
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,9 +30,9 @@ class ProbabilityMaps:
 
     def __init__(self, image: CaseImage, mask_path: Path, class_names: Sequence[str]) -> None:
         self.mask_path, self.class_names = mask_path, class_names
-        temporary = mask_path.with_name(f".{mask_path.name[:100]}.{os.getpid()}.prob")
+        temporary = mask_path.with_name(f".{mask_path.name[-50:]}.{secrets.token_hex(6)}.prob")
         shape = (*image.label_shape, len(class_names))
-        self._remove = weakref.finalize(self, temporary.unlink, missing_ok=True)  # also where nobody writes them
+        self._remove = weakref.finalize(self, _remove, temporary)  # also where nobody writes them
         self.array: np.ndarray = np.moveaxis(np.memmap(temporary, np.uint8, "w+", shape=shape, order="F"), -1, 0)
 
     def write(self, image: CaseImage) -> None:
@@ -43,6 +44,11 @@ class ProbabilityMaps:
         """Give the room on the disk back; twice does no harm."""
         self.array = np.empty(0, np.uint8)
         self._remove()
+
+
+def _remove(temporary: Path) -> None:
+    with contextlib.suppress(OSError):  # Windows keeps it as long as an error's traceback knows the array
+        temporary.unlink(missing_ok=True)
 
 
 def remove_maps(mask_path: Path) -> None:

@@ -21,6 +21,7 @@ LEAST_VALUES = 9
 """With fewer known values nothing is learnt."""
 _LEAST_CASES = 9  # with fewer no interval is sure to have this coverage: the values of one case resemble one another
 _MOST_PARTS = 20
+_MOST_VALUES = 1000  # that a line is drawn through: their pairs are half a million
 _WIDE = 0.3  # half an interval that tells little
 _EQUAL = 1e-3  # confidences have three decimals
 
@@ -98,7 +99,8 @@ def calibrate(cases: Iterable[CaseMeasures], inference: Mapping[str, Any] | None
         inference: settings of the inferer.
 
     Returns:
-        the calibration, or None where fewer than `LEAST_VALUES` values are known, or confidence is always the same.
+        the calibration, or None where fewer than `LEAST_VALUES` values are known, all are of one case, or confidence is
+        always the same.
 
     Example:
         >>> def case(tp, fp, sure): return CaseMeasures(np.array([[9, 0, 0], [tp, fp, 0]]), confidence=(None, sure))
@@ -132,6 +134,8 @@ def calibrate(cases: Iterable[CaseMeasures], inference: Mapping[str, Any] | None
 
 def _line(sure: np.ndarray, overlap: np.ndarray) -> tuple[float, float]:
     """Slope, at least 0, and intercept of the line through values; a level one where all are of one confidence."""
+    every = -(-len(sure) // _MOST_VALUES)
+    sure, overlap = sure[::every], overlap[::every]
     first, second = np.triu_indices(len(sure), 1)
     apart = np.abs(sure[second] - sure[first]) > _EQUAL
     slopes = (overlap[second] - overlap[first])[apart] / (sure[second] - sure[first])[apart]

@@ -93,7 +93,7 @@ def _folder_that_appears_whole(path: Path) -> Iterator[Path]:
     """A draft of a folder beside it, which gets its name when the block is through."""
     above = next(parent for parent in path.parents if parent.exists())
     make_directory(path.parent)
-    draft = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
+    draft = path.with_name(f".{path.name[-50:]}.{secrets.token_hex(6)}.tmp")
     try:
         draft.mkdir()
         yield draft

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from monai_supmix.transforms.mixing import class_index, class_mask, classes_present, draw_classes
@@ -50,7 +52,7 @@ class ClassMix(RegionMix):
         super().randomize(data)
         self._order = self.R.random_sample((len(data), self.num_classes)).argsort(axis=1)
 
-    def region(self, label: Tensor) -> Tensor:
+    def region(self, label: Tensor, **_others: Any) -> Tensor:
         """The pixels whose predicted class was drawn (Eqs. 3 and 4)."""
         index = class_index(label, self.num_classes, self.ignore_index)
         drawn = draw_classes(classes_present(index, self.num_classes), to_device(self._order, label.device), minimum=0)

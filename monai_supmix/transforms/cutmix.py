@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -136,7 +137,7 @@ class CutMix(RegionMix):
         super().randomize(data)
         self._box = draw_boxes(len(data), data.shape[2:], self.area, self.aspect, self.R)
 
-    def region(self, label: Tensor) -> Tensor:
+    def region(self, label: Tensor, **_others: Any) -> Tensor:
         """The drawn boxes."""
         start, stop = (to_device(edge, label.device) for edge in self._box)
         return box_mask(start, stop, label.shape[2:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -110,7 +110,7 @@ class SupMix(RegionMix):
         certain = None if target.confidence is None else torch.ones_like(target.confidence)
         return Batch(source.image.index_select(0, index), source.label.index_select(0, index), certain)
 
-    def region(self, label: Tensor) -> Tensor:
+    def region(self, label: Tensor, **_others: Any) -> Tensor:
         """The pixels whose true class was drawn (Eqs. 8 and 9)."""
         index = class_index(label, self.num_classes, self.ignore_index)
         present = classes_present(index, self.num_classes)

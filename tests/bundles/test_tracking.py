@@ -142,6 +142,18 @@ def test_tensorboard_shows_the_same(finished):
         assert curve == [(step, pytest.approx(value, rel=1e-6)) for step, value in points[name]]
 
 
+def test_the_weights_that_are_saved_are_validated_wherever_the_training_ends(phantoms, tmp_path):
+    flow = tracked("chase_supmix", "train", **training("chase_supmix", phantoms, tmp_path, max_iterations=3))
+    flow.initialize()
+    assert flow.parser.get_parsed_content("train#trainer").state.epoch_length > 3, "no epoch ends in it"
+    flow.run()
+    rows = json.loads((tmp_path / "history.json").read_text(encoding="utf-8"))["validation_rows"]
+    assert [row["iteration"] for row in rows] == [3]
+    test_tensorboard_shows_the_same((None, tmp_path))
+    client, (one,) = runs(tmp_path, "chase_supmix")
+    assert logged(client, one) == expected(tmp_path)
+
+
 def test_trackers_change_no_weights(finished, phantoms, tmp_path):
     bundle, folder = finished
     if bundle != "chase_supmix":

@@ -93,6 +93,12 @@ def test_a_list_of_all_classes_says_nothing(tmp_path):
     assert made[0] == made[1] == made[2]
 
 
+def test_a_spelling_that_two_classes_share_is_of_neither():
+    item = {"case": "a", "label": "a.png", "labelled_classes": ["left eye"]}
+    with pytest.raises(InputError, match="'left eye', which is no class"):
+        numbered([item], ["background", "left_eye", "left-eye"], "here")
+
+
 @pytest.mark.parametrize(
     ("known", "words"),
     [

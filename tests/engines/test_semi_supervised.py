@@ -14,10 +14,13 @@ from monai.handlers import (
 )
 from torch import nn
 
+from monai_supmix.data.paired import PairedLoader
+from monai_supmix.data.streams import StreamLoader
 from monai_supmix.engines import StrongViews
 from monai_supmix.engines.loss_terms import combine
+from monai_supmix.losses import ConsistencyLoss
 from tests.devices import DEVICES
-from tests.engines.toys import METHODS, loader, trainer
+from tests.engines.toys import METHODS, items, loader, trainer
 
 
 def run(*args, **kwargs):
@@ -31,6 +34,24 @@ def run(*args, **kwargs):
 
 def losses(outputs):
     return [output["loss"].item() for output in outputs]
+
+
+def test_what_lies_outside_the_images_is_of_no_class_and_not_confident():
+    class Outside:
+        """Half of each image is padding."""
+
+        def __call__(self, item):
+            ignore = torch.zeros(1, 32, 32, dtype=torch.bool)
+            ignore[:, :16] = True
+            return {**item, "ignore": ignore}
+
+    streams = [StreamLoader(items(2, seed=1), Outside(), 2, 0, name) for name in ("labeled", "unlabeled")]
+    engine = trainer("unimatch", data=PairedLoader(*streams), max_epochs=1)
+    engine.consistency_loss, seen = ConsistencyLoss(threshold=0.0, ignore_index=255), []
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: seen.append(engine.state.output))
+    engine.run()
+    assert seen and all(output["confidence_coverage"] == 1 for output in seen)
+    assert all(output["pseudo_label_share"].sum().item() == pytest.approx(1) for output in seen)
 
 
 @pytest.mark.parametrize("device", DEVICES)

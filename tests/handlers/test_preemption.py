@@ -33,14 +33,24 @@ def run(signals, world_size, monkeypatch):
 def test_the_launcher_that_passes_a_signal_on_does_not_end_what_is_being_saved(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     assert run([signal.SIGTERM, signal.SIGTERM, signal.SIGTERM], 2, monkeypatch) == [2, "all have saved"]
-    assert run([signal.SIGINT, signal.SIGTERM], 2, monkeypatch) == [2, "all have saved"]
+    assert run([signal.SIGINT, signal.SIGINT], 2, monkeypatch) == [2, "all have saved"], "Ctrl-C"
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize("world_size", [1, 2])
-def test_a_second_interrupt_stops_at_once(world_size, monkeypatch):
+def test_a_second_signal_to_a_single_process_stops_at_once(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
-        run([signal.SIGINT, signal.SIGINT], world_size, monkeypatch)
+        run([signal.SIGINT, signal.SIGINT], 1, monkeypatch)
+
+    def at_once(*_):
+        raise TimeoutError("at once")
+
+    before = signal.signal(signal.SIGTERM, at_once)
+    try:
+        with pytest.raises(TimeoutError, match="at once"):
+            run([signal.SIGTERM, signal.SIGTERM], 1, monkeypatch)
+        assert signal.getsignal(signal.SIGTERM) is at_once
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_run_in_another_thread_leaves_signals_alone():

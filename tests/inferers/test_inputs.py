@@ -56,7 +56,7 @@ def test_labels_beside_images_are_no_scans_wherever_they_lie(tmp_path):
         "c/labels/3.nii.gz",
         "d/images/labels/4.png",
     ]
-    assert len(notes) == 1 and notes[0].startswith("2 files of ") and "in folders of labels beside those" in notes[0]
+    assert notes == ["folders of labels beside those of their images are left out (2): a/labels, b/labelsTr"]
     assert outputs(tmp_path / "a/labels") == ["O/1_seg.nii.gz"], "named outright: meant"
 
 

@@ -340,8 +340,9 @@ def test_probability_maps(data, tmp_path):
     assert np.array(Image.open(tmp_path / "out/a_seg_prob_ground_glass.png")).max() > 1
     with pytest.raises(InputError, match="made differently"):
         run(data / "a.png", tmp_path / "out")
-    run(data / "a.png", tmp_path / "out", overwrite=True)
-    assert not list((tmp_path / "out").glob("a_seg_prob_*"))
+    for name in ("a.png", "scan.nii.gz"):
+        run(data / name, tmp_path / "out", overwrite=True)
+    assert files(tmp_path / "out") == ["a_seg.json", "a_seg.png", "scan_seg.json", "scan_seg.nii.gz"]
 
 
 class Broken(torch.nn.Module):
@@ -366,9 +367,25 @@ def test_probability_maps_stay_until_others_take_their_place(data, tmp_path, mon
             run(data / "scan.nii.gz", out, probabilities=True, overwrite=True)
     assert not (out / "scan_seg.nii.gz").exists(), "no old mask beside new maps"
     assert len(run(data / "scan.nii.gz", out, probabilities=True, overwrite=True).written) == 1
+    assert {name: (out / name).read_bytes() for name in files(out)} == before
     (out / "scan_seg_prob_ground_glass.nii.gz").unlink()
+    (out / "scan_seg.nii.gz").write_bytes(b"corrected by hand")
     again = run(data / "scan.nii.gz", out, probabilities=True)
-    assert len(again.written) == 1 and {name: (out / name).read_bytes() for name in files(out)} == before
+    assert len(again.skipped) == 1 and (out / "scan_seg.nii.gz").read_bytes() == b"corrected by hand"
+    assert any("kept without scan_seg_prob_ground_glass.nii.gz" in note for note in again.notes)
+
+
+def test_probability_maps_of_long_names_that_begin_alike_are_those_of_their_cases(tmp_path):
+    """The next case is predicted while the last one is written."""
+    for number, shape in enumerate([(8, 7, 6), (20, 16, 8), (6, 6, 4), (20, 16, 8)]):
+        values = np.random.default_rng(number).integers(-900, 300, shape).astype(np.int16)
+        nib.save(nib.Nifti1Image(values, AFFINE), tmp_path / f"{'n' * 105}_{number}.nii.gz")
+    for readers in (1, 3):
+        run(tmp_path, tmp_path / "out" / str(readers), probabilities=True, readers=readers)
+    first, second = (tmp_path / "out" / str(readers) for readers in (1, 3))
+    assert files(first) == files(second) and len(files(first)) == 16
+    for name in files(first):
+        assert name.endswith(".json") or (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
 def test_pictures_of_a_datalist_are_turned(tmp_path):

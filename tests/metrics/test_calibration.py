@@ -1,11 +1,13 @@
 """The Dice to expect of a mask, from cases whose truth is known."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import theilslopes
 
-from monai_supmix.metrics import CaseMeasures, calibrate
+from monai_supmix.metrics import CaseMeasures, calibrate, dice
 from monai_supmix.metrics.calibration import COVERAGE, LEAST_VALUES, LOOK_BELOW, Calibration, from_plain
 
 
@@ -64,6 +66,42 @@ def test_classes_of_one_case_that_are_wrong_together_count_as_one(count, least):
         assert learnt.cases == count
     assert np.mean(inside) > least - 0.01
     assert ("too narrow" in replace(learnt, margin=0.1).in_words()) == (count < 9)
+
+
+@pytest.mark.parametrize("count", [5, 12])
+def test_line_and_margin_agree_with_a_slow_reference(count):
+    """Theil-Sen of SciPy, each case left out by a loop, and the rank counted by hand."""
+    cases, sure, overlaps = draw(np.random.default_rng(7), count)
+    overlaps = np.array([dice(one.counts)[1:] for one in cases])
+    learnt, distances = calibrate(cases), []
+
+    def line(x, y):
+        slope = theilslopes(y, x).slope
+        return slope, np.median(y - slope * x)
+
+    for number in range(count):
+        others = np.arange(count) != number
+        slope, intercept = line(sure[others].ravel(), overlaps[others].ravel())
+        distances += np.abs(overlaps[number] - np.clip(slope * sure[number] + intercept, 0, 1)).tolist()
+    assert (learnt.slope, learnt.intercept) == pytest.approx(line(sure.ravel(), overlaps.ravel()), abs=1e-3)
+    position = min(1.0, COVERAGE * (1 + 1 / count)) * (2 * count - 1)
+    assert learnt.margin == pytest.approx(sorted(distances)[math.ceil(position - 1e-9)], abs=2e-3)
+
+
+def test_nothing_is_learnt_of_a_single_case_and_a_falling_line_is_a_level_one():
+    many = 12
+    one = CaseMeasures(
+        np.array([[1000, 0, 0], *([500, k, k] for k in range(many))]), confidence=(None, *np.linspace(0.5, 0.9, many))
+    )
+    assert calibrate([one]) is None
+    falling = [case((d, d), (1 - d / 2, 1 - d / 2)) for d in np.linspace(0.5, 0.9, 9)]
+    assert calibrate(falling).slope == 0
+
+
+def test_thousands_of_cases_take_a_second_or_two():
+    cases, _, _ = draw(np.random.default_rng(8), 1500)
+    learnt = calibrate(cases)
+    assert learnt.values == 3000 and learnt.predict(0.8)["dice"] == pytest.approx(0.63, abs=0.02)
 
 
 def test_a_class_that_is_not_there_counts_as_wrong_and_one_that_was_not_found_says_nothing():

@@ -275,6 +275,18 @@ def test_a_region_that_takes_whatever_there_is_gets_all_of_it():
     assert torch.equal(seen["confidence"], ca)
 
 
+@pytest.mark.parametrize("kind", [SupMix, ClassMix, CutMix])
+def test_a_subclass_may_pass_on_whatever_it_gets(kind):
+    class Own(kind):
+        def region(self, label, **kwargs):
+            return super().region(label, **kwargs)
+
+    arguments = () if kind is CutMix else (C,)
+    maps = [values.clamp(max=C - 1) for values in batches((24, 17))]
+    own, shipped = (one(*arguments, prob=1.0).set_random_state(seed=0)(*maps) for one in (Own, kind))
+    assert torch.equal(own.mask, shipped.mask)
+
+
 @pytest.mark.parametrize("region", [torch.ones(3, 4, 4) > 0, torch.ones(3, 1, 4, 4), torch.ones(3, 3, 4, 4) > 0])
 def test_a_subclass_whose_region_is_no_mask_is_refused(region):
     class Wrong(RegionMix):
