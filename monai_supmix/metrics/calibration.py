@@ -134,8 +134,9 @@ def calibrate(cases: Iterable[CaseMeasures], inference: Mapping[str, Any] | None
 
 def _line(sure: np.ndarray, overlap: np.ndarray) -> tuple[float, float]:
     """Slope, at least 0, and intercept of the line through values; a level one where all are of one confidence."""
-    every = -(-len(sure) // _MOST_VALUES)
-    sure, overlap = sure[::every], overlap[::every]
+    if len(sure) > _MOST_VALUES:  # not every n-th one, which could be of the same class in each case
+        drawn = np.random.default_rng(0).choice(len(sure), _MOST_VALUES, replace=False)
+        sure, overlap = sure[drawn], overlap[drawn]
     first, second = np.triu_indices(len(sure), 1)
     apart = np.abs(sure[second] - sure[first]) > _EQUAL
     slopes = (overlap[second] - overlap[first])[apart] / (sure[second] - sure[first])[apart]

@@ -104,6 +104,15 @@ def test_thousands_of_cases_take_a_second_or_two():
     assert learnt.values == 3000 and learnt.predict(0.8)["dice"] == pytest.approx(0.63, abs=0.02)
 
 
+def test_all_classes_of_many_cases_count():
+    """One class of three is far worse than its confidence says: the median is not its own, and an interval knows it."""
+    random = np.random.default_rng(9)
+    sure = random.uniform(0.6, 0.98, (1000, 3))
+    overlaps = np.clip(sure - [0.5, 0.0, 0.0] + random.normal(0, 0.02, sure.shape), 0, 1)
+    learnt = calibrate([case(*pair) for pair in zip(overlaps.tolist(), sure.tolist(), strict=True)])
+    assert learnt.predict(0.8)["dice"] == pytest.approx(0.8, abs=0.05) and learnt.margin > 0.4
+
+
 def test_a_class_that_is_not_there_counts_as_wrong_and_one_that_was_not_found_says_nothing():
     cases = draw(np.random.default_rng(2), 6)[0]
     spurious = CaseMeasures(np.array([[9, 5, 0], [0, 5, 0], [0, 0, 7]]), confidence=(None, 0.7, None))
