@@ -224,9 +224,9 @@ class TrainingRun:
             self._write(reported)
 
     def _train(self) -> None:
+        if self.validator is not None and not self.recalibration:  # before the trackers, which pass its row on
+            self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._validate_last, self.validator)
         with self.tracking.following(self.trainer, run_parameters(self._what_was_run())):
-            if self.validator is not None and not self.recalibration:
-                self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._validate_last, self.validator)
             self.checkpoint.attach(self.trainer)
             Preemption(self._save_and_tell).attach(self.trainer)
             self.trainer.run()

@@ -28,7 +28,7 @@ _COLLECTED = "collected.json"
 _SURE = COLUMNS[3:7]
 _MOST = 10  # cases to look at first
 # Hidden files of results that a killed process was writing: see `atomic_write`, probability maps, and claims.
-_LEFT = re.compile(r"\..*_seg[^/]*\.[0-9a-f]{12}\.(tmp|prob)|\..*\.claim\d*(\.[0-9a-f]{12}\.new)?")
+_LEFT = re.compile(r"\..*(_seg[^/]*|\.nii\.gz|\.png)\.[0-9a-f]{12}\.(tmp|prob)|\..*\.claim\d*(\.[0-9a-f]{12}\.new)?")
 
 
 class CaseRecords:

@@ -147,9 +147,12 @@ def test_killed_at_random_again_and_again(data, whole, tmp_path):
     assert tree(tmp_path) == tree(whole)
 
 
-def test_a_claim_that_a_killed_process_had_not_written_yet_is_removed(data, whole, tmp_path):
+def test_what_a_killed_process_had_not_written_yet_is_removed(data, whole, tmp_path):
     workers.predict(data, tmp_path)
-    (next(tmp_path.rglob("*_seg.nii.gz")).parent / ".ct_seg.claim.0123456789ab.new").touch()
+    folder, token = next(tmp_path.rglob("*_seg.nii.gz")).parent, "0123456789ab"
+    (folder / f".ct_seg.claim.{token}.new").touch()
+    (folder / f".{'n' * 43}.nii.gz.{token}.tmp").touch()  # the end of a long name, of a map
+    (folder / f".ct_seg.nii.gz.{token}.prob").touch()
     collect(tmp_path)
     assert tree(tmp_path) == tree(whole)
 
