@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from torch import nn
+
 from monai_supmix.config.remedies import in_words_of_options
 from monai_supmix.errors import InputError
 
@@ -32,7 +34,8 @@ def error_line(error: BaseException) -> str | None:
 
     Args:
         error: any exception. An :class:`monai_supmix.errors.InputError` is looked for among its causes, then a
-            ``ValueError`` with which this package refused a setting while MONAI made a component.
+            ``ValueError`` with which this package refused a setting while MONAI made a component, then a network
+            that lacks the ``divisor`` of a :class:`monai_supmix.networks.TrainingNetwork`.
 
     Returns:
         the line, or ``None`` when no user's mistake caused the exception.
@@ -88,7 +91,7 @@ def mistakes_as_themselves() -> Iterator[None]:
 def _mistake(error: BaseException) -> InputError | None:
     """The user's mistake behind an exception."""
     found = (cause for cause in causes(error) if isinstance(cause, InputError))
-    return next(found, None) or _refused_setting(error)
+    return next(found, None) or _refused_setting(error) or _plain_network(error)
 
 
 def _refused_setting(error: BaseException) -> InputError | None:
@@ -101,6 +104,16 @@ def _refused_setting(error: BaseException) -> InputError | None:
     if component is None or not isinstance(error, ValueError) or not _raised_here(error):
         return None
     return InputError(component, str(error).strip().rstrip("."), "correct this setting")
+
+
+def _plain_network(error: BaseException) -> InputError | None:
+    """The mistake of a configuration that gives a network which is no `monai_supmix.networks.TrainingNetwork`."""
+    for cause in causes(error):
+        if isinstance(cause, AttributeError) and cause.name == "divisor" and isinstance(cause.obj, nn.Module):
+            problem = f"is a {type(cause.obj).__name__} and does not say what sides its images may have"
+            wrap = '{"_target_": "monai_supmix.networks.HookedNetwork", "network": {...}, "divisor": 16}'
+            return InputError("network_def", problem, f"wrap it, {wrap}: sides become multiples of the divisor")
+    return None
 
 
 def _raised_here(error: BaseException) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
+from monai_supmix.errors import InputError
 from monai_supmix.transforms import RegionMix
 
 
@@ -35,3 +39,24 @@ def check_burn_in(share: float) -> None:
     """Raise `ValueError` unless a burn-in leaves some of the training."""
     if not 0 <= share < 1:
         raise ValueError(f"burn_in is a share of the training in [0, 1), not {share}.")
+
+
+def check_feature_dropout(network: nn.Module, wanted: bool) -> None:
+    """Raise `InputError` where features are to be dropped, and the network cannot, or not yet knows which.
+
+    The first step with unlabelled images may come late, after a burn-in.
+    """
+    if not wanted:
+        return
+    bare = network.module if isinstance(network, DistributedDataParallel) else network
+    taken = inspect.signature(bare.forward).parameters
+    if "num_dropped" not in taken and all(each.kind is not each.VAR_KEYWORD for each in taken.values()):
+        wrap = "wrap it in a HookedNetwork that names modules to drop, or train with feature_dropout false"
+        raise InputError("network_def", f"is a {type(bare).__name__}, which has no feature dropout", wrap)
+    if not getattr(bare, "dropout_modules", True):
+        choose = (
+            "name modules of the network, such as its first and its deepest level, or train with feature_dropout false"
+        )
+        raise InputError(
+            "network_def#dropout_modules", "is empty, and feature dropout needs to know what to drop", choose
+        )

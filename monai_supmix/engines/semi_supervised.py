@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from monai_supmix.data.paired import PairedLoader
 from monai_supmix.engines.adversary import discriminator_loss, generator_loss, judged_maps, ramped
-from monai_supmix.engines.arguments import check_adversary, check_burn_in, check_pasting, check_teacher
+from monai_supmix.engines.arguments import (
+    check_adversary,
+    check_burn_in,
+    check_feature_dropout,
+    check_pasting,
+    check_teacher,
+)
 from monai_supmix.engines.loss_terms import combine, view_loss
 from monai_supmix.engines.moving_average import MovingAverage
 from monai_supmix.engines.pseudo_labels import pseudo_label_of, pseudo_label_statistics, without_ignored
@@ -97,6 +103,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         ValueError: when ``discriminator`` comes without its optimizer, ``sufd_input`` or ``extra_features`` names no
             module, ``burn_in`` is no such share, there are two teachers, or none where it is to be saved,
             or ``inward`` or ``labeled_mixing`` pastes no region.
+        InputError: ``feature_dropout`` is on, and the network has none, or does not know which features to drop.
 
     ``engine.state.output`` holds, as tensors on the device: ``loss`` and its terms ``loss_supervised``,
     ``loss_strong_1`` ..., ``loss_inward``, ``loss_feature_dropout``, ``loss_generator``, ``loss_discriminator`` and
@@ -156,6 +163,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         check_teacher(teacher, teacher_momentum, save)
         check_pasting(inward=inward, labeled_mixing=labeled_mixing)
         check_burn_in(burn_in)
+        check_feature_dropout(network, feature_dropout)
         if max_iterations is not None:
             max_epochs = -(-max_iterations // len(train_data_loader))
         super().__init__(

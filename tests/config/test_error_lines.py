@@ -21,6 +21,15 @@ def test_a_refused_argument_names_its_component():
         assert line == "error: CutMix: prob must be in [0, 1], got 2: correct this setting"
 
 
+def test_a_network_of_monai_is_to_be_wrapped():
+    unet = {"_target_": "monai.networks.nets.UNet", "spatial_dims": 2, "in_channels": 1, "out_channels": 2}
+    config = {"network_def": unet | {"channels": [4, 8], "strides": [2]}, "divisor": "$@network_def.divisor"}
+    assert error_line(raised(config, "divisor")).startswith(
+        "error: network_def: is a UNet and does not say what sides its images may have: wrap it, "
+        '{"_target_": "monai_supmix.networks.HookedNetwork"'
+    )
+
+
 @pytest.mark.parametrize(
     "component",
     [
@@ -29,6 +38,7 @@ def test_a_refused_argument_names_its_component():
         {"_target_": "monai_supmix.transforms.CutMix", "prob": "text"},
         {"_target_": "monai_supmix.transforms.CutMix", "probability": 1},
         {"_target_": "monai_supmix.imageio.reading.no_such_function"},
+        {"_target_": "builtins.dict", "x": "$'text'.divisor"},
     ],
 )
 def test_other_exceptions_are_bugs(component):

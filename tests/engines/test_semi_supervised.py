@@ -18,7 +18,9 @@ from monai_supmix.data.paired import PairedLoader
 from monai_supmix.data.streams import StreamLoader
 from monai_supmix.engines import StrongViews
 from monai_supmix.engines.loss_terms import combine
+from monai_supmix.errors import InputError
 from monai_supmix.losses import ConsistencyLoss
+from monai_supmix.networks import HookedNetwork
 from tests.devices import DEVICES
 from tests.engines.toys import METHODS, items, loader, trainer
 
@@ -276,3 +278,23 @@ def test_strong_views_in_dacs_order_augment_the_pasted_pixels_too():
     views = StrongViews(1, lambda x: x + 1, augment_mixed=True)
     view = views(image, label, image, label.long(), torch.ones(1, 1, 8, 8))[0]
     assert (view.image == 1).all()
+
+
+class Plain(nn.Conv2d):
+    """A network that knows nothing of feature dropout."""
+
+    def forward(self, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        (Plain(3, 3, 1), "network_def: is a Plain, which has no feature dropout"),
+        (HookedNetwork(Plain(3, 3, 1)), "network_def#dropout_modules: is empty, and feature dropout needs"),
+    ],
+)
+def test_features_that_cannot_be_dropped_are_no_surprise_after_the_burn_in(network, says):
+    with pytest.raises(InputError, match=says):
+        trainer("unimatch", network=copy.deepcopy(network), burn_in=0.5)
+    trainer("fixmatch", network=copy.deepcopy(network), max_iterations=1, max_epochs=1)
