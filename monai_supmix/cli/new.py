@@ -11,7 +11,6 @@ from pathlib import Path
 
 from monai_supmix.cli.check import table
 from monai_supmix.cli.training_time import training_times
-from monai_supmix.errors import InputError
 from monai_supmix.listing import counted
 from monai_supmix.naming import safe_name
 from monai_supmix.own_data import BrokenCasesError, Proposal, check_absent, propose, write_bundle
@@ -53,7 +52,7 @@ def new(arguments: argparse.Namespace) -> int:
     print("\ntiming a few steps with each preset, which may take minutes ...", flush=True)
     try:
         times = training_times(folder)
-    except InputError:  # of the data, which `propose` did not find
+    except BaseException:  # a mistake in the data that `propose` did not find, or Ctrl-C
         shutil.rmtree(folder, ignore_errors=True)
         raise
     print(f"written: {folder} ({counted(len(files), 'file')})")

@@ -56,6 +56,15 @@ def test_a_bundle_that_does_not_begin_to_train_is_not_left(front, pairs, monkeyp
     assert not Path("mine").exists()
 
 
+def test_a_bundle_is_not_left_where_its_user_lost_patience(front, pairs, monkeypatch):
+    def interrupted(bundle):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("monai_supmix.cli.new.training_times", interrupted)
+    ended = front("new", pairs, "--output_dir", "mine")
+    assert ended.status == 130 and not Path("mine").exists()
+
+
 def test_a_supervised_training_that_is_refused_when_measured_is_an_error(pairs, front):
     assert front("new", pairs, "--output_dir", "mine").status == 0
     for image in (pairs / "images").iterdir():
