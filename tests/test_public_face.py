@@ -1,11 +1,14 @@
 """``import monai_supmix as ms``: few names, loaded when they are used, with types for a user's own checks."""
 
+import logging
 import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import monai_supmix as ms
 
@@ -63,3 +66,13 @@ def test_mistakes_in_prediction_from_python_come_as_themselves(options, problem,
     with pytest.raises(ms.InputError, match=problem):
         ms.predict("chase_supmix", tmp_path / "empty.png", tmp_path / "masks", **options)
     assert not (tmp_path / "masks").exists()
+
+
+def test_prediction_from_python_leaves_the_logging_of_the_program_alone(tmp_path, monkeypatch):
+    root, mine = logging.getLogger(), logging.NullHandler()
+    monkeypatch.setattr(root, "handlers", [mine])
+    monkeypatch.setattr(root, "level", logging.WARNING)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "eye.png")
+    ms.predict("chase_supmix", tmp_path / "eye.png", tmp_path / "masks", device="cpu")
+    assert (tmp_path / "masks" / "eye_seg.png").exists()
+    assert root.handlers == [mine] and not mine.filters and root.level == logging.WARNING

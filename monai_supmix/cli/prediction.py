@@ -21,7 +21,8 @@ def predict(
     """Predict images with a bundle's weights, or those of a training run, and write their masks.
 
     The weights are those of the option ``ckpt_path`` (a file or folder, or several, whose mean predicts) or ``run_dir``
-    (folder of a training run), else the bundle's own, else those that the last training with the bundle left.
+    (folder of a training run), else the bundle's own, else those that the last training with the bundle left. What it
+    logs goes where the program lets it go: the logging of the process stays as it is.
 
     Args:
         bundle: folder of a bundle, or the name of one that comes with the package.
@@ -57,7 +58,7 @@ def predict(
     name_inputs(configured, paths, str(output_dir))
     own_weights(configured)
     with mistakes_as_themselves():
-        workflow = configured.workflow()
+        workflow = configured.workflow(with_logging=False)
         workflow.initialize()
         workflow.run()
         workflow.finalize()

@@ -46,22 +46,27 @@ class Configured:
         """The configuration of the files, without the overrides."""
         return merge(self.files)
 
-    def workflow(self) -> Any:
-        """The workflow of MONAI, of which nothing is made yet; logging is set up as the bundle has it."""
+    def workflow(self, with_logging: bool = True) -> Any:
+        """The workflow of MONAI, of which nothing is made yet.
+
+        Args:
+            with_logging: set the process's logging up as the bundle has it; a program of one's own has its own.
+        """
         from monai.bundle import ConfigWorkflow  # noqa: PLC0415  # slow: mistakes so far are reported without it
 
         configs = self.bundle / "configs"
         logging_file = configs / "logging.conf"
+        logged = with_logging and logging_file.is_file()
         logging.getLogger("monai.bundle.workflows").addFilter(_is_ours)  # both files are named below
         workflow = ConfigWorkflow(
             config_file=[str(file) for file in self.files],
             meta_file=str(configs / "metadata.json"),
-            logging_file=str(logging_file) if logging_file.is_file() else False,
+            logging_file=str(logging_file) if logged else False,
             workflow_type=None,
             tracking=self.tracking,
             **for_monai(self.overrides),
         )
-        for handler in logging.getLogger().handlers:
+        for handler in logging.getLogger().handlers if with_logging else ():
             handler.addFilter(_is_news)
         return workflow
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from monai.transforms import Randomizable
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from monai_supmix.data.workers import outlive_termination
+from monai_supmix.plain import as_plain
 from monai_supmix.randomness import derive_seed
 
 Key = tuple[int, int]
@@ -93,7 +94,8 @@ class KeyedDataset(Dataset):
     """Items with a random transform whose draw belongs to the sample's position.
 
     Args:
-        items: prepared (for example cached) items.
+        items: prepared (for example cached) items. The ``transform`` of one of MONAI's datasets is seeded as well, so
+            that what is random in it can be replayed.
         transform: applied to an item for every sample; a :class:`monai.transforms.Randomizable` (such as
             ``Compose``) is seeded first by ``(seed, stream, position)``. One with a ``place``, or such a one in a
             ``Compose``, is then seeded alike for the samples of all streams that share a place, see
@@ -122,6 +124,9 @@ class KeyedDataset(Dataset):
 
     def __getitem__(self, key: Key) -> Any:
         position, index = key
+        prepare = getattr(self.items, "transform", None)
+        if isinstance(prepare, Randomizable):  # of one of MONAI's datasets: what is random in it is drawn here
+            prepare.set_random_state(seed=derive_seed(self.seed, self.stream, "prepare", position))
         if isinstance(self.transform, Randomizable):
             self.transform.set_random_state(seed=derive_seed(self.seed, self.stream, "augment", position))
             self._share_places(position)
@@ -134,6 +139,20 @@ class KeyedDataset(Dataset):
             place = getattr(step, "place", "own")
             if place in number:
                 step.set_random_state(seed=derive_seed(self.seed, "place", batch, number[place]))
+
+
+def collate(samples: Sequence[Any]) -> Any:
+    """Samples as a batch of plain tensors, whatever metadata MONAI's transforms have given them.
+
+    Args:
+        samples: dictionaries of tensors, or what else torch collates.
+
+    Example:
+        >>> from monai.data import MetaTensor
+        >>> type(collate([{"image": MetaTensor([1.0])}, {"image": MetaTensor([2.0])}])["image"]).__name__
+        'Tensor'
+    """
+    return default_collate([as_plain(sample) for sample in samples])
 
 
 class StreamLoader:
@@ -173,6 +192,7 @@ class StreamLoader:
         self.dataset = KeyedDataset(items, transform, seed, stream, batch_size)
         self.sampler = KeyedBatchSampler(len(self.dataset), batch_size, seed, stream, rank, world_size)
         loader_kwargs.setdefault("worker_init_fn", outlive_termination)
+        loader_kwargs.setdefault("collate_fn", collate)
         self.loader = DataLoader(self.dataset, batch_sampler=self.sampler, **loader_kwargs)
 
     @property

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_supmix.errors import InputError
 from monai_supmix.transforms import RegionMix
+from monai_supmix.transforms.region_mix import INTEGERS
 
 
 def check_adversary(discriminator: nn.Module | None, optimizer: torch.optim.Optimizer | None) -> None:
@@ -33,6 +34,20 @@ def check_pasting(**given: RegionMix | None) -> None:
     for name, pasting in given.items():
         if not (pasting is None or isinstance(pasting, RegionMix)):
             raise ValueError(f"{name} pastes a region: it is a RegionMix, such as CutMix, not {pasting!r}.")
+
+
+def check_loader(loader: object) -> None:
+    """Raise `ValueError` for a loader that is no `monai_supmix.data.PairedLoader`, or does not do what one does."""
+    if not (callable(getattr(loader, "rewind", None)) and hasattr(loader, "__len__")):
+        kind = type(loader).__name__
+        raise ValueError(f"train_data_loader is a PairedLoader of both streams, see paired_loader, not a {kind}.")
+
+
+def check_label(label: Tensor) -> None:
+    """Raise `InputError` for a truth that is not of integers, such as MONAI's readers give it."""
+    if label.dtype not in INTEGERS:
+        cast = "cast it, for example by EnsureTyped(dtype=torch.uint8), after resampling by nearest neighbour"
+        raise InputError("label", f"is of {label.dtype}, and classes are integers", cast)
 
 
 def check_burn_in(share: float) -> None:

@@ -21,8 +21,8 @@ class RecalibrateBatchNorm:
     caller's decision: those that the method trains on. (Wu, Johnson, "Rethinking 'Batch' in BatchNorm", 2021, call it
     PreciseBN; over images without labels it is the AdaBN of Li et al., "Revisiting Batch Normalization For Practical
     Domain Adaptation", 2016.) The statistics follow from weights and images alone: doing it twice changes nothing.
-    Planes pass one by one in training mode, so deeper layers see what was normalised plane by plane. That is for shallow
-    networks; one with dozens of such layers, such as a pretrained encoder, is better off with those of its training.
+    Planes pass one by one in training mode, so deeper layers see what was normalised plane by plane: for networks with
+    dozens of such layers, such as a pretrained encoder, those of the training are better.
 
     Args:
         network: the network, perhaps wrapped for several devices. One without batch normalisation is left as it is.

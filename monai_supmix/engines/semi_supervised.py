@@ -18,6 +18,8 @@ from monai_supmix.engines.arguments import (
     check_adversary,
     check_burn_in,
     check_feature_dropout,
+    check_label,
+    check_loader,
     check_pasting,
     check_teacher,
 )
@@ -28,6 +30,7 @@ from monai_supmix.engines.step import ExtraTerm, Maps, Step, evaluate, tap, uses
 from monai_supmix.engines.views import StrongViews, mix_labeled, paste_inward
 from monai_supmix.losses import ConsistencyLoss, SUFDLoss
 from monai_supmix.networks.layout import channels_last_if_2d
+from monai_supmix.plain import as_plain
 from monai_supmix.precision import Amp, autocast, autocast_dtype
 from monai_supmix.randomness import derive_seed
 from monai_supmix.transforms import Blended, Mixed, RegionMix
@@ -163,6 +166,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         check_teacher(teacher, teacher_momentum, save)
         check_pasting(inward=inward, labeled_mixing=labeled_mixing)
         check_burn_in(burn_in)
+        check_loader(train_data_loader)
         check_feature_dropout(network, feature_dropout)
         if max_iterations is not None:
             max_epochs = -(-max_iterations // len(train_data_loader))
@@ -205,7 +209,9 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self._features = extra_features and tap(
             network, extra_features, "extra_features is the name of a module of the network"
         )
-        self.add_event_handler(Events.STARTED, self._start)
+        # Not at STARTED itself: a CheckpointLoader that is attached later sets the iteration there.
+        self.add_event_handler(Events.STARTED, self._expect_start)
+        self.add_event_handler(Events.EPOCH_STARTED, self._start)
         if max_iterations is not None:
             self.add_event_handler(Events.ITERATION_COMPLETED(once=max_iterations), Engine.terminate)
 
@@ -220,7 +226,13 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         extra = any(uses_unlabeled(term) for term in self.extra_terms)
         return self.feature_dropout or self.discriminator is not None or extra
 
+    def _expect_start(self) -> None:
+        self._started = False
+
     def _start(self, engine: Engine) -> None:
+        if self._started:
+            return
+        self._started = True
         if self.average is not None and engine.state.iteration == 0:  # the network may have got trained weights
             self.average.restart(self.network)
         self.streams.rewind(engine.state.iteration, self.burn_in if self.uses_unlabeled else None)
@@ -318,6 +330,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
     def _labeled(self, batch: dict[str, Any], alone: bool, key: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Labelled images, mixed where an iteration has nothing else, truth, and labelled classes if not all are."""
         image, label = (self._to_device(batch[name]) for name in (Keys.IMAGE, Keys.LABEL))
+        check_label(label)
         whole = batch.get("labelled_classes")
         labelled = [] if whole is None or bool(whole.all()) else [self._to_device(whole)]
         if self.labeled_mixing is not None and alone:
@@ -352,7 +365,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         return sum((weight * term for weight, term in extra.values()), torch.zeros((), device=self.state.device))
 
     def _to_device(self, tensor: Tensor) -> Tensor:
-        moved = tensor.to(self.state.device, non_blocking=self.non_blocking)
+        moved = as_plain(tensor).to(self.state.device, non_blocking=self.non_blocking)
         is_2d_image = moved.is_floating_point() and moved.ndim == 4
         return moved.contiguous(memory_format=torch.channels_last) if is_2d_image else moved
 

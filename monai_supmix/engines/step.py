@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -138,11 +138,20 @@ def evaluate(terms: Iterable[ExtraTerm], step: Step) -> dict[str, tuple[float, T
 
     Raises:
         InputError: two losses have one name, or one that the trainer or its curves use, or a name is of other
-            characters than letters, digits, ``_``, ``-`` and ``.``, which curves may have.
+            characters than letters, digits, ``_``, ``-`` and ``.``, which curves may have; or a term returns something
+            else than losses with their weights.
     """
     result: dict[str, tuple[float, Tensor]] = {}
     for term in terms:
-        for name, weighted in term(step).items():
+        found = term(step)
+        if not isinstance(found, Mapping):
+            problem = f"one returns a {type(found).__name__}"
+            raise InputError("extra_terms", problem, "return a dictionary, {name: (weight, loss)}")
+        for name, weighted in found.items():
+            if not (isinstance(weighted, Sequence) and len(weighted) == 2 and isinstance(weighted[1], Tensor)):
+                raise InputError(
+                    "extra_terms", f"{name!r} is no weight with a loss", "return (weight, loss), a scalar tensor"
+                )
             if name in result or name in OWN_NAMES or name.startswith("strong_"):
                 raise InputError("extra_terms", f"two losses are called {name!r}", "give one of them another name")
             if not re.fullmatch(r"[\w.-]+", name):

@@ -13,7 +13,7 @@ from ignite.exceptions import NotComputableError
 from ignite.metrics import Metric
 from monai.config import NdarrayOrTensor
 
-from monai_supmix.metrics.overlap import as_array, dice, iou, mean_present, overlap_counts
+from monai_supmix.metrics.overlap import dice, iou, mean_present, overlap_counts
 from monai_supmix.metrics.surface import SurfaceDistance, surface_distances, volume_ml
 
 
@@ -75,7 +75,7 @@ def measure_case(
     counts = overlap_counts(prediction, truth, num_classes, ignore_index) * known[:, None]
     if spacing is None:
         return CaseMeasures(counts)
-    found = surface_distances(as_array(prediction), as_array(truth), num_classes, spacing, ignore_index)
+    found = surface_distances(prediction, truth, num_classes, spacing, ignore_index)
     distances = tuple(distance if k else None for distance, k in zip(found, known, strict=True))
     if len(spacing) != 3:
         return CaseMeasures(counts, distances)

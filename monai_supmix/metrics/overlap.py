@@ -53,7 +53,10 @@ def overlap_counts(
 
 def as_array(labels: NdarrayOrTensor) -> np.ndarray:
     """Bring a label map to the host as a NumPy array, without a copy where it is there already."""
-    return labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    if not isinstance(labels, torch.Tensor):
+        return np.asarray(labels)
+    host = labels.detach().cpu()
+    return (host.float() if host.dtype is torch.bfloat16 else host).numpy()
 
 
 def _classes(values: np.ndarray, num_classes: int, name: str) -> np.ndarray:

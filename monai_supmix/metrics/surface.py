@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from monai.config import NdarrayOrTensor
 from monai.metrics.utils import get_mask_edges, get_surface_distance
 from scipy.ndimage import find_objects
+
+from monai_supmix.metrics.overlap import as_array
 
 Outcome = Literal["measured", "absent", "missed", "spurious"]
 
@@ -47,8 +50,8 @@ class SurfaceDistance:
 
 
 def surface_distances(
-    prediction: np.ndarray,
-    truth: np.ndarray,
+    prediction: NdarrayOrTensor,
+    truth: NdarrayOrTensor,
     num_classes: int,
     spacing: Sequence[float],
     ignore_index: int | None = None,
@@ -80,6 +83,7 @@ def surface_distances(
         >>> surface_distances(prediction, truth, 3, spacing=(1.0, 0.5))[1]
         SurfaceDistance(outcome='measured', hd95_mm=2.0, asd_mm=2.0)
     """
+    prediction, truth = as_array(prediction), as_array(truth)
     if prediction.shape != truth.shape:
         raise ValueError(f"prediction has shape {prediction.shape} and truth {truth.shape}; they must be the same")
     if len(spacing) != truth.ndim or not all(0 < step < np.inf for step in spacing):

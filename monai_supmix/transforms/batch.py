@@ -21,6 +21,8 @@ from monai.utils import TransformBackends, ensure_tuple
 from monai.utils.type_conversion import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
+_SLACK = 0.01  # that interpolation and rounding may go beyond [0, 1]
+
 __all__ = ["BatchCompose", "RandBatchTransform", "RandBatchTransformd", "per_image", "positive_range"]
 
 
@@ -75,7 +77,8 @@ class RandBatchTransform(RandomizableTransform):
             a new plain tensor of the same shape, dtype and device, in [0, 1].
 
         Raises:
-            ValueError: when the images are not floating point ``(B, C, *spatial)``, or not as many as drawn.
+            ValueError: when the images are not floating point ``(B, C, *spatial)`` in [0, 1] (values are looked at on
+                the CPU), or not as many as drawn.
             RuntimeError: when ``randomize`` is False and nothing was drawn yet.
         """
         batch: Tensor = convert_to_tensor(images, track_meta=False)
@@ -88,6 +91,11 @@ class RandBatchTransform(RandomizableTransform):
                 f"{type(self).__name__} needs floating-point images (B, C, *spatial) in [0, 1], "
                 f"got {tuple(images.shape)} of {images.dtype}."
             )
+        if images.device.type == "cpu" and images.numel():  # elsewhere it would have to be waited for
+            low, high = (bound.item() for bound in images.aminmax())
+            if not (low >= -_SLACK and high <= 1 + _SLACK):
+                name = type(self).__name__
+                raise ValueError(f"{name} needs images in [0, 1], got values from {low:g} to {high:g}.")
         if randomize:
             self.randomize(len(images))
         if self.selected is None:
@@ -215,11 +223,12 @@ class BatchCompose(Compose):
                 raise ValueError(f"BatchCompose takes array transforms, got {type(transform).__name__}.")
         super().__init__(flat)
 
-    def __call__(self, images: NdarrayOrTensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, images: NdarrayOrTensor, **_: Any) -> Tensor:  # type: ignore[override]
         """Transform a batch.
 
         Args:
             images: ``(B, C, *spatial)``, floating point in [0, 1]. Not changed in place.
+            _: what MONAI's ``Compose`` hands to another one inside it, such as ``lazy``; nothing here is lazy.
 
         Returns:
             a new plain tensor of the same shape, dtype and device.

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from monai.transforms import Randomizable
 from torch import Tensor
 
+from monai_supmix.plain import as_plain
 from monai_supmix.transforms.mixing import Batch, Blended, Mixed, mix_regions
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -110,7 +110,7 @@ class Mixing(Randomizable):
                 on the CPU only, where it costs no synchronisation) outside the classes or what the target can hold,
                 one confidence is given without the other, or no draw is stored for a target of this shape.
         """
-        source = Batch(_plain(source_image), _plain(source_label), _plain(source_confidence))
+        source = Batch(as_plain(source_image), as_plain(source_label), as_plain(source_confidence))
         target = Batch(target_image, target_label, target_confidence)
         self._check(source, target)
         if randomize:
@@ -145,7 +145,7 @@ class Mixing(Randomizable):
             if label.dtype not in INTEGERS:
                 raise ValueError(f"{side}_label must be integers, got {label.dtype}")
             if self.num_classes is not None and label.device.type == "cpu":
-                check_classes(_plain(label), f"{side}_label", self.num_classes, self.ignore_index)
+                check_classes(as_plain(label), f"{side}_label", self.num_classes, self.ignore_index)
         if source.image.shape[1:] != target.image.shape[1:]:
             raise ValueError(
                 f"channels and spatial shape must agree, "
@@ -157,9 +157,10 @@ class Mixing(Randomizable):
                 f"images must be of one dtype, or both floating-point, "
                 f"got source_image {kinds[0]} and target_image {kinds[1]}"
             )
-        label, limits = _plain(source.label), torch.iinfo(dtype := target.label.dtype)
+        label, limits = as_plain(source.label), torch.iinfo(dtype := target.label.dtype)
         on_cpu = label.dtype != dtype and label.device.type == "cpu"
-        if on_cpu and not (limits.min <= label.min() and label.max() <= limits.max):
+        # As Python's integers: a tensor of a narrower kind would be compared with a limit that it cannot hold.
+        if on_cpu and not (limits.min <= int(label.min()) and int(label.max()) <= limits.max):
             raise ValueError(f"source_label holds values that target_label, {dtype}, cannot hold")
 
 
@@ -242,10 +243,6 @@ def check_classes(label: Tensor, name: str, num_classes: int, ignore_index: int 
 def to_device(draw: np.ndarray, device: torch.device) -> Tensor:
     """Send a small host array to a device without waiting for the device."""
     return torch.from_numpy(draw).to(device, non_blocking=True)
-
-
-def _plain(value: Any) -> Any:
-    return value.as_tensor() if isinstance(value, MetaTensor) else value
 
 
 def _grid(image: Tensor) -> tuple[int, ...]:

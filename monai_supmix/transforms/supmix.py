@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from monai.utils import ensure_tuple
 from torch import Tensor
 
 from monai_supmix.transforms.mixing import Batch, class_index, class_mask, classes_present, draw_classes
@@ -26,7 +27,7 @@ class SupMix(RegionMix):
 
     Args:
         num_classes: number of classes ``C``, background included.
-        background_classes: classes that are never pasted.
+        background_classes: class or classes that are never pasted.
         prob: probability per target sample. 0.5 is that of CutMix in UniMatch.
         ignore_index: label value of pixels without ground truth, or None.
         class_pool: ``"present"`` draws half of the foreground classes in the labelled crop, ``"dataset"``
@@ -59,7 +60,7 @@ class SupMix(RegionMix):
     def __init__(
         self,
         num_classes: int,
-        background_classes: Sequence[int] = (0,),
+        background_classes: int | Sequence[int] = (0,),
         prob: float = 0.5,
         ignore_index: int | None = None,
         *,
@@ -73,12 +74,12 @@ class SupMix(RegionMix):
             raise ValueError(
                 f"class_weights must be {num_classes} finite numbers, none negative, got {weights.tolist()}"
             )
-        for background in background_classes:
+        for background in ensure_tuple(background_classes):
             if not 0 <= background < num_classes:
                 raise ValueError(f"background class {background} is not a class (0 to {num_classes - 1})")
             weights[background] = 0
         if not weights.any():
-            raise ValueError(f"no class is left to paste: background_classes {tuple(background_classes)}")
+            raise ValueError(f"no class is left to paste: background_classes {ensure_tuple(background_classes)}")
         if class_pool not in ("present", "dataset"):
             raise ValueError(f"class_pool must be 'present' or 'dataset', got {class_pool!r}")
         if pairing not in ("aligned", "shuffled"):

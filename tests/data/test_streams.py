@@ -6,7 +6,8 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from monai.transforms import Randomizable
+from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor
+from monai.transforms import Compose, Randomizable, RandomizableTransform
 
 from monai_supmix.data.paired import PairedLoader
 from monai_supmix.data.streams import KeyedBatchSampler, StreamLoader
@@ -50,6 +51,31 @@ def test_the_global_generators_change_nothing():
     np.random.seed(2)
     torch.manual_seed(2)
     assert torch.equal(first, take(stream(), 4))
+
+
+class Jitter(RandomizableTransform):
+    """A random part of how items are prepared."""
+
+    def __call__(self, item):
+        return item + self.R.uniform()
+
+
+@pytest.mark.parametrize("kind", [Dataset, CacheDataset])
+def test_what_is_random_in_monais_datasets_can_be_replayed(kind):
+    def loader(**kwargs):
+        items = kind(list(range(5)), Compose([float, Jitter()]))
+        return StreamLoader(items, torch.tensor, 2, 0, "labeled", **kwargs)
+
+    reference = take(loader(), 6)
+    assert torch.equal(reference[3:], take(loader(num_workers=2), 3, start=3))
+    assert len(set(reference.flatten().tolist())) == 12, "every sample has its own draw"
+
+
+def test_batches_are_plain_whatever_has_been_loaded_in_this_process():
+    items = [{"image": MetaTensor(torch.rand(1, 4, 4), meta={"case": number})} for number in range(2)]
+    list(DataLoader(Dataset(items), batch_size=2))  # from here on torch collates metadata as well
+    batch = next(StreamLoader(items, dict, 2, 0, "labeled").batches())
+    assert type(batch["image"]) is torch.Tensor and batch["image"].shape == (2, 1, 4, 4)
 
 
 def test_seed_and_stream_matter():

@@ -121,6 +121,13 @@ def test_two_losses_of_one_name_are_refused_and_names_that_would_be_one_in_curve
         engine.run()
 
 
+@pytest.mark.parametrize("made", [0.5, {"entropy": torch.ones(())}, {"entropy": (0.1, 0.5)}, {"entropy": (0.1,)}])
+def test_what_is_no_loss_with_its_weight_is_refused(made):
+    engine = trainer("supmix", extra_terms=[lambda step: made])
+    with pytest.raises(InputError, match=r"extra_terms: .*: return "):
+        engine.run()
+
+
 def test_an_unknown_module_is_refused():
     with pytest.raises(ValueError, match="extra_features is the name of a module of the network, not 'x'"):
         trainer("supmix", extra_features="x")

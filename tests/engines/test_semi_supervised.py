@@ -5,6 +5,8 @@ import copy
 import pytest
 import torch
 from ignite.engine import Events
+from ignite.handlers import Checkpoint
+from monai.data import MetaTensor, list_data_collate
 from monai.handlers import (
     CheckpointLoader,
     CheckpointSaver,
@@ -244,6 +246,59 @@ def test_resume_from_a_state_is_bit_identical(stop, burn_in):
             strict=True,
         ):
             assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("when", ["before", "in a handler"])
+def test_a_checkpoint_of_monais_handlers_goes_on_with_the_next_batch(tmp_path, when):
+    def parts(engine):
+        return {
+            "trainer": engine,
+            "network": engine.network,
+            "optimizer": engine.optimizer,
+            "teacher": engine.average.network,
+        }
+
+    def made():
+        return trainer("supmix", max_epochs=3, teacher_momentum=0.9, save="teacher")
+
+    whole, first, second = made(), made(), made()
+    whole.run()
+    first.add_event_handler(Events.ITERATION_COMPLETED(once=4), first.terminate)
+    first.run()
+    torch.save({name: part.state_dict() for name, part in parts(first).items()}, tmp_path / "four.pt")
+    if when == "before":
+        Checkpoint.load_objects(parts(second), torch.load(tmp_path / "four.pt"))
+    else:
+        CheckpointLoader(str(tmp_path / "four.pt"), parts(second)).attach(second)
+    second.run()
+    for name in ("network", "teacher"):
+        for a, b in zip(parts(whole)[name].parameters(), parts(second)[name].parameters(), strict=True):
+            assert torch.equal(a, b), name
+
+
+def test_labels_that_are_no_integers_are_refused_at_once():
+    streams = loader()
+    for item in streams.labeled.dataset.items:
+        item["label"] = item["label"].float()
+    with pytest.raises(InputError, match=r"label: is of torch\.float32, and classes are integers: cast it"):
+        trainer("supmix", data=streams, burn_in=0.5).run()
+
+
+def test_a_loader_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="train_data_loader is a PairedLoader of both streams"):
+        trainer("supmix", data=[{"labeled": {}, "unlabeled": {}}])
+
+
+def test_metadata_of_monais_images_is_of_no_account():
+    streams = loader(collate_fn=list_data_collate)
+    for stream in (streams.labeled, streams.unlabeled):
+        for number, item in enumerate(stream.dataset.items):
+            item["image"] = MetaTensor(item["image"], meta={"number": number})
+    plain, meta = run("unimatch", max_iterations=2)[1], []
+    engine = trainer("unimatch", data=streams, max_iterations=2, extra_terms=[lambda step: {}])
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: meta.append(e.state.output))
+    engine.run()
+    assert losses(meta) == losses(plain)
 
 
 def test_monais_handlers_work(tmp_path, capsys):

@@ -81,6 +81,15 @@ def test_impossible_spacing_is_refused(spacing):
         surface_distances(np.zeros((2, 2)), np.zeros((2, 2)), 2, spacing)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
+def test_tensors_are_measured_like_arrays(dtype):
+    truth, prediction = np.zeros((9, 9), int), np.zeros((9, 9), int)
+    truth[2:5, 2:5], prediction[3:7, 2:5] = 1, 1
+    expected = surface_distances(prediction, truth, 2, (1.0, 2.0))
+    tensors = (torch.from_numpy(one).to(dtype) for one in (prediction, truth))
+    assert surface_distances(*tensors, 2, (1.0, 2.0)) == expected
+
+
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r"\(2, 2\).*\(2, 3\)"):
         surface_distances(np.zeros((2, 2)), np.zeros((2, 3)), 2, (1, 1))

@@ -115,6 +115,16 @@ def test_misuse_is_an_error(transform):
         random.apply_batch(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     with pytest.raises(ValueError, match="prob"):
         transform(prob=-0.1)
+    for value in (-1.0, 2.0, float("nan")):  # such as CT in HU, or what is normalised to a mean of 0
+        with pytest.raises(ValueError, match=r"needs images in \[0, 1\], got values from"):
+            transform().apply_batch(torch.full((2, 3, 4, 4), value))
+
+
+def test_compose_may_stand_in_monais_compose():
+    inner = BatchCompose([RandGaussianBlur(prob=1.0)])
+    images = torch.rand(2, 1, 8, 8)
+    mixed = Compose([inner, torch.clone]).set_random_state(seed=0)(images)
+    assert torch.equal(mixed, Compose([inner]).set_random_state(seed=0)(images)) and not torch.equal(mixed, images)
 
 
 @pytest.mark.parametrize("form", DICTIONARY_FORMS)

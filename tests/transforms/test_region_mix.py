@@ -200,6 +200,14 @@ def test_labels_that_the_target_cannot_hold_are_not_made_others():
     assert CutMix(prob=1.0)(*source[:2], *target[2:4]).label.dtype is torch.uint8
 
 
+@pytest.mark.parametrize("given", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize("wanted", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+def test_integers_of_any_kind_that_fit_are_pasted(given, wanted):
+    image, label = torch.rand(1, 1, 4, 4), torch.arange(16).remainder(3).view(1, 1, 4, 4)
+    mixed = SupMix(3, prob=1.0)(image, label.to(given), image, torch.zeros_like(label, dtype=wanted))
+    assert mixed.label.dtype is wanted and torch.equal(mixed.label.long(), label * mixed.mask)
+
+
 @EVERY
 def test_spatial_shapes_must_agree(make):
     source, target = batches((24, 17)), batches((24, 16))
