@@ -26,6 +26,8 @@ from monai_supmix.weights import unwrap
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
 
+_SHAPES = "give (B, 1, X, Y, Z) or (B, C, W, H)"
+
 
 class CaseInferer(monai.inferers.Inferer):
     """What inferers of whole images have in common: they also take a tensor, as MONAI's inferers do."""
@@ -99,6 +101,9 @@ class CaseInferer(monai.inferers.Inferer):
         if not isinstance(inputs, Tensor):
             kind = type(inputs).__name__
             raise InputError("inputs", f"are of the type {kind}", "give a tensor with a batch, or a CaseImage")
+        meta = inputs.meta if isinstance(inputs, MetaTensor) else {}
+        if inputs.ndim == 4 and np.shape(meta.get("spatial_shape")) == (3,):
+            raise InputError(str(meta.get("filename_or_obj", "tensor")), "is a volume without a batch", _SHAPES)
         network = module_of(network)
         images = [fit_channels(image_of(item), input_channels(network)) for item in inputs]
         masks = [self(image, network, intensity or self._rule(image)) for image in images]
@@ -139,8 +144,7 @@ def image_of(item: Tensor) -> CaseImage:
     if array.ndim == 3:
         return CaseImage.from_array(np.ascontiguousarray(array.transpose(0, 2, 1)), path=path)
     if array.ndim != 4 or len(array) != 1:
-        remedy = "give (B, 1, X, Y, Z) or (B, C, W, H)"
-        raise InputError(path, f"has the shape {tuple(array.shape)}, which is no image", remedy)
+        raise InputError(path, f"has the shape {tuple(array.shape)}, which is no image", _SHAPES)
     if not isinstance(item, MetaTensor):
         remedy = "give a MetaTensor with its affine, as LoadImage does"
         raise InputError(path, "is a volume without its place in the world", remedy)

@@ -62,6 +62,8 @@ def test_one_volume_is_predicted_as_monai_label_and_deploy_do_it(volumes):
     expected = inferer(read_image(volumes[1]), network, RULE)
     for called in (network, scripted):
         assert np.array_equal(inferer(image[None], called)[0, 0].numpy(), expected)
+    with pytest.raises(InputError, match=r"1\.nii\.gz: is a volume without a batch: give \(B, 1, X, Y, Z\)"):
+        inferer(image, network)
 
 
 def test_pictures_have_monais_order_of_axes(tmp_path):
