@@ -9,10 +9,10 @@ from monai.data import MetaTensor
 
 
 def as_plain(value: Any) -> Any:
-    """A tensor, or a dictionary with tensors, without MONAI's metadata; nothing is copied.
+    """A tensor, or dictionaries and lists of tensors, without MONAI's metadata; no tensor is copied.
 
     Args:
-        value: a ``MetaTensor`` becomes a plain tensor, a dictionary one of plain values; all else stays what it is.
+        value: a ``MetaTensor`` becomes a plain tensor, also inside dictionaries, lists and tuples; all else stays.
 
     Example:
         >>> item = as_plain({"image": MetaTensor([1.0]), "case": "eye"})
@@ -21,4 +21,9 @@ def as_plain(value: Any) -> Any:
     """
     if isinstance(value, MetaTensor):
         return value.as_tensor()
-    return {key: as_plain(entry) for key, entry in value.items()} if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return {key: as_plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        entries = [as_plain(entry) for entry in value]
+        return type(value)(*entries) if hasattr(value, "_fields") else type(value)(entries)
+    return value

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from monai_supmix.cli.check import table
 from monai_supmix.cli.training_time import training_times
+from monai_supmix.errors import InputError
 from monai_supmix.listing import counted
 from monai_supmix.naming import safe_name
 from monai_supmix.own_data import BrokenCasesError, Proposal, check_absent, propose, write_bundle
@@ -52,7 +53,7 @@ def new(arguments: argparse.Namespace) -> int:
     print("\ntiming a few steps with each preset, which may take minutes ...", flush=True)
     try:
         times = training_times(folder)
-    except BaseException:  # a mistake in the data that `propose` did not find, or Ctrl-C
+    except (InputError, KeyboardInterrupt):  # a mistake in the data that `propose` did not find, or Ctrl-C
         shutil.rmtree(folder, ignore_errors=True)
         raise
     print(f"written: {folder} ({counted(len(files), 'file')})")

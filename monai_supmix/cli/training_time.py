@@ -13,7 +13,7 @@ import torch
 
 from monai_supmix.cli.workflow import Configured, configure
 from monai_supmix.config.error_lines import mistakes_as_themselves
-from monai_supmix.errors import InputError
+from monai_supmix.errors import InputError, first_line
 
 _HEAVY = ("paper",)  # presets of which a step takes minutes without a GPU
 _SAME = ("rare_classes", "logit_adjustment")  # presets that train the bundle's own network
@@ -67,10 +67,10 @@ def training_times(bundle: str | Path) -> list[str]:
             continue
         try:
             measured = measure(configure(str(bundle), ["train"], {}, method, preset))
-        except InputError as error:
+        except (InputError, torch.OutOfMemoryError) as error:
             if method:
                 raise
-            lines.append(f"{name}: not measured ({error})")
+            lines.append(f"{name}: not measured ({first_line(error)})")
             continue
         steps = [f"{seconds:.2g} s" for seconds in (measured.slow, measured.slower) if seconds]
         lines.append(f"{name}: {in_words(measured.seconds)} (a step took {', after the burn-in '.join(steps)})")

@@ -57,7 +57,8 @@ class Configured:
         configs = self.bundle / "configs"
         logging_file = configs / "logging.conf"
         logged = with_logging and logging_file.is_file()
-        logging.getLogger("monai.bundle.workflows").addFilter(_is_ours)  # both files are named below
+        monais = logging.getLogger("monai.bundle.workflows")
+        monais.addFilter(_is_ours)  # both files are named below
         workflow = ConfigWorkflow(
             config_file=[str(file) for file in self.files],
             meta_file=str(configs / "metadata.json"),
@@ -66,6 +67,7 @@ class Configured:
             tracking=self.tracking,
             **for_monai(self.overrides),
         )
+        monais.removeFilter(_is_ours)
         for handler in logging.getLogger().handlers if with_logging else ():
             handler.addFilter(_is_news)
         return workflow
@@ -148,8 +150,10 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a warning of MONAI is about this call: presets and methods lie below the other files, as they should."""
-    return not record.getMessage().startswith("Not all config files are in")
+    """Whether a message of MONAI is about this call: presets and methods lie below the other files, as they should."""
+    return not record.getMessage().startswith(
+        ("Not all config files are in", "Logging file is set to", "No workflow type")
+    )
 
 
 def configure(

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from torch import nn
-
 from monai_supmix.config.remedies import in_words_of_options
 from monai_supmix.errors import InputError
 
@@ -107,10 +105,13 @@ def _refused_setting(error: BaseException) -> InputError | None:
 
 
 def _plain_network(error: BaseException) -> InputError | None:
-    """The mistake of a configuration that gives a network which is no `monai_supmix.networks.TrainingNetwork`."""
-    for cause in causes(error):
-        if isinstance(cause, AttributeError) and cause.name == "divisor" and isinstance(cause.obj, nn.Module):
-            problem = f"is a {type(cause.obj).__name__} and does not say what sides its images may have"
+    """The mistake of a configuration whose expression asks a network of another library for its ``divisor``."""
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:  # as MONAI raises it
+        error = error.__cause__
+    if isinstance(error, AttributeError) and error.name == "divisor" and hasattr(error.obj, "named_modules"):
+        asked = [frame for frame in tracebacks.extract_tb(error.__traceback__) if frame.name != "__getattr__"]
+        if asked and asked[-1].filename == "<string>":
+            problem = f"is a {type(error.obj).__name__} and does not say what sides its images may have"
             wrap = '{"_target_": "monai_supmix.networks.HookedNetwork", "network": {...}, "divisor": 16}'
             return InputError("network_def", problem, f"wrap it, {wrap}: sides become multiples of the divisor")
     return None

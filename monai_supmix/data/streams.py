@@ -94,8 +94,8 @@ class KeyedDataset(Dataset):
     """Items with a random transform whose draw belongs to the sample's position.
 
     Args:
-        items: prepared (for example cached) items. The ``transform`` of one of MONAI's datasets is seeded as well, so
-            that what is random in it can be replayed.
+        items: prepared (for example cached) items. The ``transform`` of one of MONAI's datasets, also inside a
+            ``Subset``, is seeded as well, so that what is random in it can be replayed.
         transform: applied to an item for every sample; a :class:`monai.transforms.Randomizable` (such as
             ``Compose``) is seeded first by ``(seed, stream, position)``. One with a ``place``, or such a one in a
             ``Compose``, is then seeded alike for the samples of all streams that share a place, see
@@ -118,15 +118,15 @@ class KeyedDataset(Dataset):
     ) -> None:
         self.items, self.transform, self.seed, self.stream = items, transform, seed, stream
         self.batch_size = self.num_pairs = batch_size
+        self._preparations = list(_random_transforms(items))
 
     def __len__(self) -> int:
         return len(self.items)  # type: ignore[arg-type]
 
     def __getitem__(self, key: Key) -> Any:
         position, index = key
-        prepare = getattr(self.items, "transform", None)
-        if isinstance(prepare, Randomizable):  # of one of MONAI's datasets: what is random in it is drawn here
-            prepare.set_random_state(seed=derive_seed(self.seed, self.stream, "prepare", position))
+        for number, prepare in enumerate(self._preparations):
+            prepare.set_random_state(seed=derive_seed(self.seed, self.stream, "prepare", position, number))
         if isinstance(self.transform, Randomizable):
             self.transform.set_random_state(seed=derive_seed(self.seed, self.stream, "augment", position))
             self._share_places(position)
@@ -141,11 +141,21 @@ class KeyedDataset(Dataset):
                 step.set_random_state(seed=derive_seed(self.seed, "place", batch, number[place]))
 
 
+def _random_transforms(items: Any) -> Iterator[Randomizable]:
+    """The transforms of a dataset, and of those that it is made of, which may draw something for each item."""
+    transform = getattr(items, "transform", None)
+    if isinstance(transform, Randomizable):
+        yield transform
+    for inner in (getattr(items, "dataset", None), getattr(items, "data", None), *getattr(items, "datasets", ())):
+        if isinstance(inner, Dataset):
+            yield from _random_transforms(inner)
+
+
 def collate(samples: Sequence[Any]) -> Any:
     """Samples as a batch of plain tensors, whatever metadata MONAI's transforms have given them.
 
     Args:
-        samples: dictionaries of tensors, or what else torch collates.
+        samples: tensors, or dictionaries or sequences of tensors and numbers.
 
     Example:
         >>> from monai.data import MetaTensor

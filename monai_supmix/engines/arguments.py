@@ -6,11 +6,12 @@ import inspect
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from monai_supmix.errors import InputError
+from monai_supmix.networks import HookedNetwork
 from monai_supmix.transforms import RegionMix
 from monai_supmix.transforms.region_mix import INTEGERS
+from monai_supmix.weights import unwrap
 
 
 def check_adversary(discriminator: nn.Module | None, optimizer: torch.optim.Optimizer | None) -> None:
@@ -43,11 +44,16 @@ def check_loader(loader: object) -> None:
         raise ValueError(f"train_data_loader is a PairedLoader of both streams, see paired_loader, not a {kind}.")
 
 
-def check_label(label: Tensor) -> None:
-    """Raise `InputError` for a truth that is not of integers, such as MONAI's readers give it."""
-    if label.dtype not in INTEGERS:
+def integer_label(label: Tensor) -> Tensor:
+    """A truth of integers that every part of a step takes.
+
+    Raises:
+        InputError: it is of floating-point numbers, as MONAI's readers give it: resampling may have made fractions.
+    """
+    if label.is_floating_point() or label.is_complex():
         cast = "cast it, for example by EnsureTyped(dtype=torch.uint8), after resampling by nearest neighbour"
         raise InputError("label", f"is of {label.dtype}, and classes are integers", cast)
+    return label if label.dtype in INTEGERS else label.long()
 
 
 def check_burn_in(share: float) -> None:
@@ -63,12 +69,12 @@ def check_feature_dropout(network: nn.Module, wanted: bool) -> None:
     """
     if not wanted:
         return
-    bare = network.module if isinstance(network, DistributedDataParallel) else network
+    bare = unwrap(network)
     taken = inspect.signature(bare.forward).parameters
     if "num_dropped" not in taken and all(each.kind is not each.VAR_KEYWORD for each in taken.values()):
         wrap = "wrap it in a HookedNetwork that names modules to drop, or train with feature_dropout false"
         raise InputError("network_def", f"is a {type(bare).__name__}, which has no feature dropout", wrap)
-    if not getattr(bare, "dropout_modules", True):
+    if isinstance(bare, HookedNetwork) and not bare.dropout_modules:
         choose = (
             "name modules of the network, such as its first and its deepest level, or train with feature_dropout false"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,7 @@ class MovingAverage:
 
     Attributes:
         network: the average, an unwrapped network in evaluation mode, without gradients.
+        is_loaded: whether it has been given a state, such as that of a checkpoint.
 
     Raises:
         ValueError: when ``momentum`` lies outside [0, 1).
@@ -48,12 +50,19 @@ class MovingAverage:
         if not 0 <= momentum < 1:
             raise ValueError(f"teacher_momentum is in [0, 1), not {momentum}.")
         self.network = copy.deepcopy(unwrap(network)).requires_grad_(False).eval()
+        self.is_loaded = False
+        self.network.register_load_state_dict_post_hook(self._note_loading)
         self._average = get_ema_multi_avg_fn(momentum)
 
     @torch.no_grad()
     def restart(self, network: nn.Module) -> None:
         """Begin anew as a copy of the network, which may have been given other weights since."""
+        before = self.is_loaded
         self.network.load_state_dict(unwrap(network).state_dict())
+        self.is_loaded = before
+
+    def _note_loading(self, _network: nn.Module, _keys: Any) -> None:
+        self.is_loaded = True
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

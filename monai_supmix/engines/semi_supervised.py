@@ -18,10 +18,10 @@ from monai_supmix.engines.arguments import (
     check_adversary,
     check_burn_in,
     check_feature_dropout,
-    check_label,
     check_loader,
     check_pasting,
     check_teacher,
+    integer_label,
 )
 from monai_supmix.engines.loss_terms import combine, view_loss
 from monai_supmix.engines.moving_average import MovingAverage
@@ -226,15 +226,20 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         extra = any(uses_unlabeled(term) for term in self.extra_terms)
         return self.feature_dropout or self.discriminator is not None or extra
 
-    def _expect_start(self) -> None:
+    def _expect_start(self, engine: Engine) -> None:
         self._started = False
+        self._begin_average(engine)
+
+    def _begin_average(self, engine: Engine) -> None:
+        """Let the average begin as the network, which may have got trained weights, unless it has got its own."""
+        if self.average is not None and engine.state.iteration == 0 and not self.average.is_loaded:
+            self.average.restart(self.network)
 
     def _start(self, engine: Engine) -> None:
         if self._started:
             return
         self._started = True
-        if self.average is not None and engine.state.iteration == 0:  # the network may have got trained weights
-            self.average.restart(self.network)
+        self._begin_average(engine)
         self.streams.rewind(engine.state.iteration, self.burn_in if self.uses_unlabeled else None)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Tensor]:
@@ -330,7 +335,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
     def _labeled(self, batch: dict[str, Any], alone: bool, key: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Labelled images, mixed where an iteration has nothing else, truth, and labelled classes if not all are."""
         image, label = (self._to_device(batch[name]) for name in (Keys.IMAGE, Keys.LABEL))
-        check_label(label)
+        label = integer_label(label)
         whole = batch.get("labelled_classes")
         labelled = [] if whole is None or bool(whole.all()) else [self._to_device(whole)]
         if self.labeled_mixing is not None and alone:

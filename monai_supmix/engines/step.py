@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Number
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -148,13 +149,21 @@ def evaluate(terms: Iterable[ExtraTerm], step: Step) -> dict[str, tuple[float, T
             problem = f"one returns a {type(found).__name__}"
             raise InputError("extra_terms", problem, "return a dictionary, {name: (weight, loss)}")
         for name, weighted in found.items():
-            if not (isinstance(weighted, Sequence) and len(weighted) == 2 and isinstance(weighted[1], Tensor)):
+            if not _is_weighted(weighted):
                 raise InputError(
                     "extra_terms", f"{name!r} is no weight with a loss", "return (weight, loss), a scalar tensor"
                 )
             if name in result or name in OWN_NAMES or name.startswith("strong_"):
                 raise InputError("extra_terms", f"two losses are called {name!r}", "give one of them another name")
-            if not re.fullmatch(r"[\w.-]+", name):
+            if not re.fullmatch(r"[\w.-]+", str(name)):
                 raise InputError("extra_terms", f"a loss is called {name!r}", "use letters, digits, '_', '-' and '.'")
             result[name] = weighted
     return result
+
+
+def _is_weighted(value: object) -> bool:
+    """Whether it is a weight and a loss."""
+    if not (isinstance(value, Sequence) and len(value) == 2):
+        return False
+    weight, loss = value
+    return isinstance(weight, (Number, Tensor)) and isinstance(loss, Tensor) and loss.numel() == 1

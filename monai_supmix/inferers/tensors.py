@@ -102,7 +102,8 @@ class CaseInferer(monai.inferers.Inferer):
             kind = type(inputs).__name__
             raise InputError("inputs", f"are of the type {kind}", "give a tensor with a batch, or a CaseImage")
         meta = inputs.meta if isinstance(inputs, MetaTensor) else {}
-        if inputs.ndim == 4 and np.shape(meta.get("spatial_shape", ())) == (3,):
+        whole = tuple(np.ravel(meta.get("spatial_shape", ())).tolist())
+        if len(inputs) == 1 and len(whole) == 3 and tuple(inputs.shape[1:]) == whole:
             raise InputError(str(meta.get("filename_or_obj", "tensor")), "is a volume without a batch", _SHAPES)
         network = module_of(network)
         images = [fit_channels(image_of(item), input_channels(network)) for item in inputs]

@@ -21,7 +21,7 @@ from monai.utils import TransformBackends, ensure_tuple
 from monai.utils.type_conversion import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
-_SLACK = 0.01  # that interpolation and rounding may go beyond [0, 1]
+_SLACK = 0.5  # beyond [0, 1]: more than interpolation and noise, less than other scales of intensity
 
 __all__ = ["BatchCompose", "RandBatchTransform", "RandBatchTransformd", "per_image", "positive_range"]
 
@@ -41,6 +41,8 @@ class RandBatchTransform(RandomizableTransform):
     """
 
     backend = [TransformBackends.TORCH]  # noqa: RUF012 (MONAI's name and form)
+    cuts = True
+    """Whether values beyond [0, 1] are lost, so that images on another scale would be destroyed."""
 
     def __init__(self, prob: float) -> None:
         if not 0.0 <= prob <= 1.0:
@@ -77,11 +79,13 @@ class RandBatchTransform(RandomizableTransform):
             a new plain tensor of the same shape, dtype and device, in [0, 1].
 
         Raises:
-            ValueError: when the images are not floating point ``(B, C, *spatial)`` in [0, 1] (values are looked at on
-                the CPU), or not as many as drawn.
+            ValueError: when the images are not floating point ``(B, C, *spatial)``, or not as many as drawn, or on
+                another scale than [0, 1] (looked at on the CPU, where a transform `cuts`).
             RuntimeError: when ``randomize`` is False and nothing was drawn yet.
         """
         batch: Tensor = convert_to_tensor(images, track_meta=False)
+        if self.cuts:
+            _check_scale(batch, type(self).__name__)
         return self.apply_batch_(batch.clone(memory_format=torch.contiguous_format), randomize)
 
     def apply_batch_(self, images: Tensor, randomize: bool = True) -> Tensor:
@@ -91,11 +95,6 @@ class RandBatchTransform(RandomizableTransform):
                 f"{type(self).__name__} needs floating-point images (B, C, *spatial) in [0, 1], "
                 f"got {tuple(images.shape)} of {images.dtype}."
             )
-        if images.device.type == "cpu" and images.numel():  # elsewhere it would have to be waited for
-            low, high = (bound.item() for bound in images.aminmax())
-            if not (low >= -_SLACK and high <= 1 + _SLACK):
-                name = type(self).__name__
-                raise ValueError(f"{name} needs images in [0, 1], got values from {low:g} to {high:g}.")
         if randomize:
             self.randomize(len(images))
         if self.selected is None:
@@ -223,20 +222,22 @@ class BatchCompose(Compose):
                 raise ValueError(f"BatchCompose takes array transforms, got {type(transform).__name__}.")
         super().__init__(flat)
 
-    def __call__(self, images: NdarrayOrTensor, **_: Any) -> Tensor:  # type: ignore[override]
+    def __call__(self, images: NdarrayOrTensor, lazy: bool | None = False) -> Tensor:  # type: ignore[override]
         """Transform a batch.
 
         Args:
             images: ``(B, C, *spatial)``, floating point in [0, 1]. Not changed in place.
-            _: what MONAI's ``Compose`` hands to another one inside it, such as ``lazy``; nothing here is lazy.
+            lazy: what MONAI's ``Compose`` tells another one inside it; nothing here is lazy.
 
         Returns:
             a new plain tensor of the same shape, dtype and device.
 
         Raises:
-            ValueError: when a transform changes the shape of an image.
+            ValueError: when a transform changes the shape of an image, or as `RandBatchTransform.apply_batch`.
         """
         batch: Tensor = convert_to_tensor(images, track_meta=False)
+        if cutting := [transform for transform in self.transforms if getattr(transform, "cuts", False)]:
+            _check_scale(batch, type(cutting[0]).__name__)
         # the one copy: some of MONAI's transforms too, RandCoarseDropout for one, write into their input
         batch = batch.clone(memory_format=torch.contiguous_format)
         for transform in self.transforms:
@@ -247,6 +248,14 @@ class BatchCompose(Compose):
             else:
                 batch = torch.stack([_apply_to_one(transform, image) for image in batch])
         return batch
+
+
+def _check_scale(images: Tensor, name: str) -> None:
+    """Refuse images that are not scaled to [0, 1]; on other devices than the CPU they would have to be waited for."""
+    if images.device.type == "cpu" and images.numel() and images.is_floating_point():
+        low, high = (bound.item() for bound in images.aminmax())
+        if not (low >= -_SLACK and high <= 1 + _SLACK):
+            raise ValueError(f"{name} needs images in [0, 1], got values from {low:g} to {high:g}.")
 
 
 def _runs(selected: np.ndarray) -> Iterator[slice]:

@@ -125,6 +125,8 @@ class RandGaussianBlur(RandBatchTransform):
         True
     """
 
+    cuts = False
+
     def __init__(self, sigma: Sequence[float] = (0.1, 2.0), prob: float = 0.5) -> None:
         super().__init__(prob)
         self.sigma = positive_range("sigma", sigma)

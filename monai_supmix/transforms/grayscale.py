@@ -90,6 +90,8 @@ class RandGrayscale(RandBatchTransform):
         True
     """
 
+    cuts = False
+
     def __init__(self, prob: float = 0.2) -> None:
         super().__init__(prob)
 

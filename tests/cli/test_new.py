@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_supmix.cli.training_time import training_times
+from monai_supmix.cli.training_time import TrainingTime, training_times
 from monai_supmix.errors import InputError
 from monai_supmix.files import sha256
 from monai_supmix.own_data.template import DATALIST_NAME
@@ -63,6 +63,19 @@ def test_a_bundle_is_not_left_where_its_user_lost_patience(front, pairs, monkeyp
     monkeypatch.setattr("monai_supmix.cli.new.training_times", interrupted)
     ended = front("new", pairs, "--output_dir", "mine")
     assert ended.status == 130 and not Path("mine").exists()
+
+
+def test_a_preset_that_is_too_large_for_this_machine_costs_no_bundle(front, pairs, monkeypatch):
+    def measured(configured):
+        if any(file.parent.name == "presets" for file in configured.files):
+            raise torch.OutOfMemoryError("out of memory")
+        return TrainingTime(1.0, 0, 10, 0.0, 0.1)
+
+    monkeypatch.setattr("monai_supmix.cli.training_time.measure", measured)
+    monkeypatch.setattr("monai_supmix.cli.new.training_times", training_times)
+    ended = front("new", pairs, "--output_dir", "mine")
+    assert ended.status == 0 and "--preset pretrained: not measured (out of memory)" in " ".join(ended.out.split())
+    assert Path("mine/configs/train.json").exists()
 
 
 def test_a_supervised_training_that_is_refused_when_measured_is_an_error(pairs, front):

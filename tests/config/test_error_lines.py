@@ -2,8 +2,16 @@
 
 import pytest
 from monai.bundle import ConfigParser
+from torch import nn
 
 from monai_supmix.bundle import error_line
+
+
+class Divided(nn.Module):
+    """A module with a bug of its own, about a name that networks have."""
+
+    def forward(self, x):
+        return x / self.divisor
 
 
 def raised(config, name):
@@ -39,6 +47,7 @@ def test_a_network_of_monai_is_to_be_wrapped():
         {"_target_": "monai_supmix.transforms.CutMix", "probability": 1},
         {"_target_": "monai_supmix.imageio.reading.no_such_function"},
         {"_target_": "builtins.dict", "x": "$'text'.divisor"},
+        {"_target_": f"{__name__}.Divided.forward", "self": "$torch.nn.Module()", "x": 1},
     ],
 )
 def test_other_exceptions_are_bugs(component):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, Randomizable, RandomizableTransform
+from torch.utils.data import ConcatDataset, Subset
 
 from monai_supmix.data.paired import PairedLoader
 from monai_supmix.data.streams import KeyedBatchSampler, StreamLoader
@@ -60,7 +61,15 @@ class Jitter(RandomizableTransform):
         return item + self.R.uniform()
 
 
-@pytest.mark.parametrize("kind", [Dataset, CacheDataset])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Dataset,
+        CacheDataset,
+        lambda data, transform: Subset(Dataset(data, transform), range(5)),
+        lambda data, transform: ConcatDataset([Dataset(data[:2], transform), Dataset(data[2:], transform)]),
+    ],
+)
 def test_what_is_random_in_monais_datasets_can_be_replayed(kind):
     def loader(**kwargs):
         items = kind(list(range(5)), Compose([float, Jitter()]))
@@ -75,7 +84,9 @@ def test_batches_are_plain_whatever_has_been_loaded_in_this_process():
     items = [{"image": MetaTensor(torch.rand(1, 4, 4), meta={"case": number})} for number in range(2)]
     list(DataLoader(Dataset(items), batch_size=2))  # from here on torch collates metadata as well
     batch = next(StreamLoader(items, dict, 2, 0, "labeled").batches())
-    assert type(batch["image"]) is torch.Tensor and batch["image"].shape == (2, 1, 4, 4)
+    pair = next(StreamLoader(items, lambda item: (item["image"], [item]), 2, 0, "labeled").batches())
+    for image in (batch["image"], pair[0], pair[1][0]["image"]):
+        assert type(image) is torch.Tensor and image.shape == (2, 1, 4, 4)
 
 
 def test_seed_and_stream_matter():

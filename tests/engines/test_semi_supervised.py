@@ -276,6 +276,46 @@ def test_a_checkpoint_of_monais_handlers_goes_on_with_the_next_batch(tmp_path, w
             assert torch.equal(a, b), name
 
 
+def test_a_teacher_of_ones_own_is_not_replaced_by_the_student(tmp_path):
+    def made(**kwargs):
+        return trainer("supmix", teacher_momentum=0.9, max_iterations=1, burn_in=0.0, **kwargs)
+
+    pair = made()
+    states = {"network": pair.network.state_dict(), "teacher": made(seed=7).network.state_dict()}
+    torch.save(states, tmp_path / "pair.pt")
+    seen = []
+
+    def run_with(names):
+        engine = made(seed=3)
+        parts = {"network": engine.network, "teacher": engine.average.network}
+        CheckpointLoader(str(tmp_path / "pair.pt"), {name: parts[name] for name in names}).attach(engine)
+        engine.add_event_handler(
+            Events.EPOCH_STARTED, lambda e: seen.append(copy.deepcopy(e.average.network.state_dict()))
+        )
+        engine.run()
+
+    run_with(["network", "teacher"])
+    run_with(["network"])
+    for found, name in zip(seen, ("teacher", "network"), strict=True):
+        assert all(torch.equal(found[key], states[name][key]) for key in found), name
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int16, torch.uint16, torch.int32, torch.int64])
+def test_labels_are_integers_of_any_kind(dtype):
+    def streams(kind):
+        made = loader()
+        for item in made.labeled.dataset.items:
+            item["label"] = item["label"].clamp(max=1).to(kind)
+        return made
+
+    outputs = []
+    for kind in (torch.uint8, dtype):
+        engine = trainer("supmix", data=streams(kind), max_iterations=2)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: outputs.append(e.state.output))
+        engine.run()
+    assert losses(outputs[:2]) == losses(outputs[2:])
+
+
 def test_labels_that_are_no_integers_are_refused_at_once():
     streams = loader()
     for item in streams.labeled.dataset.items:

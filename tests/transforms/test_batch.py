@@ -115,9 +115,27 @@ def test_misuse_is_an_error(transform):
         random.apply_batch(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     with pytest.raises(ValueError, match="prob"):
         transform(prob=-0.1)
-    for value in (-1.0, 2.0, float("nan")):  # such as CT in HU, or what is normalised to a mean of 0
+
+
+@pytest.mark.parametrize("value", [-1.0, 2.0, float("nan")])  # such as CT in HU, or what is normalised to a mean of 0
+def test_images_on_another_scale_are_refused_by_what_would_cut_them(value):
+    images = torch.full((2, 3, 4, 4), value)
+    for transform in (RandGamma(), RandNoise(), RandColorJitter(), BatchCompose([RandGrayscale(), RandGamma()])):
         with pytest.raises(ValueError, match=r"needs images in \[0, 1\], got values from"):
-            transform().apply_batch(torch.full((2, 3, 4, 4), value))
+            getattr(transform, "apply_batch", transform)(images)
+    for transform in (RandGaussianBlur(), RandGrayscale()):
+        assert transform.apply_batch(images).shape == images.shape
+
+
+def test_what_interpolation_leaves_a_little_outside_is_no_reason_to_stop():
+    images = torch.rand(8, 1, 16, 16) * 1.4 - 0.2
+    for transform in (
+        RandGamma(prob=1.0),
+        BatchCompose([RandGaussianBlur(), RandGamma(), RandColorJitter(), RandNoise()]),
+    ):
+        mixed = getattr(transform.set_random_state(seed=0), "apply_batch", transform)(images)
+        assert mixed.isfinite().all()
+    assert RandGamma(gamma=(2, 2), prob=1.0).apply_batch(torch.tensor([[[-0.1, 1.1]]])).tolist() == [[[0.0, 1.0]]]
 
 
 def test_compose_may_stand_in_monais_compose():
