@@ -23,7 +23,8 @@ def as_plain(value: Any) -> Any:
         return value.as_tensor()
     if isinstance(value, Mapping):
         return {key: as_plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        entries = [as_plain(entry) for entry in value]
-        return type(value)(*entries) if hasattr(value, "_fields") else type(value)(entries)
+    if type(value) in (list, tuple):
+        return type(value)(as_plain(entry) for entry in value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # a named one
+        return type(value)(*(as_plain(entry) for entry in value))
     return value

@@ -59,15 +59,17 @@ class Configured:
         logged = with_logging and logging_file.is_file()
         monais = logging.getLogger("monai.bundle.workflows")
         monais.addFilter(_is_ours)  # both files are named below
-        workflow = ConfigWorkflow(
-            config_file=[str(file) for file in self.files],
-            meta_file=str(configs / "metadata.json"),
-            logging_file=str(logging_file) if logged else False,
-            workflow_type=None,
-            tracking=self.tracking,
-            **for_monai(self.overrides),
-        )
-        monais.removeFilter(_is_ours)
+        try:
+            workflow = ConfigWorkflow(
+                config_file=[str(file) for file in self.files],
+                meta_file=str(configs / "metadata.json"),
+                logging_file=str(logging_file) if logged else False,
+                workflow_type=None,
+                tracking=self.tracking,
+                **for_monai(self.overrides),
+            )
+        finally:
+            monais.removeFilter(_is_ours)
         for handler in logging.getLogger().handlers if with_logging else ():
             handler.addFilter(_is_news)
         return workflow

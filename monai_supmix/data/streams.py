@@ -141,14 +141,16 @@ class KeyedDataset(Dataset):
                 step.set_random_state(seed=derive_seed(self.seed, "place", batch, number[place]))
 
 
-def _random_transforms(items: Any) -> Iterator[Randomizable]:
-    """The transforms of a dataset, and of those that it is made of, which may draw something for each item."""
-    transform = getattr(items, "transform", None)
-    if isinstance(transform, Randomizable):
-        yield transform
-    for inner in (getattr(items, "dataset", None), getattr(items, "data", None), *getattr(items, "datasets", ())):
-        if isinstance(inner, Dataset):
-            yield from _random_transforms(inner)
+def _random_transforms(items: Any, seen: set[int] | None = None) -> Iterator[Randomizable]:
+    """What may draw something for each item: a dataset or its transform, and those of the datasets it is made of."""
+    seen = set() if seen is None else seen
+    seen.add(id(items))
+    yield from (one for one in (items, getattr(items, "transform", None)) if isinstance(one, Randomizable))
+    for name in ("dataset", "data", "datasets"):
+        inner = getattr(items, name, None)
+        for one in inner if isinstance(inner, (list, tuple)) else (inner,):
+            if isinstance(one, Dataset) and id(one) not in seen:
+                yield from _random_transforms(one, seen)
 
 
 def collate(samples: Sequence[Any]) -> Any:

@@ -31,7 +31,7 @@ class MovingAverage:
 
     Attributes:
         network: the average, an unwrapped network in evaluation mode, without gradients.
-        is_loaded: whether it has been given a state, such as that of a checkpoint.
+        is_fresh: whether it has neither followed a step nor been given a state, such as that of a checkpoint.
 
     Raises:
         ValueError: when ``momentum`` lies outside [0, 1).
@@ -50,26 +50,27 @@ class MovingAverage:
         if not 0 <= momentum < 1:
             raise ValueError(f"teacher_momentum is in [0, 1), not {momentum}.")
         self.network = copy.deepcopy(unwrap(network)).requires_grad_(False).eval()
-        self.is_loaded = False
+        self.is_fresh = True
         self.network.register_load_state_dict_post_hook(self._note_loading)
-        self._average = get_ema_multi_avg_fn(momentum)
+        self._momentum = momentum
 
     @torch.no_grad()
     def restart(self, network: nn.Module) -> None:
         """Begin anew as a copy of the network, which may have been given other weights since."""
-        before = self.is_loaded
         self.network.load_state_dict(unwrap(network).state_dict())
-        self.is_loaded = before
+        self.is_fresh = True
 
     def _note_loading(self, _network: nn.Module, _keys: Any) -> None:
-        self.is_loaded = True
+        self.is_fresh = False
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Take one step towards the network; every process of a distributed training has to."""
+        self.is_fresh = False
         pairs = list(zip(_tensors(self.network), _tensors(unwrap(network)), strict=True))
         floating = [(ours, theirs.detach()) for ours, theirs in pairs if ours.is_floating_point()]
-        self._average([ours for ours, _ in floating], [theirs for _, theirs in floating], None)
+        average = get_ema_multi_avg_fn(self._momentum)
+        average([ours for ours, _ in floating], [theirs for _, theirs in floating], None)
         for ours, theirs in pairs:
             if not ours.is_floating_point():
                 ours.copy_(theirs)

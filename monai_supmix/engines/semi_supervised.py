@@ -226,20 +226,20 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         extra = any(uses_unlabeled(term) for term in self.extra_terms)
         return self.feature_dropout or self.discriminator is not None or extra
 
-    def _expect_start(self, engine: Engine) -> None:
+    def _expect_start(self) -> None:
         self._started = False
-        self._begin_average(engine)
+        self._begin_average()
 
-    def _begin_average(self, engine: Engine) -> None:
+    def _begin_average(self) -> None:
         """Let the average begin as the network, which may have got trained weights, unless it has got its own."""
-        if self.average is not None and engine.state.iteration == 0 and not self.average.is_loaded:
+        if self.average is not None and self.average.is_fresh:
             self.average.restart(self.network)
 
     def _start(self, engine: Engine) -> None:
         if self._started:
             return
         self._started = True
-        self._begin_average(engine)
+        self._begin_average()
         self.streams.rewind(engine.state.iteration, self.burn_in if self.uses_unlabeled else None)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Tensor]:
@@ -378,7 +378,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
     def _pseudo_label(self, x_w: Tensor, p_w: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Confidence and pseudo-label of the weak view, both ``(B, 1, *spatial)``: its arg max, or the given one."""
         if self.given_pseudo_labels:
-            given = self._to_device(batch[Keys.LABEL])
+            given = integer_label(self._to_device(batch[Keys.LABEL]))
             return torch.ones(given.shape, device=given.device), given
         if self.teacher is not None:
             with autocast(self.precision, self.state.device):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Number
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
 from monai_supmix.errors import InputError
@@ -153,10 +154,10 @@ def evaluate(terms: Iterable[ExtraTerm], step: Step) -> dict[str, tuple[float, T
                 raise InputError(
                     "extra_terms", f"{name!r} is no weight with a loss", "return (weight, loss), a scalar tensor"
                 )
+            if not (isinstance(name, str) and re.fullmatch(r"[\w.-]+", name)):
+                raise InputError("extra_terms", f"a loss is called {name!r}", "use letters, digits, '_', '-' and '.'")
             if name in result or name in OWN_NAMES or name.startswith("strong_"):
                 raise InputError("extra_terms", f"two losses are called {name!r}", "give one of them another name")
-            if not re.fullmatch(r"[\w.-]+", str(name)):
-                raise InputError("extra_terms", f"a loss is called {name!r}", "use letters, digits, '_', '-' and '.'")
             result[name] = weighted
     return result
 
@@ -166,4 +167,5 @@ def _is_weighted(value: object) -> bool:
     if not (isinstance(value, Sequence) and len(value) == 2):
         return False
     weight, loss = value
-    return isinstance(weight, (Number, Tensor)) and isinstance(loss, Tensor) and loss.numel() == 1
+    is_number = isinstance(weight, Number) or (isinstance(weight, (Tensor, np.ndarray)) and np.size(weight) == 1)
+    return is_number and isinstance(loss, Tensor) and loss.numel() == 1

@@ -101,11 +101,11 @@ class CaseInferer(monai.inferers.Inferer):
         if not isinstance(inputs, Tensor):
             kind = type(inputs).__name__
             raise InputError("inputs", f"are of the type {kind}", "give a tensor with a batch, or a CaseImage")
-        meta = inputs.meta if isinstance(inputs, MetaTensor) else {}
-        whole = tuple(np.ravel(meta.get("spatial_shape", ())).tolist())
-        if len(inputs) == 1 and len(whole) == 3 and tuple(inputs.shape[1:]) == whole:
-            raise InputError(str(meta.get("filename_or_obj", "tensor")), "is a volume without a batch", _SHAPES)
         network = module_of(network)
+        meta = inputs.meta if isinstance(inputs, MetaTensor) else {}
+        is_of_volume = np.size(meta.get("spatial_shape", ())) == 3  # one plane of a volume is a picture, though
+        if is_of_volume and inputs.ndim == 4 and inputs.shape[1] not in (1, 3, input_channels(network)):
+            raise InputError(str(meta.get("filename_or_obj", "tensor")), "is a volume without a batch", _SHAPES)
         images = [fit_channels(image_of(item), input_channels(network)) for item in inputs]
         masks = [self(image, network, intensity or self._rule(image)) for image in images]
         pictures = [mask.T if image.is_picture else mask for mask, image in zip(masks, images, strict=True)]

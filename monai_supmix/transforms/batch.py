@@ -236,11 +236,13 @@ class BatchCompose(Compose):
             ValueError: when a transform changes the shape of an image, or as `RandBatchTransform.apply_batch`.
         """
         batch: Tensor = convert_to_tensor(images, track_meta=False)
-        if cutting := [transform for transform in self.transforms if getattr(transform, "cuts", False)]:
-            _check_scale(batch, type(cutting[0]).__name__)
         # the one copy: some of MONAI's transforms too, RandCoarseDropout for one, write into their input
         batch = batch.clone(memory_format=torch.contiguous_format)
+        is_checked = False
         for transform in self.transforms:
+            if not is_checked and getattr(transform, "cuts", False):  # transforms before it may have scaled the images
+                _check_scale(batch, type(transform).__name__)
+                is_checked = True
             if hasattr(transform, "apply_batch_"):
                 transform.apply_batch_(batch)
             elif hasattr(transform, "apply_batch"):

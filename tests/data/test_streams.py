@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor
+from monai.data import ArrayDataset, CacheDataset, DataLoader, Dataset, MetaTensor, ZipDataset
 from monai.transforms import Compose, Randomizable, RandomizableTransform
 from torch.utils.data import ConcatDataset, Subset
 
@@ -68,6 +68,8 @@ class Jitter(RandomizableTransform):
         CacheDataset,
         lambda data, transform: Subset(Dataset(data, transform), range(5)),
         lambda data, transform: ConcatDataset([Dataset(data[:2], transform), Dataset(data[2:], transform)]),
+        lambda data, transform: ZipDataset([Dataset(data, transform)]),
+        ArrayDataset,
     ],
 )
 def test_what_is_random_in_monais_datasets_can_be_replayed(kind):
@@ -78,6 +80,17 @@ def test_what_is_random_in_monais_datasets_can_be_replayed(kind):
     reference = take(loader(), 6)
     assert torch.equal(reference[3:], take(loader(num_workers=2), 3, start=3))
     assert len(set(reference.flatten().tolist())) == 12, "every sample has its own draw"
+
+
+def test_a_dataset_may_have_attributes_of_any_kind():
+    class Odd(list):
+        datasets, data = None, "text"
+
+        @property
+        def dataset(self):
+            return self
+
+    assert take(StreamLoader(Odd(range(3)), torch.tensor, 2, 0, "labeled"), 2).shape == (2, 2)
 
 
 def test_batches_are_plain_whatever_has_been_loaded_in_this_process():

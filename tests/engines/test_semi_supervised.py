@@ -1,6 +1,7 @@
 """Every method trains by composition, replays exactly, and does no more work than its loss needs."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -298,6 +299,26 @@ def test_a_teacher_of_ones_own_is_not_replaced_by_the_student(tmp_path):
     run_with(["network"])
     for found, name in zip(seen, ("teacher", "network"), strict=True):
         assert all(torch.equal(found[key], states[name][key]) for key in found), name
+
+
+def test_a_teacher_that_a_checkpoint_lacks_begins_as_the_network(tmp_path):
+    first, second = (trainer("supmix", max_epochs=3, teacher_momentum=0.9) for _ in range(2))
+    first.add_event_handler(Events.ITERATION_COMPLETED(once=4), first.terminate)
+    first.run()
+    torch.save({"trainer": first.state_dict(), "network": first.network.state_dict()}, tmp_path / "four.pt")
+    CheckpointLoader(str(tmp_path / "four.pt"), {"trainer": second, "network": second.network}).attach(second)
+    seen = []
+    second.add_event_handler(Events.EPOCH_STARTED, lambda e: seen.append(copy.deepcopy(e.average.network)))
+    second.run()
+    assert all(map(torch.equal, seen[0].state_dict().values(), first.network.state_dict().values()))
+    assert not seen[1].state_dict().keys() ^ seen[0].state_dict().keys() and not second.average.is_fresh
+    assert not all(map(torch.equal, seen[-1].parameters(), seen[0].parameters())), "later epochs go on with it"
+
+
+def test_a_teacher_can_be_pickled():
+    average = trainer("supmix", teacher_momentum=0.9).average.network
+    again = pickle.loads(pickle.dumps(average))
+    assert all(map(torch.equal, average.parameters(), again.parameters()))
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int16, torch.uint16, torch.int32, torch.int64])

@@ -64,6 +64,8 @@ def test_one_volume_is_predicted_as_monai_label_and_deploy_do_it(volumes):
         assert np.array_equal(inferer(image[None], called)[0, 0].numpy(), expected)
     with pytest.raises(InputError, match=r"1\.nii\.gz: is a volume without a batch: give \(B, 1, X, Y, Z\)"):
         inferer(image, network)
+    with pytest.raises(InputError, match="is a volume without a batch"):
+        inferer(image[:, 2:], network)  # cropped: the metadata still tell the size of the file
     planes = image[..., 2][None]  # one of its planes is a picture, whatever the metadata say of the volume
     assert inferer(planes, network).shape == (1, 1, 9, 7)
 

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, OneOf, RandAdjustContrast, RandCoarseDropout, RandFlipd, RandZoom
+from monai.transforms import (
+    Compose,
+    NormalizeIntensity,
+    OneOf,
+    RandAdjustContrast,
+    RandCoarseDropout,
+    RandFlipd,
+    RandZoom,
+    ScaleIntensity,
+)
 
 from monai_supmix.transforms.batch import BatchCompose
 from monai_supmix.transforms.color_jitter import RandColorJitter, RandColorJitterd
@@ -125,6 +134,13 @@ def test_images_on_another_scale_are_refused_by_what_would_cut_them(value):
             getattr(transform, "apply_batch", transform)(images)
     for transform in (RandGaussianBlur(), RandGrayscale()):
         assert transform.apply_batch(images).shape == images.shape
+
+
+def test_a_chain_may_begin_with_what_scales_images():
+    scaled = BatchCompose([ScaleIntensity(), RandGamma(prob=1.0)])(torch.rand(2, 1, 4, 4) * 255)
+    assert scaled.min() >= 0 and scaled.max() <= 1
+    with pytest.raises(ValueError, match="RandGamma needs images in"):
+        BatchCompose([NormalizeIntensity(), RandGamma(prob=1.0)])(torch.rand(2, 1, 16, 16))
 
 
 def test_what_interpolation_leaves_a_little_outside_is_no_reason_to_stop():
