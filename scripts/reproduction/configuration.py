@@ -114,7 +114,8 @@ def resolve(configured: Configured, roots: Sequence[str]) -> Settings:
                 found[key] = value.rpartition(".")[2] if key.endswith("#_target_") else value
             elif value.startswith("$") and _leads_to_values(parser, references):
                 made = parser.get_parsed_content(key)
-                if type(made).__repr__ is not object.__repr__:  # else an object: what it is made of is told by itself
+                # An object is left out, what it is made of is told by itself; an entry that is null is not in use.
+                if ("#" in key or made is not None) and type(made).__repr__ is not object.__repr__:
                     found[key] = made
             elif any(key == one or key.startswith(f"{one}#") for one in written):
                 found[key] = value

@@ -30,7 +30,7 @@ SMALL = {
 }
 # So young a network is sure of nothing: confidences that about half of the pixels reach.
 OF_A_BUNDLE = {
-    "chase_supmix": {"consistency_loss#threshold": 0.6},
+    "chase_supmix": {"consistency_loss#threshold": 0.52},
     "covid19_ct_supmix": {"consistency_loss#threshold": 0.3, "working": {"size": [64, 64]}},
 }
 

@@ -90,7 +90,7 @@ def _without_surroundings(config):
     config["initialize"] = ["$@training"]
     del config["train"]["handlers"], config["train"]["trainer"]["train_handlers"]
     config["train"]["trainer"]["discriminator"] = "@discriminator"
-    config["teacher_momentum"] = None
+    config["labeled_list"] = "$None"
     config["optimizer"]["_target_"] = "elsewhere.optim.AdamW"
 
 
