@@ -78,9 +78,9 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         sufd_input: what the discriminator sees: ``"softmax"`` or ``"logits"`` of the output map, or the dotted
             name of a module of ``network`` whose output, e.g. the decoder's, it sees instead.
         teacher_momentum: where given, pseudo-labels come from an exponential moving average of the network with this
-            momentum, in [0, 1), see :class:`monai_supmix.engines.MovingAverage`; it follows every step, also in the
-            burn-in. The weak view then passes through the trained network only if a discriminator, feature dropout or
-            an extra term looks at its map.
+            momentum, in [0, 1), or less in the first steps, see :class:`monai_supmix.engines.MovingAverage`; it follows
+            every step, also in the burn-in. The weak view then passes through the trained network only if a
+            discriminator, feature dropout or an extra term looks at its map.
         save: which network is validated and saved: the ``"student"``, which is the trained one, or the ``"teacher"``.
         teacher: a network of your own that gives the pseudo-labels (in evaluation mode) instead of an average; the
             caller keeps it up to date and saves its state.
@@ -314,7 +314,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
 
         self._step(loss, self.optimizer)
         if self.average is not None:
-            self.average.update(self.network)
+            self.average.update(self.network, iteration)
 
         if discriminator is not None and self.discriminator_optimizer is not None:
             # SUFD, second and third term: the discriminator learns from the same maps, detached.

@@ -42,7 +42,7 @@ def test_it_owns_its_tensors_and_takes_no_part_in_training():
 
 
 def test_it_begins_with_the_weights_that_the_training_begins_with():
-    engine = trainer("fixmatch", teacher_momentum=0.5, max_iterations=1)
+    engine = trainer("fixmatch", teacher_momentum=0.05, max_iterations=1)
     with torch.no_grad():
         for parameter in engine.network.parameters():
             parameter.add_(0.1)  # as if trained weights were loaded once the trainer exists
@@ -51,7 +51,40 @@ def test_it_begins_with_the_weights_that_the_training_begins_with():
     for ours, old, new in zip(
         engine.average.network.parameters(), before.parameters(), engine.network.parameters(), strict=True
     ):
-        torch.testing.assert_close(ours, (old + new) / 2)
+        torch.testing.assert_close(ours, 0.05 * old + 0.95 * new)
+
+
+def test_of_the_initial_weights_nothing_is_left_after_a_short_training():
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 1e6)
+    average = MovingAverage(network, momentum=0.99)
+    nn.init.zeros_(network.weight)
+    for step in range(1, 31):
+        average.update(network, step)
+    assert average.network.weight.item() < 0.01  # 0.99 ** 30 is 0.74
+
+
+def test_with_the_steps_it_becomes_the_average_of_its_momentum():
+    network = nn.Linear(1, 1, bias=False)
+    told, untold = MovingAverage(network, momentum=0.9), MovingAverage(network, momentum=0.9)
+    nn.init.ones_(network.weight)
+    told.update(network, 81)  # 81 / 90 = 0.9
+    untold.update(network)
+    assert torch.equal(told.network.weight, untold.network.weight)
+
+
+def test_a_training_tells_its_average_the_steps():
+    engine = trainer("supervised", teacher_momentum=0.9, save="teacher", max_iterations=3)
+    networks = [copy.deepcopy(engine.network.state_dict())]
+    engine.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda one: networks.append(copy.deepcopy(one.network.state_dict()))
+    )
+    engine.run()
+    for name, ours in engine.average.network.named_parameters():
+        expected = networks[0][name]
+        for step, state in enumerate(networks[1:], start=1):
+            expected = torch.lerp(state[name], expected, step / (step + 9))
+        torch.testing.assert_close(ours, expected, msg=name)
 
 
 class Spy(nn.Module):
