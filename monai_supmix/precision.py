@@ -58,7 +58,8 @@ def autocast_dtype(amp: Amp, device: torch.device | str) -> torch.dtype | None:
         return torch.float16
     if amp is True or amp == "auto":
         if kind == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+            with torch.cuda.device(device):  # GPUs of one machine may differ
+                return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
         return torch.bfloat16 if kind == "cpu" and cpu_has_fast_bfloat16() else None
     raise ValueError(f"amp is one of true, false, 'auto', 'bf16', 'fp16', not {amp!r}.")
 

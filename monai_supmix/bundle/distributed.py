@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -36,9 +37,10 @@ def start_processes(device: torch.device | str, expected: bool = False) -> None:
         if expected:
             _logger.warning("one process trains alone: torchrun has started no others (torchrun --nproc_per_node=N)")
         return
+    _believe_torchrun()
     device = torch.device(device)
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
@@ -54,8 +56,7 @@ def join_processes() -> None:
     """
     if not dist.is_initialized():
         if os.environ.keys() >= _STARTED:
-            if "SLURM_JOB_ID" in os.environ:  # Ignite believes Slurm, which knows nothing of torchrun's processes
-                os.environ["SLURM_LOCALID"] = os.environ.get("LOCAL_RANK", "0")
+            _believe_torchrun()
             dist.init_process_group("gloo", timeout=_PATIENCE)
         elif int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
             if torch.cuda.is_available():  # a task may see its own GPU only, which is then the first
@@ -63,6 +64,31 @@ def join_processes() -> None:
             idist.initialize("gloo", timeout=_PATIENCE)
     if idist.get_rank() > 0:  # asked in all processes: Ignite gets to know them together
         logging.getLogger("monai_supmix").setLevel(logging.WARNING)
+
+
+def _believe_torchrun() -> None:
+    """Let Ignite, which believes Slurm within a job, take the local rank of torchrun, of which Slurm knows nothing."""
+    if "SLURM_JOB_ID" in os.environ:
+        os.environ["SLURM_LOCALID"] = os.environ.get("LOCAL_RANK", "0")
+
+
+@contextlib.contextmanager
+def waiting_for_all() -> Iterator[None]:
+    """Wait at the end for the other processes, as long as it takes; alone there is nobody to wait for.
+
+    A barrier of GPUs gives up after ten minutes, which is short for the one that has the largest cases.
+
+    Example:
+        >>> with waiting_for_all():
+        ...     mask = "done"
+    """
+    group = dist.new_group(backend="gloo", timeout=_PATIENCE) if world_size() > 1 else None
+    try:
+        yield
+    finally:
+        if group is not None:
+            dist.barrier(group)
+            dist.destroy_process_group(group)
 
 
 def stop_processes() -> None:

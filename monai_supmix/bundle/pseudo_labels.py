@@ -7,9 +7,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from monai_supmix.bundle.distributed import waiting_for_all
 from monai_supmix.bundle.trained import Trained
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.fingerprint import fingerprint
@@ -23,6 +25,7 @@ from monai_supmix.inferers.progress import alike, first_of
 from monai_supmix.inferers.tensors import input_channels
 from monai_supmix.listing import shorten
 from monai_supmix.networks import Ensemble
+from monai_supmix.processes import agreed, from_first, gather, rank, share
 from monai_supmix.weights import common_record
 
 logger = logging.getLogger(__name__)
@@ -35,7 +38,8 @@ def write_pseudo_labels(
 ) -> None:
     """Write what the mean of some networks makes of the unlabelled images, unless it is there.
 
-    Says how much of each class was found, and what inference would warn of.
+    Several processes share the images, each with networks of its own. Says how much of each class was found, and what
+    inference would warn of.
 
     Args:
         masks: the folder; ``made_by.json`` in it says of which networks and images its masks are.
@@ -47,33 +51,47 @@ def write_pseudo_labels(
     Raises:
         InputError: an image cannot be read, or does not suit the networks.
     """
-    make_directory(masks)
     made_by = {
         "weights_sha256": [one.sha256 for one in trained],
         "prediction": {**inferer.settings, "intensity": intensity},
         "data": fingerprint(replace(datalist, labeled=[])),
     }
     note = masks / _MADE_BY
-    if note.exists():
-        if json.loads(note.read_text(encoding="utf-8")) == json.loads(json.dumps(made_by)):
-            logger.info("the pseudo-labels in %s are there already", masks)
-            return
-        note.unlink()  # from here on the folder holds masks of both
+    if from_first(lambda: _are_there(note, made_by)):
+        return
     network = Ensemble([one.network for one in trained]).eval()
     record = common_record({one.path: one.record for one in trained})
     values = datalist.label_values()
-    found, told = np.zeros(len(datalist.class_names), np.int64), {}
-    for item in datalist.unlabeled:
-        image, _ = load_case({key: value for key, value in item.items() if key != "label"}, len(datalist.class_names))
-        image = fit_channels(image, input_channels(network))
-        mask, _, _, told[item["case"]] = predict_and_judge(image, network, record, inferer, intensity)
-        found += np.bincount(mask.ravel(order="K"), minlength=len(found))
-        path = masks / f"{item['case']}_seg{mask_suffix(image)}"
-        make_directory(path.parent)
-        write_mask(in_label_values(mask, {} if values is None else {"label_values": values}), image, path)
+    found = np.zeros(len(datalist.class_names), np.int64)
+    told: dict[str, list[str]] = {}
+    with agreed(), waiting_for_all():
+        for item in share(datalist.unlabeled):
+            image, _ = load_case({key: value for key, value in item.items() if key != "label"}, len(found))
+            image = fit_channels(image, input_channels(network))
+            mask, _, _, told[item["case"]] = predict_and_judge(image, network, record, inferer, intensity)
+            found += np.bincount(mask.ravel(order="K"), minlength=len(found))
+            path = masks / f"{item['case']}_seg{mask_suffix(image)}"
+            make_directory(path.parent)
+            write_mask(in_label_values(mask, {} if values is None else {"label_values": values}), image, path)
+    found = np.sum(gather(found), axis=0)
+    told = {case: warnings for part in gather(told) for case, warnings in part.items()}
+    if rank() > 0:
+        return
     write_json(made_by, note)  # last: it says that all masks are there
     for kind, cases in alike(told).items():
         logger.warning("pseudo-labels of %s: %s", shorten(cases), first_of(kind, told[cases[0]]))
     shares = zip(datalist.class_names[1:], found[1:] / found.sum(), strict=True)
-    of_each = ", ".join(f"{100 * share:.2g} % {name}" for name, share in shares)
+    of_each = ", ".join(f"{100 * part:.2g} % {name}" for name, part in shares)
     logger.info("%d pseudo-labels, %s: %s", len(datalist.unlabeled), of_each, masks)
+
+
+def _are_there(note: Path, made_by: dict[str, Any]) -> bool:
+    """Whether a folder has these masks already; else it is made ready for them."""
+    make_directory(note.parent)
+    if not note.exists():
+        return False
+    if json.loads(note.read_text(encoding="utf-8")) == json.loads(json.dumps(made_by)):
+        logger.info("the pseudo-labels in %s are there already", note.parent)
+        return True
+    note.unlink()  # from here on the folder holds masks of both
+    return False

@@ -199,13 +199,12 @@ def _predict_unlabeled(
     """Write what the mean of the networks in some folders makes of the unlabelled images, unless it is there."""
     parser = _parser(given, {"pseudo_labels": None})
     datalist: Datalist = parser.get_parsed_content("datalist")
-    if idist.get_rank() == 0:
-        device = parser.get_parsed_content("device")
-        trained = []
-        for folder, own in zip(folders, networks, strict=True):
-            network = _parser(given, own).get_parsed_content("network_def")
-            trained.append(load_trained(network, folder, folder, device=device))
-        write_pseudo_labels(masks, datalist, trained, inferer, parser.get_parsed_content("intensity_rules").wanted)
-    idist.barrier()
+    device = parser.get_parsed_content("device")
+    idist.barrier()  # until the first process has written the weights
+    trained = []
+    for folder, own in zip(folders, networks, strict=True):
+        network = _parser(given, own).get_parsed_content("network_def")
+        trained.append(load_trained(network, folder, folder, device=device))
+    write_pseudo_labels(masks, datalist, trained, inferer, parser.get_parsed_content("intensity_rules").wanted)
     del parser
     gc.collect()

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from monai_supmix.engines.step import tap
-from monai_supmix.losses import SUFDLoss, discriminator_accuracy
+from monai_supmix.losses import discriminator_accuracy, sufd_discriminator_loss, sufd_generator_loss
 from monai_supmix.networks import frozen
-from monai_supmix.weights import unwrap
 
 
 def judged_maps(network: nn.Module, sufd_input: str = "softmax") -> Callable[[Tensor], Tensor]:
@@ -39,44 +38,40 @@ def judged_maps(network: nn.Module, sufd_input: str = "softmax") -> Callable[[Te
     return tap(network, sufd_input, "sufd_input is 'softmax', 'logits' or the name of a module of the network")
 
 
-def generator_loss(discriminator: nn.Module, unlabeled: Tensor, loss: SUFDLoss) -> Tensor:
+def generator_loss(discriminator: nn.Module, unlabeled: Tensor) -> Tensor:
     """The network's side: maps of unlabelled images should be taken for those of labelled ones.
 
     Args:
         discriminator: gives logits; frozen meanwhile, so that the gradient reaches only the maps.
         unlabeled: maps of unlabelled images, undetached.
-        loss: the loss.
 
     Returns:
         a float32 scalar, the first term of Eq. 12.
 
     Example:
         >>> discriminator, maps = nn.Conv2d(2, 1, 1), torch.rand(1, 2, 4, 4, requires_grad=True)
-        >>> generator_loss(discriminator, maps, SUFDLoss()).backward()
+        >>> generator_loss(discriminator, maps).backward()
         >>> maps.grad is None, discriminator.weight.grad is None
         (False, True)
     """
-    with frozen(discriminator):
-        return loss.generator_loss(unwrap(discriminator)(unlabeled))
+    with frozen(discriminator) as judge:
+        return sufd_generator_loss(judge(unlabeled))
 
 
-def discriminator_loss(
-    discriminator: nn.Module, labeled: Tensor, unlabeled: Tensor, loss: SUFDLoss
-) -> tuple[Tensor, Tensor]:
+def discriminator_loss(discriminator: nn.Module, labeled: Tensor, unlabeled: Tensor) -> tuple[Tensor, Tensor]:
     """The discriminator's side: it tells maps of labelled images from those of unlabelled ones.
 
     Args:
         discriminator: gives logits; put into training mode.
         labeled: maps of labelled images; detached here.
         unlabeled: maps of unlabelled images; detached here.
-        loss: the loss.
 
     Returns:
         the second and third term of Eq. 12, a float32 scalar; and how often the discriminator is right, in [0, 1].
 
     Example:
         >>> maps = torch.rand(1, 2, 4, 4, requires_grad=True)
-        >>> discriminator_loss(nn.Conv2d(2, 1, 1), maps, maps, SUFDLoss())[0].backward()
+        >>> discriminator_loss(nn.Conv2d(2, 1, 1), maps, maps)[0].backward()
         >>> maps.grad is None
         True
     """
@@ -84,7 +79,7 @@ def discriminator_loss(
     sizes = [len(unlabeled), len(labeled)]
     d_unlabeled, d_labeled = discriminator(torch.cat([unlabeled.detach(), labeled.detach()])).split(sizes)
     accuracy = discriminator_accuracy(d_unlabeled.detach(), d_labeled.detach())
-    return loss.discriminator_loss(d_unlabeled, d_labeled), accuracy
+    return sufd_discriminator_loss(d_unlabeled, d_labeled), accuracy
 
 
 def ramped(weight: float, ramp_up: int, iteration: int) -> float:

@@ -23,8 +23,8 @@ class MovingAverage:
     Otherwise a third of the initial weights would still be in the average after 100 steps with m = 0.99, and a short
     training would save a network that finds nothing.
 
-    Under several processes parameters are the same everywhere, running statistics may not be: all processes take those
-    of the first one, whose state is what a checkpoint holds.
+    Under several processes parameters are the same everywhere, running statistics may not be (on GPUs SyncBatchNorm
+    keeps them alike): all processes take those of the first one, whose state is what a checkpoint holds.
 
     (Ignite's ``EMAHandler`` lets its copy share the buffers of the network; PyTorch's ``AveragedModel`` waits for the
     device at every update and averages counters. The averaging itself is PyTorch's.)
@@ -57,6 +57,7 @@ class MovingAverage:
         self.is_fresh = True
         self.network.register_load_state_dict_post_hook(self._note_loading)
         self._momentum = momentum
+        self._is_synchronised = any(isinstance(module, nn.SyncBatchNorm) for module in self.network.modules())
 
     @torch.no_grad()
     def restart(self, network: nn.Module) -> None:
@@ -84,7 +85,7 @@ class MovingAverage:
         for ours, theirs in pairs:
             if not ours.is_floating_point():
                 ours.copy_(theirs)
-        if dist.is_initialized():
+        if dist.is_initialized() and not self._is_synchronised:
             for buffer in self.network.buffers():
                 dist.broadcast(buffer, src=0)
 

@@ -26,9 +26,10 @@ from monai_supmix.engines.arguments import (
 from monai_supmix.engines.loss_terms import combine, view_loss
 from monai_supmix.engines.moving_average import MovingAverage
 from monai_supmix.engines.pseudo_labels import pseudo_label_of, pseudo_label_statistics, without_ignored
+from monai_supmix.engines.scaling import LossScaler
 from monai_supmix.engines.step import ExtraTerm, Maps, Step, evaluate, tap, uses_unlabeled
 from monai_supmix.engines.views import StrongViews, mix_labeled, paste_inward
-from monai_supmix.losses import ConsistencyLoss, SUFDLoss
+from monai_supmix.losses import ConsistencyLoss
 from monai_supmix.networks.layout import channels_last_if_2d
 from monai_supmix.plain import as_plain
 from monai_supmix.precision import Amp, autocast, autocast_dtype
@@ -192,7 +193,6 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.discriminator = discriminator
         self.discriminator_optimizer = discriminator_optimizer
         self.burn_in = int(burn_in * (max_iterations or max_epochs * len(train_data_loader)))
-        self.sufd_loss = SUFDLoss()
         self.sufd_weight, self.sufd_ramp_up = sufd_weight, sufd_ramp_up
         # Before any hook is put on the network, because a copy would keep it.
         self.average = None if teacher_momentum is None else MovingAverage(network, teacher_momentum)
@@ -202,9 +202,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.extra_terms = tuple(extra_terms)
         self.inward, self.labeled_mixing = inward, labeled_mixing
         self.precision, self.seed = amp, seed
-        self.grad_scaler = torch.amp.GradScaler(
-            self.state.device.type, enabled=autocast_dtype(amp, self.state.device) is torch.float16
-        )
+        in_float16 = autocast_dtype(amp, self.state.device) is torch.float16
+        self.grad_scaler = LossScaler(self.state.device.type, enabled=in_float16)
         self._judged_maps = judged_maps(network, sufd_input)
         self._features = extra_features and tap(
             network, extra_features, "extra_features is the name of a module of the network"
@@ -309,7 +308,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             # SUFD (Eq. 12), first term: unlabelled maps should pass for labelled ones; the discriminator is frozen.
             map_l, map_w, _ = judged.split([len(x_l), len(x_w), num_dropped])
             with autocast(self.precision, self.state.device):
-                terms["loss_generator"] = generator_loss(discriminator, map_w, self.sufd_loss)
+                terms["loss_generator"] = generator_loss(discriminator, map_w)
             loss = loss + ramped(self.sufd_weight, self.sufd_ramp_up, iteration) * terms["loss_generator"]
 
         self._step(loss, self.optimizer)
@@ -319,7 +318,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         if discriminator is not None and self.discriminator_optimizer is not None:
             # SUFD, second and third term: the discriminator learns from the same maps, detached.
             with autocast(self.precision, self.state.device):
-                loss_d, accuracy = discriminator_loss(discriminator, map_l, map_w, self.sufd_loss)
+                loss_d, accuracy = discriminator_loss(discriminator, map_l, map_w)
             self._step(loss_d, self.discriminator_optimizer)
             terms["loss_discriminator"], output["discriminator_accuracy"] = loss_d, accuracy
 
@@ -370,7 +369,10 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         return sum((weight * term for weight, term in extra.values()), torch.zeros((), device=self.state.device))
 
     def _to_device(self, tensor: Tensor) -> Tensor:
-        moved = as_plain(tensor).to(self.state.device, non_blocking=self.non_blocking)
+        plain, device = as_plain(tensor), self.state.device
+        if device.type == "cuda" and plain.device.type == "cpu":
+            plain = plain.pin_memory()  # a copy from other memory waits until the device has finished the step before
+        moved = plain.to(device, non_blocking=self.non_blocking or plain.is_pinned())
         is_2d_image = moved.is_floating_point() and moved.ndim == 4
         return moved.contiguous(memory_format=torch.channels_last) if is_2d_image else moved
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from monai_supmix.randomness import derive_seed
 from monai_supmix.transforms import Blended, Mixed, Mixing, RegionMix, derangement
 from monai_supmix.transforms.mixing import Batch, mix_regions
+from monai_supmix.transforms.region_mix import to_device
 
 
 class StrongViews:
@@ -91,7 +92,7 @@ class StrongViews:
                 view = self.mixing(labeled_image, label, image, pseudo_label, certain, confidence)
             else:
                 partner = derangement(len(image), np.random.RandomState(view_seed))
-                index = torch.as_tensor(partner, device=image.device)
+                index = to_device(partner, image.device)
                 view = self.mixing(
                     image[index], pseudo_label[index], image, pseudo_label, confidence[index], confidence
                 )
@@ -179,7 +180,7 @@ def mix_labeled(
         tensor([[0, 1, 1],
                 [0, 1, 1]])
     """
-    partner = torch.as_tensor(derangement(len(image), np.random.RandomState(seed)), device=image.device)
+    partner = to_device(derangement(len(image), np.random.RandomState(seed)), image.device)
     if labelled_classes is not None:
         own = torch.arange(len(image), device=image.device)
         partner = torch.where(labelled_classes.all(dim=1)[partner], partner, own)

@@ -61,6 +61,7 @@ class Preemption:
         self.save, self.signals = save, signals
         self.requested = False
         self._previous: dict[signal.Signals, Any] = {}
+        self._known: Any = False
 
     def attach(self, engine: Engine) -> None:
         """Watch an engine; attach after handlers whose work belongs in the checkpoint."""
@@ -70,7 +71,7 @@ class Preemption:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._on_exception)
 
     def _install(self, _engine: Engine) -> None:
-        self.requested = False
+        self.requested = self._known = False
         if threading.current_thread() is not threading.main_thread():
             return
         for number in self.signals:
@@ -88,10 +89,12 @@ class Preemption:
             signal.signal(number, handler)
 
     def _stop_if_requested(self, engine: Engine) -> None:
+        requested: Any = self.requested
         if idist.get_world_size() > 1:
-            flag = idist.all_reduce(torch.tensor(float(self.requested), device=idist.device()), op="MAX")
-            self.requested = bool(flag)
-        if self.requested:
+            # What all knew an iteration ago: to read the answer of this one would be to wait for the device's step.
+            flag = torch.full((), float(self.requested), device=idist.device())
+            requested, self._known = self._known, idist.all_reduce(flag, op="MAX")
+        if requested:
             self.save(engine)
             idist.barrier()  # a launcher ends all processes when the first has ended
             raise Preempted

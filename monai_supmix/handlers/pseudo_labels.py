@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.history import Row, TrainingHistory
 from monai_supmix.inferers.slice_volume import evaluating
+from monai_supmix.inferers.volume import VolumeInferer
 from monai_supmix.listing import counted
 from monai_supmix.losses.consistency import Threshold, believed
 from monai_supmix.weights import unwrap
@@ -137,6 +138,8 @@ class PseudoLabelMonitor:
             device: where it is.
         """
         count = len(self.class_names)
+        if isinstance(self.inferer, VolumeInferer):  # probabilities of a whole volume are for the host's memory
+            device = "cpu"
         confident, doubtful = torch.zeros(2, count**2, dtype=torch.int64, device=device)
         with evaluating(network), torch.inference_mode():
             for images, truth in self._samples or []:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import torch
 from monai.networks.layers.factories import Conv
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+
+from monai_supmix.weights import unwrap
 
 
 class FeatureDiscriminator(nn.Module):
@@ -89,8 +90,8 @@ def frozen(module: nn.Module) -> Iterator[nn.Module]:
         module: for the generator term of Eq. 12, the discriminator.
 
     Yields:
-        the module to call inside: without its DistributedDataParallel wrapper, if it has one, because the
-        wrapper would wait for gradients that never come.
+        the module to call inside, without its wrappers: DistributedDataParallel would wait for gradients that
+        never come.
 
     Example:
         >>> network, discriminator = nn.Conv2d(3, 2, 1), FeatureDiscriminator(2, widths=(4,))
@@ -100,7 +101,7 @@ def frozen(module: nn.Module) -> Iterator[nn.Module]:
         >>> network.weight.grad is not None, all(p.grad is None for p in discriminator.parameters())
         (True, True)
     """
-    bare = module.module if isinstance(module, DistributedDataParallel) else module
+    bare = unwrap(module)
     states = [(parameter, parameter.requires_grad) for parameter in bare.parameters()]
     try:
         for parameter, _ in states:

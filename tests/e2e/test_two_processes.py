@@ -52,12 +52,27 @@ def data(tmp_path_factory):
     return folder
 
 
-def words(data, output, tmp_path, **override):
+SEVERAL_TRAININGS = """
+import json, logging, sys
+import torch
+from monai.bundle import ConfigWorkflow
+logging.basicConfig(level=logging.INFO)
+torch.set_num_threads(1)
+files, override = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+flow = ConfigWorkflow(config_file=files, logging_file=False, meta_file=None, workflow_type="train", **override)
+flow.initialize()
+flow.run()
+flow.finalize()
+"""
+
+
+def words(data, output, tmp_path, method=None, **override):
     """A script that trains, and its arguments."""
     worker = tmp_path / "worker.py"
-    worker.write_text(WORKER, encoding="utf-8")
+    worker.write_text(SEVERAL_TRAININGS if method == "self_training" else WORKER, encoding="utf-8")
     configs = BUNDLES / "chase_supmix" / "configs"
-    files = [str(configs / "train.json"), str(configs / "multi_gpu_train.json")]
+    methods = [] if method is None else [f"methods/{method}.json"]
+    files = [str(configs / name) for name in ("train.json", *methods, "multi_gpu_train.json")]
     settings = {
         "bundle_root": str(BUNDLES / "chase_supmix"), "dataset_dir": str(data), "output_dir": str(output),
         "crop_size": [64, 64], "labeled_batch_size": 2, "unlabeled_batch_size": 2, **TINY, **override,
@@ -70,6 +85,7 @@ def run_ranks(data, output, tmp_path, **override):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    meeting |= {"SLURM_JOB_ID": "1"}  # torchrun within a job of Slurm, which has started one task
     log, command = tmp_path / "log.txt", words(data, output, tmp_path, **override)
     ranks = [
         forked.start_python(command, log, meeting | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"} | number)
@@ -139,3 +155,13 @@ def test_both_ranks_keep_one_teacher_which_resumes_to_the_same_bits_after_a_kill
             first, second = (json.loads((tmp_path / f"result.{rank}").read_text(encoding="utf-8")) for rank in (0, 1))
             assert first["average"] == second["average"] != {}
     assert (whole / "model.pt").read_bytes() == (killed / "model.pt").read_bytes()
+
+
+def test_ranks_share_the_images_that_self_training_predicts(data, tmp_path):
+    out = tmp_path / "out"
+    statuses, printed = run_ranks(data, out, tmp_path, method="self_training", max_iterations=2, num_labeled=2)
+    assert statuses == [0, 0], printed
+    masks = [*(out / "rounds/0/pseudo_labels").glob("*_seg.png")]
+    assert len(masks) > 2
+    assert printed.count(f"{len(masks)} pseudo-labels, ") == 1, "counted over all ranks, told by one"
+    assert (out / "model.pt").exists()

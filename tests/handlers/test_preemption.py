@@ -32,8 +32,8 @@ def run(signals, world_size, monkeypatch):
 
 def test_the_launcher_that_passes_a_signal_on_does_not_end_what_is_being_saved(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
-    assert run([signal.SIGTERM, signal.SIGTERM, signal.SIGTERM], 2, monkeypatch) == [2, "all have saved"]
-    assert run([signal.SIGINT, signal.SIGINT], 2, monkeypatch) == [2, "all have saved"], "Ctrl-C"
+    assert run([signal.SIGTERM, signal.SIGTERM, signal.SIGTERM], 2, monkeypatch) == [3, "all have saved"]
+    assert run([signal.SIGINT, signal.SIGINT], 2, monkeypatch) == [3, "all have saved"], "Ctrl-C"
     assert signal.getsignal(signal.SIGTERM) is before
 
 

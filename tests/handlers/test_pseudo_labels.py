@@ -10,7 +10,7 @@ from torch import nn
 from monai_supmix.errors import InputError
 from monai_supmix.handlers import PseudoLabelMonitor, TrainingHistory
 from monai_supmix.handlers.pseudo_labels import pseudo_label_quality
-from monai_supmix.inferers import SliceVolumeInferer
+from monai_supmix.inferers import SliceVolumeInferer, VolumeInferer
 from tests.engines.toys import items, trainer
 
 NAMES = ["background", "lesion", "other"]
@@ -33,6 +33,15 @@ def monitor(history=None, cases=None, **kwargs):
     cases = items(3, seed=1) if cases is None else cases
     inferer = SliceVolumeInferer(amp=False)
     return PseudoLabelMonitor(history or TrainingHistory(), cases, Load(), inferer, NAMES, **arguments)
+
+
+def test_a_volume_stays_in_the_memory_of_the_host():
+    volumes = items(1, seed=1, spatial=(32, 32, 32))
+    inferer = VolumeInferer(roi_size=(32, 32, 32), amp=False)
+    one = PseudoLabelMonitor(TrainingHistory(), volumes, Load(), inferer, NAMES, interval=2, total_iterations=6)
+    one._samples = [one.load.samples(volumes[0], 1)]
+    row = one.measure(nn.Conv3d(3, 3, 1), "meta")  # a device from which nothing could be read
+    assert sum(row[f"true_share_{name}"] for name in NAMES) == pytest.approx(1)
 
 
 def follow(method="supmix_sufd", with_monitor=True, **kwargs):
