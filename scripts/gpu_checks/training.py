@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +72,43 @@ def bundle_steps(place: Place, name: str, preset: str | None, amp: str) -> list[
             clock[engine.state.iteration] = time.perf_counter()
 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, note)
+    waits = count_waits(trainer, max(1, warm_up - 1)) if place.on_gpu else []
     trainer.run()
     finite = torch.stack(losses).isfinite().tolist()
     if len(finite) != iterations or not all(finite):
         raise FloatingPointError(f"{finite.count(True)} of {iterations} losses are finite")
     images = sum(len(part["image"]) for part in batch.values())
     seconds = (clock[iterations] - clock[warm_up]) / (iterations - warm_up)
-    return [*_figures(place, name, images, seconds), Row(name, "loss, last of all finite ones", float(losses[-1]), "")]
+    rows = [*_figures(place, name, images, seconds), Row(name, "loss, last of all finite ones", float(losses[-1]), "")]
+    return [*rows, *(Row(name, "times that a step waits for the device", count, "") for count in waits)]
+
+
+def count_waits(engine: Engine, iteration: int) -> list[int]:
+    """Have PyTorch count how often the processor waits for the GPU within one iteration of an engine.
+
+    Args:
+        engine: whose iterations are run afterwards.
+        iteration: which one.
+
+    Returns:
+        gets the number when that iteration is over.
+    """
+    told: list[int] = []
+    listening = ExitStack()
+
+    def begin(_engine: Engine) -> None:
+        caught: list[Any] = listening.enter_context(warnings.catch_warnings(record=True))  # type: ignore[assignment]
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        listening.callback(torch.cuda.set_sync_debug_mode, "default")
+        listening.callback(lambda: told.append(sum("synchronizing" in str(one.message) for one in caught)))
+
+    def end(_engine: Engine) -> None:
+        listening.close()
+
+    engine.add_event_handler(Events.ITERATION_STARTED(once=iteration), begin)
+    engine.add_event_handler(Events.ITERATION_COMPLETED(once=iteration), end)
+    return told
 
 
 def published_order(place: Place, name: str) -> list[Row]:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from gpu_checks import __main__ as command
 from gpu_checks.alone import Outcome, run_alone, run_at_most
 from gpu_checks.checks import CHECKS
 from gpu_checks.place import Place
+from gpu_checks.training import count_waits
+from ignite.engine import Engine
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -50,6 +53,21 @@ def test_all_checks_run_small_on_a_processor(tmp_path, monkeypatch, capsys):
     assert figures["tests", "passed"] > 10
     assert figures["resume", "difference from a training that never stopped"] == 0  # bit for bit on a processor
     assert "| inference | ok |" in printed and "| inference | from file to file |" in printed
+
+
+def test_waits_are_counted_within_one_iteration(monkeypatch):
+    modes = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+
+    def step(engine, batch):
+        for _ in range(engine.state.iteration):
+            if modes == ["warn"]:
+                warnings.warn("called a synchronizing CUDA operation", UserWarning, stacklevel=1)
+
+    engine = Engine(step)
+    told = count_waits(engine, 3)
+    engine.run([0] * 5)
+    assert told == [3] and modes == ["warn", "default"]
 
 
 def outcomes(monkeypatch, **status):
