@@ -48,6 +48,20 @@ def normal_form(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def is_text(name: str) -> bool:
+    r"""Whether a name can be written into a file of text: old archives hold names in other encodings than UTF-8.
+
+    Example:
+        >>> is_text("M\u00fcller.png"), is_text(b"M\xfcller.png".decode(errors="surrogateescape"))
+        (True, False)
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_names(path: Path) -> list[str]:
     """Read a text file with one name a line; blank lines are skipped.
 
@@ -123,13 +137,22 @@ def ending_of(name: str) -> str:
     return (inner + path.suffix).lower()
 
 
+def stem_of(name: str) -> str:
+    """The name of any file without its ending.
+
+    Example:
+        >>> stem_of("a.b.NII.GZ"), stem_of("notes")
+        ('a.b', 'notes')
+    """
+    return name[: len(name) - len(ending_of(name))]
+
+
 def is_companion(path: Path) -> bool:
     """Whether this holds the voxels of a header file beside it: ``.img`` of ``.hdr``, ``.raw`` of ``.mhd``."""
     pair = (".hdr", ".hdr.gz")
     headers = {".img": pair, ".img.gz": pair, ".raw": (".mhd",), ".zraw": (".mhd",)}
-    ending = ending_of(path.name)
-    stem = path.name[: -len(ending)] if ending else path.name
-    return any(path.with_name(stem + header).exists() for header in headers.get(ending, ()))
+    stem = stem_of(path.name)
+    return any(path.with_name(stem + header).exists() for header in headers.get(ending_of(path.name), ()))
 
 
 def below(folder: Path, name: str) -> Path:

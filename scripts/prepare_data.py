@@ -48,7 +48,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     chest.add_argument("--form", choices=("auto", "medseg", "pictures", "nnunet"), default="auto")
     chest.add_argument("--test-list", help="text file of test cases, one per line")
     chest.add_argument("--group-pattern", help="regular expression that finds the patient in a case name")
-    chest.add_argument("--view", choices=("auto", "usual", "lying"), default="auto")
+    chest.add_argument("--view", choices=("auto", "upright", "lying"), default="auto")
     return parser.parse_args(argv)
 
 

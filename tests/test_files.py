@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monai_supmix.errors import InputError
-from monai_supmix.files import atomic_write, make_directory, remove_leftovers, sha256, writing_error
+from monai_supmix.files import atomic_write, make_directory, remove_leftovers, sha256, write_json, writing_error
 
 # What the system may answer, and a word that the message must have for it.
 REFUSALS = [
@@ -143,3 +143,13 @@ def test_every_refusal_has_a_message_of_three_parts():
         error = writing_error("a", OSError(number, "why") if number else OSError("why"))
         assert "why" in error.problem
         assert error.remedy
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"), [(float("nan"), ValueError), (float("inf"), ValueError), (object(), TypeError)]
+)
+def test_what_is_no_json_is_refused_and_leaves_the_old_file(wrong, error, tmp_path):
+    write_json({"x": 1}, tmp_path / "a.json", indent=None)
+    with pytest.raises(error):
+        write_json({"x": wrong}, tmp_path / "a.json")
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{"x": 1}\n'

@@ -18,13 +18,13 @@ from monai_supmix.datalists.partly import partly_labelled
 from monai_supmix.datalists.seen import seen_note
 from monai_supmix.engines.case_evaluator import CaseEvaluator
 from monai_supmix.errors import InputError
-from monai_supmix.files import make_directory
+from monai_supmix.files import make_directory, write_json
 from monai_supmix.handlers.follow import figure_curves
 from monai_supmix.handlers.mlflow_run import MLflowRun
 from monai_supmix.imageio.planes import Axis
 from monai_supmix.inferers.collecting import make_way
 from monai_supmix.listing import counted
-from monai_supmix.metrics import CaseMeasures, summarize, write_cases_csv, write_metrics_json
+from monai_supmix.metrics import CaseMeasures, summarize, write_cases_csv
 from monai_supmix.processes import rank
 from monai_supmix.report import (
     HISTORY_NAME,
@@ -151,7 +151,7 @@ class EvaluationRun:
 
     def _write(self, summary: Mapping[str, Any], cases: Mapping[str, CaseMeasures]) -> None:
         files = [self.output_dir / name for name in ("metrics.json", "cases.csv", "report.html")]
-        write_metrics_json(files[0], summary)
+        write_json(summary, files[0])
         make_way(self.output_dir)
         write_cases_csv(files[1], cases, self.datalist.class_names)
         write_evaluation_report(files[2], summary, cases, self.gallery, command_line(), self._training())

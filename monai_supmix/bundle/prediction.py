@@ -18,7 +18,7 @@ from monai_supmix.bundle.trained import Trained
 from monai_supmix.inferers import Inferer, OpenVINONetwork, PredictionSummary, predict_cases
 from monai_supmix.inferers.collecting import SUMMARY, collect_if_last
 from monai_supmix.inferers.progress import alike_lines
-from monai_supmix.listing import counted, shorten
+from monai_supmix.listing import counted, shorten, stem_of
 from monai_supmix.metrics.calibration import LOOK_BELOW
 from monai_supmix.networks import folded
 from monai_supmix.processes import from_first, rank
@@ -199,6 +199,6 @@ def with_companions(mask: Path) -> list[Path]:
         >>> [path.name for path in with_companions(folder / "a_seg.nii.gz")]
         ['a_seg.nii.gz', 'a_seg.json', 'a_seg_prob_vessel.nii.gz']
     """
-    stem = mask.name.removesuffix(".nii.gz").removesuffix(".png")
+    stem = stem_of(mask.name)
     maps = sorted(mask.parent.glob(f"{glob.escape(stem)}_prob_*"))
     return [mask, *(path for path in (mask.with_name(f"{stem}.json"),) if path.exists()), *maps]

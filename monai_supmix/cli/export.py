@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_supmix.cli.workflow import Configured, merge, require_run
+from monai_supmix.cli.workflow import Configured, merge, require_run, top_of
 from monai_supmix.config.overrides import for_monai
 from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory, write_json
@@ -151,7 +151,7 @@ def _portable(configured: Configured) -> dict[str, Any]:
     merged = merge(configured.files)
     parser = ConfigParser(merged)
     known = merged.keys() - {"bundle_root", "dataset_dir", "output_dir", "run_dir", "ckpt_path"}
-    overrides = {key: for_monai(value) for key, value in configured.overrides.items() if _entry(key) in known}
+    overrides = {key: for_monai(value) for key, value in configured.overrides.items() if top_of(key) in known}
     parser.update(overrides)
     if parser.get(_ENCODER_WEIGHTS):
         parser.update({_ENCODER_WEIGHTS: None})
@@ -166,11 +166,6 @@ def _used(config: dict[str, Any], own: Collection[str]) -> dict[str, Any]:
         told = json.dumps([config[key] for key in used], ensure_ascii=False)
         found = {key for key in re.findall(r"[@%][#:]*(\w+)", told) if key in config}
     return {key: value for key, value in config.items() if key in used}
-
-
-def _entry(key: str) -> str:
-    """The entry of the configuration that an override changes, perhaps inside."""
-    return key.replace("::", "#").partition("#")[0]
 
 
 def _configs(configured: Configured, subject: Subject) -> dict[str, Any]:
@@ -192,6 +187,6 @@ def _training(configured: Configured) -> dict[str, Any]:
     from monai.bundle import ConfigParser  # noqa: PLC0415  # slow
 
     parser = ConfigParser(configured.merged())
-    parser.update({k: for_monai(value) for k, value in configured.overrides.items() if _entry(k) == "network_def"})
+    parser.update({k: for_monai(value) for k, value in configured.overrides.items() if top_of(k) == "network_def"})
     training: dict[str, Any] = parser.get()
     return training

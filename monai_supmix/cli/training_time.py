@@ -93,8 +93,8 @@ def measure(configured: Configured) -> TrainingTime:
             datalist, labeled=datalist.labeled[:_CASES], unlabeled=datalist.unlabeled[:_CASES], validation=[], test=[]
         )
         total = int(parser.get("max_epochs")) * -(-len(datalist.unlabeled) // int(parser.get("unlabeled_batch_size")))
-        looks = any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator"))
-        burn_in = int(float(parser.get("burn_in")) * total) if looks else 0  # a supervised training is all alike
+        semi_supervised = configured.uses_unlabeled()
+        burn_in = int(float(parser.get("burn_in")) * total) if semi_supervised else 0  # else all steps are alike
         parser.update({"datalist": few, "pretrained": None, "num_workers": 0})
         parser.update({"max_iterations": _STEPS * (1 + bool(burn_in)), "burn_in": 0.5 if burn_in else 0.0})
         began = time.monotonic()

@@ -87,7 +87,8 @@ class Configured:
     def uses_unlabeled(self) -> bool:
         """Whether the training that this configures looks at unlabelled images."""
         parser = self.parser()
-        return any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator"))
+        own = ("num_strong_views", "feature_dropout", "discriminator")
+        return any(parser.get(key) for key in (*own, "train#trainer#inward", "train#trainer#extra_terms"))
 
 
 def name_inputs(configured: Configured, inputs: Sequence[str], output_dir: str) -> None:
@@ -267,7 +268,7 @@ def _require_entries(files: Sequence[Path], parts: Sequence[Mapping[str, Any]]) 
     for file, part in zip(files, parts, strict=True):
         known |= {key for key in part if "#" not in key and "::" not in key}
         for key in part:
-            entry = key.lstrip("+").replace("::", "#").partition("#")[0]
+            entry = top_of(key)
             if entry not in known and f"+{entry}" not in known:
                 others = ", ".join(earlier.name for earlier in files if earlier != file)
                 remedy = "leave it out here, or give the configuration that it is for"

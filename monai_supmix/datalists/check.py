@@ -105,15 +105,23 @@ def _check_channels(image: CaseImage, channels: int | None) -> None:
 
 
 def _check_new(image: CaseImage, item: Mapping[str, Any], contents: dict[bytes, tuple[str, str]]) -> None:
-    """Raise `InputError` for an image that was there before; blank ones are alike without being copies."""
-    if image.array.min() == image.array.max():
+    """Raise `InputError` for an image that was there before."""
+    digest = voxel_digest(image)
+    if digest is None:
         return
+    case, place = contents.setdefault(digest, (item["case"], _place(item)))
+    if case != item["case"]:
+        raise InputError(_place(item), f"holds the same image as {place}", "keep one of them", code=SAME_IMAGE)
+
+
+def voxel_digest(image: CaseImage) -> bytes | None:
+    """By what copies under other names are found; None for a blank image, which equals others without being a copy."""
+    if image.array.min() == image.array.max():
+        return None
     digest = hashlib.blake2b(repr((image.array.shape, image.array.dtype.str)).encode(), digest_size=16)
     # Volumes lie in memory with the first index fastest: turned around they are hashed without a copy.
     digest.update(np.ascontiguousarray(image.array if image.is_picture else image.array.T).data)
-    case, place = contents.setdefault(digest.digest(), (item["case"], _place(item)))
-    if case != item["case"]:
-        raise InputError(_place(item), f"holds the same image as {place}", "keep one of them", code=SAME_IMAGE)
+    return digest.digest()
 
 
 def _place(item: Mapping[str, Any]) -> str:
@@ -179,7 +187,7 @@ def usable_cases(
         >>> whole = Datalist([labeled], items[1:], [], [], ["background", "vessel"])
         >>> usable, problems = usable_cases(whole, num_classes=2, on_error="skip")
         >>> usable.unlabeled, usable.notes, [problem.case for problem in problems]
-        ([], ['1 broken cases were left out: broken'], ['broken'])
+        ([], ['1 broken case was left out: broken'], ['broken'])
     """
     if on_error not in ("raise", "skip"):
         raise InputError("on_error", f"is {on_error!r}", "use 'raise' or 'skip'")
@@ -197,7 +205,7 @@ def usable_cases(
         raise first_problem(problems)
     broken = list(dict.fromkeys(problem.case for problem in problems))
     kept: dict[str, Any] = {side: [i for i in getattr(datalist, side) if i["case"] not in broken] for side in SIDES}
-    note = f"{len(broken)} broken cases were left out: {shorten(sorted(broken))}"
+    note = f"{counted(len(broken), 'broken case was', 'broken cases were')} left out: {shorten(sorted(broken))}"
     usable = replace(datalist, **kept, notes=[*datalist.notes, note])
     check_datalist(usable, "dataset_dir")
     return usable, problems

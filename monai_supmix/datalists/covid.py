@@ -69,7 +69,7 @@ def covid_datalist(
         test_list: names of the test cases, over any other rule, or a text file of them.
         group_pattern: regular expression that finds the patient in a case name; without it each image is its
             own group, and a note says so.
-        view: of pictures: ``"usual"``; ``"lying"``, as the 8-bit packaging of the MedSeg slices is: its items
+        view: of pictures: ``"upright"``; ``"lying"``, as the 8-bit packaging of the MedSeg slices is: its items
             get ``turns`` and ``mirror``; ``"auto"`` judges by the brightness of spine and front over the
             pictures.
 
@@ -86,7 +86,7 @@ def covid_datalist(
         ...     (folder / place).mkdir()
         ...     for number in range(count):
         ...         (folder / place / f"{number:02d}.nii.gz").touch()
-        >>> datalist = covid_datalist(folder, num_labeled=3, view="usual")
+        >>> datalist = covid_datalist(folder, num_labeled=3, view="upright")
         >>> len(datalist.labeled), len(datalist.unlabeled), len(datalist.test)
         (3, 7, 2)
     """
@@ -94,7 +94,7 @@ def covid_datalist(
         return fixed_datalist(dataset_dir, num_labeled, labeled_list, num_val_patients)
     if form not in ("auto", *_FORMS):
         raise InputError("form", f"is {form!r}", f"use auto, {', '.join(_FORMS)}")
-    if view not in ("auto", "usual", "lying"):
+    if view not in ("auto", "upright", "lying"):
         raise InputError("view", f"is {view!r}", "use auto, usual or lying")
     given = check_folder(dataset_dir)
     root = find_data_folder(given, lambda path: bool(_forms_of(path)))

@@ -17,7 +17,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.imageio.cases import label_values
 from monai_supmix.imageio.hdf5 import is_there
-from monai_supmix.listing import below, counted, read_json, shorten
+from monai_supmix.listing import below, counted, is_text, read_json, shorten
 
 _FILES = ("image", "label")
 _REMEDY = "write it with scripts/prepare_data.py"
@@ -161,7 +161,8 @@ def check_datalist(datalist: Datalist, subject: object) -> None:
     for side in ("labeled", "validation", "test"):
         bare = [item["case"] for item in getattr(datalist, side) if "label" not in item]
         if bare:
-            raise InputError(subject, f"{len(bare)} {side} cases have no label: {shorten(bare)}", "add the label files")
+            which = counted(len(bare), f"{side} case has", f"{side} cases have")
+            raise InputError(subject, f"{which} no label: {shorten(bare)}", "add the label files")
     if unfit := [item["case"] for side in SIDES for item in getattr(datalist, side) if not _is_fit(item["case"])]:
         problem = f"has the case name {unfit[0]!r}, which is no safe name of a file or line of a list"
         raise InputError(subject, problem, "leave out white space at its ends, line breaks, '..' and a leading '/'")
@@ -203,7 +204,8 @@ def _check_groups_apart(datalist: Datalist, subject: object) -> None:
 def _is_fit(case: str) -> bool:
     """Whether a case's name stays below a folder as a file, and what it is as a line of a text file."""
     parts = re.split(r"[/\\]", case)
-    return case == case.strip() and len(case.splitlines()) == 1 and ".." not in parts and parts[0] != ""
+    is_line = case == case.strip() and len(case.splitlines()) == 1 and is_text(case)
+    return is_line and ".." not in parts and parts[0] != ""
 
 
 def require_unlabeled(datalist: Datalist, method: str = "this method") -> None:

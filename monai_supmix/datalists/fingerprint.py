@@ -11,7 +11,7 @@ from typing import Any
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.files import sha256
 from monai_supmix.imageio.hdf5 import files_of, is_hdf5
-from monai_supmix.listing import ending_of
+from monai_supmix.listing import ending_of, stem_of
 
 _FILES = ("image", "label")
 _VOXELS, _HEADERS = (".img", ".img.gz"), (".hdr", ".hdr.gz", ".mat")
@@ -70,8 +70,7 @@ def _parts(path: Path) -> list[Path]:
     if is_hdf5(path):
         return files_of(path)
     ending = ending_of(path.name)
-    stem = path.name[: len(path.name) - len(ending)]
-    beside = [path.with_name(stem + other) for other in _IN_TWO_FILES.get(ending, ())]
+    beside = [path.with_name(stem_of(path.name) + other) for other in _IN_TWO_FILES.get(ending, ())]
     if ending == ".mhd":
         text = path.read_bytes().decode("latin-1")
         named = re.search(r"^ElementDataFile\s*=\s*(.+?)\s*$", text, re.MULTILINE)

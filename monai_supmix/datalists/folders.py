@@ -128,7 +128,8 @@ def _split_by_lists(
     names |= {item["case"] for item in test}
     rest = [item for item in items if item["case"] not in names]
     idle = [item["case"] for item in rest if "label" in item]
-    notes = [f"{len(idle)} labelled images are in no list and are left out: {shorten(sorted(idle))}"] if idle else []
+    which = counted(len(idle), "labelled image is", "labelled images are")
+    notes = [f"{which} in no list and left out: {shorten(sorted(idle))}"] if idle else []
     return listed + [item for item in rest if "label" not in item], test, notes
 
 

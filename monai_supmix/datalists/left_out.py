@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from monai_supmix.datalists.partly import has_mask
 from monai_supmix.errors import InputError
-from monai_supmix.listing import ending_of, is_companion, normal_form, shorten, visible_files
+from monai_supmix.listing import ending_of, is_companion, normal_form, shorten, stem_of, visible_files
 
 
 def told_left_out(names: Iterable[str | PurePath], where: object, why: str) -> list[str]:
@@ -68,9 +68,7 @@ def refuse_unread_labels(folder: Path, endings: Sequence[str], cases: Mapping[st
         cases: by name, the cases that have an image.
     """
     unread = [
-        path
-        for path in _unread(folder, endings)
-        if normal_form(path.name.removesuffix(ending_of(path.name))) in cases and not has_mask(path)
+        path for path in _unread(folder, endings) if normal_form(stem_of(path.name)) in cases and not has_mask(path)
     ]
     if unread:
         why = "are of a type that is not read" if len(endings) > 1 else f"do not end in {endings[0]} as the others"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_supmix.errors import InputError
-from monai_supmix.listing import ending_of, normal_form, read_json, shorten, visible_files
+from monai_supmix.listing import normal_form, read_json, shorten, stem_of, visible_files
 from monai_supmix.naming import folded
 
 KEY = "labelled_classes"
@@ -24,7 +24,7 @@ def sidecar_of(label: Path) -> Path:
         >>> sidecar_of(Path("labels/a.nii.gz")).name
         'a.json'
     """
-    return label.with_name(label.name[: len(label.name) - len(ending_of(label.name))] + ".json")
+    return label.with_name(stem_of(label.name) + ".json")
 
 
 def has_mask(path: Path) -> bool:

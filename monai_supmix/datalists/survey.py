@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from monai_supmix.datalists.check import voxel_digest
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.items import SIDES, Item
 from monai_supmix.errors import InputError
-from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import Case, load_case
 from monai_supmix.imageio.partly import labelled_mask
 from monai_supmix.listing import counted, shorten
@@ -111,7 +110,8 @@ class Surveyor:
         self._shapes.append(image.array.shape)
         self._spacings += [image.spacing] if image.spacing is not None else []
         self._ranges.append(image.value_range())
-        self._contents.setdefault(_digest(image), []).append(item["case"])
+        if (digest := voxel_digest(image)) is not None:
+            self._contents.setdefault(digest, []).append(item["case"])
         for note in image.notes:
             self._notes.setdefault(note, []).append(item["case"])
         return counts
@@ -139,11 +139,6 @@ class Surveyor:
             more = f"; and so have {counted(len(copies) - 3, 'further set')} of images" if len(copies) > 3 else ""
             survey.warnings.append(f"{'; '.join(copies[:3])} have the same contents{more}")
         return survey
-
-
-def _digest(image: CaseImage) -> bytes:
-    """Fingerprint of the voxels, so that copies under other names are found."""
-    return hashlib.blake2b(image.array.tobytes(), digest_size=16).digest()
 
 
 def _describe_images(

@@ -18,10 +18,11 @@ from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged
 from monai_supmix.experiments.plan import Plan, require_one_process
 from monai_supmix.experiments.trial import Trial, check_trainable, contents, data_of, folds_of, read_datalist
+from monai_supmix.files import write_json
 from monai_supmix.handlers.checkpoints import compare_config, newest_intact, read_checkpoint
 from monai_supmix.inferers.collecting import make_way
 from monai_supmix.listing import read_json, shorten
-from monai_supmix.metrics import summarize, write_cases_csv, write_metrics_json
+from monai_supmix.metrics import summarize, write_cases_csv
 from monai_supmix.metrics.calibration import LEAST_VALUES, Calibration, calibrate
 from monai_supmix.weights import read_weights
 from monai_supmix.weights.record import current_versions
@@ -143,7 +144,7 @@ def _write_figures(folder: Path, trials: Sequence[Trial], judged: Judged) -> Cal
         versions=current_versions(),
     )
     files = [folder / "metrics.json", folder / "cases.csv"]
-    write_metrics_json(files[0], summary)
+    write_json(summary, files[0])
     make_way(folder)
     write_cases_csv(files[1], cases, judged.class_names, judged.about)
     told = ["out of fold: each case judged by a network that has not seen its patient", *describe(summary)]

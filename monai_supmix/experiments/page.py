@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from monai_supmix.errors import InputError
 from monai_supmix.experiments.judged import Judged
 from monai_supmix.experiments.results import Pair, Row
 from monai_supmix.experiments.verdict import shortcomings, verdict
-from monai_supmix.files import atomic_write, without_nan
+from monai_supmix.files import atomic_write, without_nan, write_json
 from monai_supmix.listing import counted, read_json
 from monai_supmix.metrics.paired import CONFIDENCE, mean_sd, show_difference, why_no_interval
 
@@ -89,8 +88,7 @@ def write_comparison(folder: Path, found: Comparison) -> None:
                     writer.writerow([row.method, row.steps, seed, case, *more.values(), *own.ravel().tolist()])
     with atomic_write(folder / PAGE, text=True) as file:
         file.write(markdown(found))
-    with atomic_write(folder / RECORD, text=True) as file:
-        file.write(json.dumps(without_nan(record(found)), indent=1) + "\n")
+    write_json(without_nan(record(found)), folder / RECORD, indent=1)
 
 
 def require_own_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from monai_supmix.errors import InputError, first_line
 from monai_supmix.export.sizes import doubled, free_dims
-from monai_supmix.inferers.slice_volume import evaluating
+from monai_supmix.networks.modes import evaluating
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 

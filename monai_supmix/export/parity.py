@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from monai_supmix.inferers.slice_volume import evaluating
 from monai_supmix.metrics.overlap import dice, overlap_counts
+from monai_supmix.networks.modes import evaluating
 
 # Of the largest logit. Sums in another order make 1e-6; positions of interpolated pixels, rounded to float32, make 1e-5
 # on sides of 1000 pixels, in PyTorch as elsewhere, when held against float64.

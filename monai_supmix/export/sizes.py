@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from monai_supmix.inferers.slice_volume import evaluating
+from monai_supmix.networks.modes import evaluating
 
 _SIDES = {2: ("height", "width"), 3: ("depth", "height", "width")}
 

@@ -20,7 +20,9 @@ from monai_supmix.imageio.payload import open_payload, read_array
 
 _INTEGERS = ("char", "short", "int", "long", "long_long")
 _DAMAGED = "copy or export it again"
+_NO_SCALING = {"elementtointensityfunctionslope": 1, "elementtointensityfunctionoffset": 0}
 _META_NUMBERS = {
+    *_NO_SCALING,
     *("ndims", "dimsize", "offset", "origin", "position", "elementspacing", "elementsize"),
     *("transformmatrix", "orientation", "rotation", "centerofrotation"),
 }
@@ -190,9 +192,8 @@ def _flag(fields: dict[str, str], *keys: str) -> bool:
 
 def _check_storage(fields: dict[str, str], place: str, path: Path) -> None:
     """Raise `InputError` for voxels that are not stored as they are, in one place."""
-    scale = {"elementtointensityfunctionslope": "1", "elementtointensityfunctionoffset": "0"}
-    for key, neutral in scale.items():
-        if fields.get(key, neutral).rstrip("0").rstrip(".") not in (neutral, neutral.rstrip("0")):
+    for key, neutral in _NO_SCALING.items():
+        if any(float(value) != neutral for value in fields.get(key, "").split()):
             problem = f"scales its voxels ({key} {fields[key]}), which is not read"
             raise InputError(path, problem, "save the scaled values, for example as .nii.gz")
     scattered = place.upper().startswith("LIST") or "%" in place

@@ -31,7 +31,7 @@ class CaseReader(ImageReader):
     """
 
     def verify_suffix(self, filename: Any) -> bool:
-        """Whether one of the names is a folder, or a file of a known format."""
+        """Whether all names end as those of a known format do; folders do not."""
         return all(suffix_of(name) for name in ensure_tuple(filename))
 
     def read(self, data: Any, **_: Any) -> CaseImage:

@@ -20,7 +20,7 @@ from monai_supmix.inferers.cohort import FOLDER, Cohort, members, visiting
 from monai_supmix.inferers.confidence import least_sure
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.inferers.progress import alike
-from monai_supmix.listing import read_json
+from monai_supmix.listing import read_json, stem_of
 
 COLUMNS = ("case", "mask", "status", "confidence", "least_sure", "predicted_dice", "look", "warnings", "problem")
 SUMMARY, TABLE, OTHER_TABLE = "summary.json", "cases.csv", "predicted_cases.csv"
@@ -204,7 +204,7 @@ def _is_newer(mask: Path, time_ns: int) -> bool:
 
 def _beside(mask: Path) -> dict[str, Any]:
     """Warnings, and the class that the network is least sure of, in a mask's record, if there is one."""
-    place = mask.with_name(mask.name.removesuffix(".nii.gz").removesuffix(".png") + ".json")
+    place = mask.with_name(stem_of(mask.name) + ".json")
     try:
         record = json.loads(place.read_text(encoding="utf-8"))
         return {"warnings": list(record["warnings"]), **least_sure(record.get("confidence"), record.get("predicted"))}

@@ -11,7 +11,7 @@ from typing import Any
 from monai_supmix.errors import InputError
 from monai_supmix.files import write_json
 from monai_supmix.inferers.inputs import InputCase
-from monai_supmix.listing import shorten
+from monai_supmix.listing import is_text, shorten
 
 DICOM_ENDINGS = {"dicom_seg": ".dcm", "rtstruct": "_rtstruct.dcm"}
 """What the names of DICOM results have after that of the mask, by the option that asks for them."""
@@ -56,12 +56,14 @@ def check_outputs(cases: Sequence[InputCase], output_dir: Path, maps: Sequence[s
 
 
 def _check_names(cases: Sequence[InputCase], folder: Path, maps: Sequence[str]) -> None:
-    """Raise `InputError` for a name that is too long for a file once ``_seg`` and its ending are added."""
+    """Raise `InputError` for a name that is not text, or too long for a file once ``_seg`` and its ending are added."""
     try:
         longest = os.pathconf(folder, "PC_NAME_MAX")
     except (AttributeError, OSError, ValueError):  # Windows has no such call, and the same limit
         longest = 255
     for case in cases:
+        if not is_text(str(case.path)):
+            raise InputError(ascii(str(case.path)), "its name is not UTF-8", "rename it")
         mask, stem = case.output(Path()).name, case.output(Path(), "").name
         names = (mask, stem + ".json", *(stem + infix + mask[len(stem) :] for infix in maps))
         if (length := max(len(name.encode()) for name in names)) > longest:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from monai_supmix.errors import InputError
-from monai_supmix.inferers.slice_volume import evaluating
+from monai_supmix.errors import InputError, first_line
 from monai_supmix.inferers.tensors import input_channels
+from monai_supmix.networks.modes import evaluating
 from monai_supmix.precision import Amp, autocast_dtype
 
 Runtime = Literal["torch", "openvino"]
@@ -116,7 +116,7 @@ class OpenVINONetwork(nn.Module):
                 model.reshape([-1, self.in_channels, *(-1 for _ in sides)])
                 compiled = _core().compile_model(model, "CPU", self._hints())
         except Exception as error:  # of many kinds, after the tracer's and the converter's own
-            raise _unfit(network, str(error).strip().splitlines()[0]) from error
+            raise _unfit(network, first_line(error)) from error
         self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(_keep)
         self._compare(example)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from monai_supmix.inferers.flips import Flips, class_probabilities
 from monai_supmix.inferers.tensors import CaseInferer, device_of, input_channels
 from monai_supmix.inferers.turned_views import View, mean_over_views
 from monai_supmix.listing import counted
+from monai_supmix.networks.modes import evaluating
 from monai_supmix.precision import Amp, autocast
 
 if TYPE_CHECKING:
@@ -250,27 +250,6 @@ class SliceVolumeInferer(CaseInferer):
         window = (slice(None), slice(None), *found.working)
         predicted = from_working_grid(probabilities[window][:, found.classes], found.shape, self.working)
         filling.put((slice(first, first + len(probabilities)), *found.native), predicted, found.classes)
-
-
-@contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network into eval mode and every one of its modules back into the mode it had.
-
-    Example:
-        >>> network = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
-        >>> with evaluating(network):
-        ...     network.training
-        False
-        >>> [module.training for module in network.modules()]
-        [True, True, False]
-    """
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def check_channels(image: CaseImage, network: nn.Module) -> None:

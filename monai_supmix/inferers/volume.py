@@ -19,8 +19,9 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes, check_axis
 from monai_supmix.inferers.filling import Filling, blank, refuse_nan
 from monai_supmix.inferers.flips import Flips, class_probabilities
-from monai_supmix.inferers.slice_volume import check_channels, evaluating
+from monai_supmix.inferers.slice_volume import check_channels
 from monai_supmix.inferers.tensors import CaseInferer, device_of
+from monai_supmix.networks.modes import evaluating
 from monai_supmix.precision import Amp, autocast
 from monai_supmix.weights import unwrap
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ def summarize(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], **e
         extra: further entries that go into the file as they are (checkpoint, its SHA-256, notes).
 
     Returns:
-        a dictionary for `write_metrics_json`; fractions are in [0, 1].
+        a dictionary for `monai_supmix.files.write_json`; fractions are in [0, 1].
 
     Raises:
         ValueError: when there is no case.
@@ -98,40 +97,6 @@ def _geometry(cases: Sequence[CaseMeasures], index: int) -> dict[str, Any]:
     if volumes and all(case.volumes_ml is not None for case in cases):
         figures["true_ml"], figures["predicted_ml"] = (float(total) for total in np.sum(volumes, axis=0))
     return figures
-
-
-def write_metrics_json(path: str | os.PathLike[str], summary: Mapping[str, Any]) -> None:
-    """Write a summary as strict JSON (no NaN, no Infinity), atomically.
-
-    Args:
-        path: the file; its folder must exist.
-        summary: what `summarize` returned; NumPy numbers and paths in it are converted.
-
-    Raises:
-        ValueError: when a value is not finite.
-        InputError: when the system refuses to write.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> path = Path(tempfile.mkdtemp()) / "metrics.json"
-        >>> case = CaseMeasures(np.array([[9, 0, 1], [3, 1, 0]]))
-        >>> write_metrics_json(path, summarize({"a": case}, ["background", "vessel"], checkpoint=Path("model.pt")))
-        >>> written = json.loads(path.read_text())
-        >>> written["mean_iou"], written["checkpoint"]
-        (0.825, 'model.pt')
-    """
-    text = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False, default=_jsonable)
-    with atomic_write(path, text=True) as file:
-        file.write(text + "\n")
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise TypeError(f"{type(value).__name__} has no place in a report")
 
 
 def write_cases_csv(

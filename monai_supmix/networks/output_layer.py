@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from monai_supmix.networks.modes import evaluating
 from monai_supmix.weights import unwrap
 
 
@@ -37,21 +38,15 @@ def shift_logits(network: nn.Module, offsets: torch.Tensor) -> None:
     side = divisor * max(2, -(-32 // divisor))
     channels = int(getattr(network, "in_channels", convolutions[0].in_channels))
     probe = torch.zeros(1, channels, *[side] * dims, device=layer.weight.device)
-    training, kept = {module: module.training for module in network.modules()}, layer.bias.detach().clone()
-    network.eval()
-    pixels = layer.out_channels // len(offsets)
-    try:
-        with torch.no_grad():
-            given = network(probe)
-            if given.shape[1] != len(offsets):
-                raise ValueError(f"it gives {given.shape[1]} classes and not {len(offsets)}")
-            expected = given + offsets.to(probe).view(1, -1, *[1] * dims)
-            for shift in (offsets.repeat(pixels), offsets.repeat_interleave(pixels)):  # classes or pixels side by side
-                layer.bias.copy_(kept + shift.to(kept))
-                if torch.allclose(network(probe), expected, rtol=1e-4, atol=1e-4):
-                    return
-            layer.bias.copy_(kept)
-            raise ValueError("the bias of its last convolution is not added to its logits")
-    finally:
-        for module, mode in training.items():
-            module.training = mode
+    kept, pixels = layer.bias.detach().clone(), layer.out_channels // len(offsets)
+    with evaluating(network), torch.no_grad():
+        given = network(probe)
+        if given.shape[1] != len(offsets):
+            raise ValueError(f"it gives {given.shape[1]} classes and not {len(offsets)}")
+        expected = given + offsets.to(probe).view(1, -1, *[1] * dims)
+        for shift in (offsets.repeat(pixels), offsets.repeat_interleave(pixels)):  # classes or pixels side by side
+            layer.bias.copy_(kept + shift.to(kept))
+            if torch.allclose(network(probe), expected, rtol=1e-4, atol=1e-4):
+                return
+        layer.bias.copy_(kept)
+        raise ValueError("the bias of its last convolution is not added to its logits")

@@ -105,20 +105,6 @@ def load_packaged(encoder: nn.Module, encoder_name: str, encoder_weights: str, i
     encoder.load_state_dict(copied, strict=False)
 
 
-def packaged_statistics(encoder_weights: str, in_channels: int) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation that packaged weights expect, `in_channels` numbers each.
-
-    Example:
-        >>> packaged_statistics("lite0", 1)
-        ([0.5], [0.5])
-    """
-    packaged = PACKAGED[encoder_weights]
-    mean, std = list(packaged.mean), list(packaged.std)
-    if in_channels == 1:
-        return [sum(mean) / len(mean)], [sum(std) / len(std)]
-    return [mean[c % len(mean)] for c in range(in_channels)], [std[c % len(std)] for c in range(in_channels)]
-
-
 def _weights(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     return ((name, value) for name, value in state.items() if not name.endswith("num_batches_tracked"))
 

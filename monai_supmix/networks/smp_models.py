@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from monai_supmix.errors import InputError, first_line
 from monai_supmix.networks.names import require_known
-from monai_supmix.networks.pretrained import PACKAGED, load_packaged, packaged_statistics
+from monai_supmix.networks.pretrained import PACKAGED, load_packaged
 
 # Arguments of the models that would break "bare logits of num_classes channels", and what to do instead.
 _RESERVED = {
@@ -95,8 +95,15 @@ def pretrained_statistics(encoder_name: str, encoder_weights: str, in_channels: 
     Raises:
         InputError: when the weights' description cannot be had.
     """
+    mean, std = _statistics(encoder_name, encoder_weights)
+    if in_channels == 1:
+        return [sum(mean) / len(mean)], [sum(std) / len(std)]
+    return tuple([values[c % len(values)] for c in range(in_channels)] for values in (mean, std))
+
+
+def _statistics(encoder_name: str, encoder_weights: str) -> tuple[Sequence[float], Sequence[float]]:
     if encoder_weights in PACKAGED:
-        return packaged_statistics(encoder_weights, in_channels)
+        return PACKAGED[encoder_weights].mean, PACKAGED[encoder_weights].std
     from segmentation_models_pytorch.encoders import get_preprocessing_params  # noqa: PLC0415 - as above
 
     try:
@@ -104,10 +111,7 @@ def pretrained_statistics(encoder_name: str, encoder_weights: str, in_channels: 
     except (OSError, KeyError, ValueError) as error:
         raise _weights_error(encoder_name, encoder_weights, error) from error
     full = settings["input_range"][1]
-    mean, std = ([value / full for value in settings[name]] for name in ("mean", "std"))
-    if in_channels == 1:
-        return [sum(mean) / len(mean)], [sum(std) / len(std)]
-    return tuple([values[c % len(values)] for c in range(in_channels)] for values in (mean, std))
+    return [value / full for value in settings["mean"]], [value / full for value in settings["std"]]
 
 
 @torch.enable_grad()

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from monai_supmix.data.working_grid import resize_planes, working_shape, working_volume_shape
+from monai_supmix.metrics.overlap import dice, overlap_counts
 from monai_supmix.own_data.choice import Choice
 from monai_supmix.own_data.facts import View
 
@@ -157,17 +158,15 @@ def kept_dice(
         >>> kept_dice([(line, None)], {}, 2), kept_dice([(line, None)], {"scale": 0.25}, 2) < 0.5
         (1.0, True)
     """
-    both, either = np.zeros(num_classes), np.zeros(num_classes)
+    counts = np.zeros((num_classes, 3), np.int64)
     for label, spacing in labels:
         truth = torch.from_numpy(label.astype(np.int64))
         coarse = resize_planes(truth[None, None], working_shape(label.shape, spacing, working))
         maps = F.one_hot(coarse[:, 0], num_classes).movedim(-1, 1).float()
         back = resize_planes(maps, label.shape).argmax(dim=1)[0]
-        for value in range(num_classes):
-            both[value] += int(((back == value) & (truth == value)).sum())
-            either[value] += int((back == value).sum() + (truth == value).sum())
-    dice = [2 * both[value] / either[value] for value in range(1, num_classes) if either[value]]
-    return float(min(dice, default=1.0))
+        counts += overlap_counts(back, truth, num_classes)
+    found = dice(counts)[1:]
+    return float(min(found[~np.isnan(found)], default=1.0))
 
 
 def propose_crop(views: Sequence[View], working: Mapping[str, Any], usual: int) -> tuple[list[int], Choice]:

@@ -27,7 +27,7 @@ _LOW = -500.0  # only CT has values this low
 INTENSITIES = ("hu", "picture", "field_of_view")
 
 
-class IntensityRule(NamedTuple):
+class ProposedRule(NamedTuple):
     """A proposed rule.
 
     Args:
@@ -41,7 +41,7 @@ class IntensityRule(NamedTuple):
     choice: Choice
 
 
-def rule_for_pictures(in_dark_surround: int, count: int, wanted: str | None = None) -> IntensityRule:
+def rule_for_pictures(in_dark_surround: int, count: int, wanted: str | None = None) -> ProposedRule:
     """The rule for pictures: that for fundus pictures where most of them look like some, else percentiles.
 
     Args:
@@ -65,7 +65,7 @@ def rule_for_pictures(in_dark_surround: int, count: int, wanted: str | None = No
     if wanted:
         why = "as asked for"
     choice = Choice("intensity", "every channel standardised inside the lit area", why)
-    return IntensityRule({"picture": {"rule": FieldOfViewScale.name}}, None, choice)
+    return ProposedRule({"picture": {"rule": FieldOfViewScale.name}}, None, choice)
 
 
 def rule_for_volumes(
@@ -74,7 +74,7 @@ def rule_for_volumes(
     class_names: Sequence[str],
     channel: str = "",
     wanted: str | None = None,
-) -> IntensityRule:
+) -> ProposedRule:
     """The rule for volumes: a window for CT, percentiles of each volume for all else.
 
     Args:
@@ -108,7 +108,7 @@ def rule_for_volumes(
     kind = "the labelled and the soft tissue, with a margin" if name == "own" else "the narrowest usual window"
     why = f"HU ({unit}); {kind}: nine tenths of {names} lie in {low:.0f} to {high:.0f}"
     choice = Choice("intensity", f"HU, {name} window {window.low:g} to {window.high:g}", why)
-    return IntensityRule({"hu": window.to_dict()}, None, choice)
+    return ProposedRule({"hu": window.to_dict()}, None, choice)
 
 
 def other_offsets(lowest: Mapping[str, float]) -> list[str]:
@@ -184,7 +184,7 @@ def check_wanted(wanted: str | None, pictures: bool | None = None, channels: int
         raise InputError("--intensity", f"is 'field_of_view', and the images are {kind}", "leave it out")
 
 
-def _percentiles(of: str, why: str, intensity: str | None) -> IntensityRule:
+def _percentiles(of: str, why: str, intensity: str | None) -> ProposedRule:
     rule = PercentileScale()
     value = f"from the {rule.lower}th to the {rule.upper}th percentile {of}"
-    return IntensityRule({"picture": rule.to_dict()}, intensity, Choice("intensity", value, why))
+    return ProposedRule({"picture": rule.to_dict()}, intensity, Choice("intensity", value, why))

@@ -116,7 +116,7 @@ def test_broken_cases_can_be_left_out_and_end_in_status_1(chest, front, tmp_path
     assert "left out" in ended.out + ended.err and "chest_004" in ended.out + ended.err
     assert (out / "model.pt").is_file()
     notes = json.loads((out / "history.json").read_text(encoding="utf-8"))
-    assert "1 broken cases were left out: chest_004" in json.dumps(notes)
+    assert "1 broken case was left out: chest_004" in json.dumps(notes)
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def test_the_copy_in_training_goes_and_the_one_in_the_test_stays(items):
     assert [problem.case for problem in problems] == ["c0"]
     assert [item["case"] for item in usable.labeled] == ["c1"]
     assert [item["case"] for item in usable.test] == ["c5"]
-    assert "1 broken cases were left out: c0" in usable.notes
+    assert "1 broken case was left out: c0" in usable.notes
 
 
 def test_labelled_images_may_be_unlabelled_ones_too(items):

@@ -125,7 +125,7 @@ def test_pictures_with_both_lists(pictures):
     datalist = covid_datalist(pictures, num_labeled=3)
     assert cases(datalist.test) == ["p00", "p01", "p02", "p03"]
     assert sorted(cases(datalist.labeled) + cases(datalist.unlabeled)) == [f"p{i:02d}" for i in range(5, 12)]
-    assert any("1 labelled images are in no list" in note and "p04" in note for note in datalist.notes)
+    assert any("1 labelled image is in no list" in note and "p04" in note for note in datalist.notes)
 
 
 @pytest.mark.parametrize("side", ["train", "test"])
@@ -177,7 +177,7 @@ def test_lying_pictures_are_marked_and_upright_ones_are_not(pictures):
     datalist = covid_datalist(pictures)
     assert all(item["turns"] == 3 and item["mirror"] == 1 for item in (*datalist.labeled, *datalist.test))
     assert any("lie on their side" in note for note in datalist.notes)
-    upright = covid_datalist(pictures, view="usual")
+    upright = covid_datalist(pictures, view="upright")
     assert not any("turns" in item for item in (*upright.labeled, *upright.test))
 
     rng = np.random.RandomState(1)

@@ -179,7 +179,7 @@ def test_the_same_case_or_file_twice_is_an_error():
 
 
 def test_test_cases_need_labels_and_two_classes_are_needed():
-    with pytest.raises(InputError, match="test cases have no label"):
+    with pytest.raises(InputError, match="2 test cases have no label: xL"):
         build_datalist(make_items("a"), make_items("x", label=False), CLASSES, "here")
     with pytest.raises(InputError, match="no labelled image"):
         build_datalist(make_items("a", label=False), make_items("x"), CLASSES, "here")

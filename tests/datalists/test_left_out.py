@@ -36,7 +36,7 @@ def nnunet(root, names, labels, record=None, image_ending=".nii.gz"):
     return root
 
 
-@pytest.mark.parametrize("ending", [".npy", ".txt", ".mat", ".xcf", ".svg", ".nii.bz2"])
+@pytest.mark.parametrize("ending", [".npy", ".NPY", ".txt", ".mat", ".xcf", ".svg", ".nii.bz2"])
 @pytest.mark.parametrize("layout", ["pairs", "nnunet"])
 def test_a_label_of_an_unread_type_is_never_an_unlabelled_case(layout, ending, tmp_path):
     if layout == "pairs":

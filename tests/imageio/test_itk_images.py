@@ -47,6 +47,25 @@ def test_two_dimensions(tmp_path, name):
     assert image.spacing == pytest.approx((0.7, 0.8, 1))
 
 
+@pytest.mark.parametrize(
+    ("told", "is_read"),
+    [("Slope = 1", True), ("Slope = 1.00", True), ("Slope = 1e0", True), ("Offset = -0", True), ("Offset = 0.0", True)]
+    + [(f"Slope = {value}", False) for value in ("0.5", "2", "10", "100")]
+    + [("Offset = -1024", False), ("Offset = 10", False)],
+)
+def test_what_scales_the_voxels_of_a_meta_image_is_refused(tmp_path, told, is_read):
+    """ITK does not apply it either, so that nothing else would tell."""
+    path = make(tmp_path / "raw.mha")
+    path.write_bytes(
+        path.read_bytes().replace(b"ElementType", f"ElementToIntensityFunction{told}\nElementType".encode())
+    )
+    if is_read:
+        assert np.array_equal(read_image(path).array, itk.array_from_image(itk.imread(str(path))).T)
+    else:
+        with pytest.raises(InputError, match="scales its voxels"):
+            read_image(path)
+
+
 def test_missing_space_is_noted(tmp_path):
     (tmp_path / "a.nrrd").write_bytes(
         b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\nencoding: raw\n\n" + bytes(range(24))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import weakref
 from pathlib import Path
 
@@ -228,6 +229,19 @@ def test_names_too_long_for_a_mask_are_told_before_anything_is_written(data, tmp
     with pytest.raises(InputError, match=r"its result's name would have 2.. bytes, and 255 is the most"):
         run(data, tmp_path / "out", probabilities=maps, on_error="skip")
     assert not (tmp_path / "out").exists() or files(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_name_in_another_encoding_is_told_in_letters_that_can_be_printed(data, tmp_path, on_error):
+    name = os.fsdecode(b"M\xfcller.png")
+    try:
+        shutil.copy(next(data.glob("*.png")), data / name)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with pytest.raises(InputError, match=r"M\\udcfcller.png.*is not UTF-8: rename it") as told:
+        run(data, tmp_path / "O", on_error=on_error)
+    str(told.value).encode()
+    assert not (tmp_path / "O").exists() or not files(tmp_path / "O")
 
 
 def test_grey_saved_in_colour_is_predicted_as_grey(data, tmp_path):

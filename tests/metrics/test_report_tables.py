@@ -1,11 +1,11 @@
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from monai_supmix.errors import InputError
+from monai_supmix.files import write_json
 from monai_supmix.metrics import (
     dice,
     iou,
@@ -13,7 +13,6 @@ from monai_supmix.metrics import (
     read_cases_csv,
     summarize,
     write_cases_csv,
-    write_metrics_json,
 )
 
 NAMES = ["background", "ground_glass", "consolidation", "pleural_effusion"]
@@ -38,10 +37,8 @@ def strict(text):
 
 def test_metrics_json_keeps_the_contract(tmp_path):
     cases = make_cases()
-    summary = summarize(
-        cases, NAMES, checkpoint=Path("O/model.pt"), checkpoint_sha256="ab", notes=["größe"], n=np.int64(3)
-    )
-    write_metrics_json(tmp_path / "metrics.json", summary)
+    summary = summarize(cases, NAMES, checkpoint="O/model.pt", checkpoint_sha256="ab", notes=["größe"], n=3)
+    write_json(summary, tmp_path / "metrics.json")
     content = strict((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     counts = sum(case.counts for case in cases.values())
     assert list(content["classes"]) == NAMES
@@ -75,7 +72,7 @@ def test_distances_and_volumes_are_summed_up_by_their_conventions(tmp_path):
     assert consolidation["true_ml"] == pytest.approx(sum(case.volumes_ml[2][0] for case in cases.values()))
     assert consolidation["predicted_ml"] == pytest.approx(sum(case.volumes_ml[2][1] for case in cases.values()))
     assert "hd95_mm" not in summary["classes"]["background"]
-    write_metrics_json(tmp_path / "metrics.json", summary)
+    write_json(summary, tmp_path / "metrics.json")
     strict((tmp_path / "metrics.json").read_text(encoding="utf-8"))
 
 
@@ -101,16 +98,11 @@ def test_class_that_was_never_measured_has_no_distance():
 def test_everything_ignored_gives_null_and_not_nan(tmp_path):
     truth = np.full((3, 3), 255)
     summary = summarize({"a": measure_case(truth * 0, truth, 2, None, 255)}, ["background", "vessel"])
-    write_metrics_json(tmp_path / "metrics.json", summary)
+    write_json(summary, tmp_path / "metrics.json")
     assert strict((tmp_path / "metrics.json").read_text(encoding="utf-8"))["mean_iou"] is None
 
 
-def test_what_is_no_json_is_refused_and_leaves_the_old_file(tmp_path):
-    write_metrics_json(tmp_path / "a.json", {"x": 1})
-    for wrong, error in ((float("nan"), ValueError), (float("inf"), ValueError), (object(), TypeError)):
-        with pytest.raises(error):
-            write_metrics_json(tmp_path / "a.json", {"x": wrong})
-    assert strict((tmp_path / "a.json").read_text(encoding="utf-8")) == {"x": 1}
+def test_there_are_no_figures_without_a_case():
     with pytest.raises(ValueError, match="no case"):
         summarize({}, NAMES)
 

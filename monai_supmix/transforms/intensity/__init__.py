@@ -14,7 +14,7 @@ from monai_supmix.transforms.intensity.from_config import (
 )
 from monai_supmix.transforms.intensity.hu_window import HUWindow
 from monai_supmix.transforms.intensity.lit_area import FieldOfViewScale, field_of_view
-from monai_supmix.transforms.intensity.percentile_scale import PercentileScale, exact_percentiles
+from monai_supmix.transforms.intensity.percentile_scale import PercentileScale, percentiles_of
 from monai_supmix.transforms.intensity.rule import IntensityRule
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "HUWindow",
     "IntensityRule",
     "PercentileScale",
-    "exact_percentiles",
+    "percentiles_of",
     "field_of_view",
     "intensity_rule",
 ]

@@ -47,7 +47,7 @@ class PercentileScale(IntensityRule):
     def fit(self, array: np.ndarray) -> dict[str, Any]:
         """Find the two percentiles. See :meth:`IntensityRule.fit`."""
         lowest, highest = finite_range(array)
-        low, high = exact_percentiles(array, (self.lower, self.upper))
+        low, high = percentiles_of(array, (self.lower, self.upper))
         return {"low": low, "high": high} if low < high else {"low": lowest, "high": highest}
 
     def apply(self, part: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
@@ -55,7 +55,7 @@ class PercentileScale(IntensityRule):
         return scale_linearly(part, params["low"], params["high"])
 
 
-def exact_percentiles(array: np.ndarray, percentiles: Sequence[float]) -> tuple[float, ...]:
+def percentiles_of(array: np.ndarray, percentiles: Sequence[float]) -> tuple[float, ...]:
     """Percentiles with linear interpolation, as :func:`numpy.percentile`, in little memory.
 
     Integers are counted chunk by chunk: exact, and a volume of 512 x 512 x 200 takes some 20 MB beside
@@ -70,7 +70,7 @@ def exact_percentiles(array: np.ndarray, percentiles: Sequence[float]) -> tuple[
         one value per percentile.
 
     Example:
-        >>> exact_percentiles(np.array([1, 2, 3, 100], dtype=np.int16), (0, 50, 100))
+        >>> percentiles_of(np.array([1, 2, 3, 100], dtype=np.int16), (0, 50, 100))
         (1.0, 2.5, 100.0)
     """
     flat = array.ravel(order="K")  # in memory's order: no copy of a volume stored column by column
