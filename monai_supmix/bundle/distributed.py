@@ -87,7 +87,7 @@ def waiting_for_all() -> Iterator[None]:
         yield
     finally:
         if group is not None:
-            dist.barrier(group)
+            dist.monitored_barrier(group, timeout=_PATIENCE)
             dist.destroy_process_group(group)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monai_supmix.datalists.draw import pick_named
 from monai_supmix.datalists.items import Item
-from monai_supmix.datalists.left_out import left_out_of, refuse_unread_labels
+from monai_supmix.datalists.left_out import left_out_of, named_like_masks, refuse_unread_labels, told_left_out
 from monai_supmix.datalists.partly import read_sidecar, refuse_orphan_sidecars
 from monai_supmix.datalists.sides import hold_out_test, split_named
 from monai_supmix.errors import InputError
@@ -38,6 +38,7 @@ def pair_files(root: Path) -> list[Item]:
             which classes were labelled beside no label.
     """
     images, labels = _list_images(root / "images"), list_files(root / "labels", LABEL_SUFFIXES)
+    images = {name: path for name, path in images.items() if name not in _masks_among(images, labels)}
     refuse_unread_labels(root / "labels", LABEL_SUFFIXES, images)
     refuse_orphan_sidecars(root / "labels", labels)
     if not images:
@@ -77,10 +78,18 @@ def _would_match(label: str, images: Mapping[str, Path]) -> str:
     return f"rename {label} to {like[0]}" if like else f"add the image {label}"
 
 
+def _masks_among(images: Mapping[str, Path], labels: Mapping[str, Path]) -> set[str]:
+    """Images that are named as masks of other ones, unless they have a label of their own."""
+    return set(named_like_masks(images)) - labels.keys()
+
+
 def left_out_of_pairs(root: Path) -> list[str]:
     """Tell of the files in ``images/`` and ``labels/`` that `pair_files` does not use."""
+    images, labels = _list_images(root / "images"), list_files(root / "labels", LABEL_SUFFIXES)
+    masks = [images[name].name for name in images if name in _masks_among(images, labels)]
     endings = {"images": SUFFIXES, "labels": LABEL_SUFFIXES}
-    return [line for name, read in endings.items() for line in left_out_of(root / name, read)]
+    unread = [line for name, read in endings.items() for line in left_out_of(root / name, read)]
+    return [*told_left_out(masks, "images", "named like masks of other images"), *unread]
 
 
 def split_pairs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -57,6 +58,18 @@ def left_out_of(folder: Path, endings: Sequence[str]) -> list[str]:
         *told_left_out(here, folder.name, "not a type that is read"),
         *told_left_out(below, folder.name, f"in sub-folders: to use them, put them into {folder.name} itself"),
     ]
+
+
+def named_like_masks(names: Iterable[str]) -> list[str]:
+    """Names of what `predict` and annotation programs write beside an image, among those of files without ending.
+
+    Example:
+        >>> named_like_masks(["a", "a_seg", "a_seg_prob_vessel", "b_seg"])  # b_seg may be an image: there is no b
+        ['a_seg', 'a_seg_prob_vessel']
+    """
+    names = list(names)
+    of_mask = re.compile(r"(.+)_seg(_prob_.+|_rtstruct)?")
+    return [name for name in names if (match := of_mask.fullmatch(name)) and match[1] in names]
 
 
 def refuse_unread_labels(folder: Path, endings: Sequence[str], cases: Mapping[str, object]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
@@ -27,7 +29,8 @@ class RecalibrateBatchNorm:
     Args:
         network: the network, perhaps wrapped for several devices. One without batch normalisation is left as it is.
         items: what :class:`monai_supmix.data.LoadPlanes` makes of the images: ``image`` ``(Z, C, H, W)`` in [0, 1].
-        divisor: planes are padded (below and right, repeating the edge) to sides divisible by this, as for prediction.
+        divisor: planes are padded (below and right, repeating the edge) to sides divisible by this, as for prediction;
+            the smallest ones to twice this in width, for a deep layer that sees a single value has no statistics.
         planes_per_case: at most so many planes of a volume, evenly spaced.
 
     Raises:
@@ -59,11 +62,20 @@ class RecalibrateBatchNorm:
         device = next((parameter.device for parameter in network.parameters()), None)
         update_bn(self._planes(), network, device)
 
+    def check(self, network: nn.Module) -> None:
+        """Raise `ValueError` where a plane that passes alone leaves a layer of the network without statistics."""
+        if len(self.items):
+            copied = copy.deepcopy(unwrap(network)).train()
+            device = next((parameter.device for parameter in copied.parameters()), None)
+            with torch.no_grad():
+                copied(next(self._planes()).to(device))
+
     def _planes(self) -> Iterator[Tensor]:
         """Planes one by one, ``(1, C, H, W)`` float32: they may differ in size."""
         for k in range(len(self.items)):
             image = self.items[k]["image"]
             for plane in image[evenly_spaced(len(image), self.planes_per_case)]:
-                height, width = plane.shape[-2:]
-                padding = (0, -width % self.divisor, 0, -height % self.divisor)
+                height, width = (side + -side % self.divisor for side in plane.shape[-2:])
+                width = max(width, 2 * self.divisor) if height <= self.divisor else width
+                padding = (0, width - plane.shape[-1], 0, height - plane.shape[-2])
                 yield F.pad(plane[None].float(), padding, mode="replicate")

@@ -33,7 +33,7 @@ class LossScaler(torch.amp.GradScaler):
     def step(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> float | None:
         """Let an optimizer take its step, unless a gradient is infinite or no number."""
         if isinstance(optimizer, torch.optim.SGD):
-            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]  # what fused optimizers are asked
+            optimizer._step_supports_amp_scaling = False  # what fused ones are asked
         return super().step(optimizer, *args, **kwargs)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

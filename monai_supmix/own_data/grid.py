@@ -115,7 +115,7 @@ class Grid3D(NamedTuple):
 
 
 def grid_3d(views: Sequence[View]) -> Grid3D | None:
-    """The grid for a 3D network, coarser than that of planes; ``None`` for pictures.
+    """The grid for a 3D network, coarser than that of planes; ``None`` for pictures, and where an image is one plane.
 
     Args:
         views: the axial planes of all images.
@@ -128,7 +128,7 @@ def grid_3d(views: Sequence[View]) -> Grid3D | None:
     """
     steps = [view.step for view in views if view.step is not None]
     (height, width), spacing = _typical(views)
-    if not steps or spacing is None:
+    if not steps or spacing is None or min(view.planes for view in views) == 1:
         return None
     longest = max(height * spacing[0], width * spacing[1])
     own = float(np.median(steps)), *spacing
@@ -187,6 +187,8 @@ def propose_crop(views: Sequence[View], working: Mapping[str, Any], usual: int) 
     shorter = min(working_shape(*_typical(views), working))
     side = max(_MULTIPLE, min(usual, shorter // _MULTIPLE * _MULTIPLE))
     why = "as in the template" if side == usual else f"what fits into {shorter} pixels on the working grid"
+    if side > shorter:
+        why = f"the least that the network takes; {shorter} pixels on the working grid are padded"
     return [side, side], Choice("crop", f"{side} x {side}", why)
 
 

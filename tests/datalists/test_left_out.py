@@ -53,6 +53,16 @@ def test_a_label_of_an_unread_type_is_never_an_unlabelled_case(layout, ending, t
         make(tmp_path)
 
 
+def test_masks_beside_the_images_are_no_unlabelled_images(tmp_path):
+    for name in ("c0", "c1", "c1_seg", "c1_seg_prob_lesion", "c2_seg", "c3", "c3_seg"):
+        picture(tmp_path / "images" / f"{name}.png")
+    for name in ("c0", "c3_seg"):
+        picture(tmp_path / "labels" / f"{name}.png")
+    assert [item["case"] for item in pair_files(tmp_path)] == ["c0", "c1", "c2_seg", "c3", "c3_seg"]
+    (told,) = left_out_of_pairs(tmp_path)
+    assert told.startswith("2 files of images are left out (named like masks of other images; 2 .png): c1_seg.png")
+
+
 def test_other_files_are_counted_with_their_endings(tmp_path):
     picture(tmp_path / "images" / "c0.png")
     (tmp_path / "labels").mkdir()

@@ -70,3 +70,27 @@ def test_a_network_without_it_is_left_alone_and_wrappers_are_seen_through():
 def test_numbers_below_one_are_refused(arguments):
     with pytest.raises(ValueError, match="at least 1"):
         RecalibrateBatchNorm(nn.BatchNorm2d(1), [], **arguments)
+
+
+@pytest.mark.parametrize("size", [(24, 20), (32, 32), (20, 64), (64, 20)])
+def test_planes_of_which_a_deep_layer_sees_a_single_value_are_padded(size):
+    network = used(CompactUNet(in_channels=1, num_classes=2, features=(4, 4, 4, 4, 4, 4)))
+    recalibrate = RecalibrateBatchNorm(network, [case(0, size=size)], divisor=network.divisor)
+    recalibrate.check(network)
+    recalibrate()
+    assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
+
+
+def test_a_network_that_takes_no_single_plane_is_told_at_once_and_left_alone():
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1)).eval()
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        RecalibrateBatchNorm(network, [case(0)]).check(network)
+    assert not network.training and all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+
+
+def test_what_is_checked_is_not_changed():
+    network = used(CompactUNet(in_channels=1, num_classes=2, features=(4, 4, 4, 4, 4, 4)))
+    before = copy.deepcopy(network.state_dict())
+    RecalibrateBatchNorm(network, [case(0)], divisor=network.divisor).check(network)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
