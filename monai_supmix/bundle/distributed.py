@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import ignite.distributed as idist
 import torch
@@ -82,12 +82,12 @@ def waiting_for_all() -> Iterator[None]:
         >>> with waiting_for_all():
         ...     mask = "done"
     """
-    group = dist.new_group(backend="gloo", timeout=_PATIENCE) if world_size() > 1 else None
+    group: Any = dist.new_group(backend="gloo", timeout=_PATIENCE) if world_size() > 1 else None
     try:
         yield
     finally:
         if group is not None:
-            dist.monitored_barrier(group, timeout=_PATIENCE)
+            dist.barrier(group)
             dist.destroy_process_group(group)
 
 

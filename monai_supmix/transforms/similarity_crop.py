@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from monai_supmix.errors import InputError
+from monai_supmix.plain import as_plain
 
 
 class Similarity(NamedTuple):
@@ -60,7 +61,8 @@ class RandSimilarityCropd(MapTransform, Randomizable):
     """Crop a random part of a 2D image, randomly scaled, turned and flipped.
 
     "Random resize, then random crop" as UniMatch has it, with rotation beside it; only the crop is resampled,
-    never the whole image. The crop lies inside the image where it fits and is centred where it does not.
+    never the whole image. The crop lies inside the image where it fits and is centred where it does not. Crops are
+    plain tensors: the affine of a ``MetaTensor`` would say of them what is true of the whole image.
 
     Args:
         keys: images and labels ``(C, H, W)``; all are cropped alike.
@@ -162,7 +164,7 @@ class RandSimilarityCropd(MapTransform, Randomizable):
             grid = grid + self.displacement
         outside = (grid.abs() > 1).any(dim=-1) if self.ignore_index is not None else None
         for key, mode in self.key_iterator(item, self.mode):
-            image = torch.as_tensor(item[key])
+            image = as_plain(torch.as_tensor(item[key]))
             crop = F.grid_sample(image[None].float(), grid, mode, "zeros", align_corners=False)[0]
             if outside is not None and mode == "nearest":
                 _check_fits(self.ignore_index or 0, image.dtype)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch.nn import functional as F
 
 from monai_supmix.errors import InputError
@@ -167,3 +168,9 @@ def test_a_value_that_labels_cannot_hold_is_refused(ignore_index, dtype):
         crop.set_random_state(0)(label)
     wide = crop.set_random_state(0)({"label": label["label"].to(torch.int16)})
     assert wide["label"][wide["ignore"]].unique().tolist() == [ignore_index]
+
+
+def test_a_crop_has_no_affine_of_the_whole_image():
+    image = MetaTensor(torch.rand(1, 40, 40), affine=np.diag([2.0, 2.0, 1.0, 1.0]))
+    crop = RandSimilarityCropd(["image"], (32, 32))({"image": image})["image"]
+    assert type(crop) is torch.Tensor
