@@ -68,8 +68,8 @@ def join_processes() -> None:
 
 def _believe_torchrun() -> None:
     """Let Ignite, which believes Slurm within a job, take the local rank of torchrun, of which Slurm knows nothing."""
-    if "SLURM_JOB_ID" in os.environ:
-        os.environ["SLURM_LOCALID"] = os.environ.get("LOCAL_RANK", "0")
+    if "SLURM_JOB_ID" in os.environ and os.environ.keys() >= _STARTED:
+        os.environ["SLURM_LOCALID"] = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID", "0")
 
 
 @contextlib.contextmanager
