@@ -170,7 +170,7 @@ def _about(experiment: Experiment, finished: Sequence[Finished]) -> str:
         else:
             told = "; ".join(f"seed {seed}: {', '.join(names)}" for seed, names in of_count.items())
             lines.append(f"* {count} labelled images, another draw with each seed: {told}.")
-    lines += [f"* {note}." for note in first.record["notes"]]
+    lines += [f"* {note}." for note in dict.fromkeys(note for one in finished for note in one.record["notes"])]
     return "\n".join(lines)
 
 
