@@ -65,13 +65,13 @@ def test_the_two_ways_to_see_unlabelled_images_differ_only_in_that(load_script):
     rows = {row.name: row for row in unlabeled.run(2, small=True)}
     *rates, quotient = rows.values()
     assert quotient.value == pytest.approx(rates[1].value / rates[0].value) and quotient.target == ">= 2.5"
-    default, teacher = (unlabeled.make_trainer(setting, True) for setting in (unlabeled.DEFAULT, unlabeled.TEACHER))
-    assert (default.strong_views.num_views, teacher.strong_views.num_views) == (2, 1)
-    assert default.feature_dropout and default.discriminator is not None and default.teacher is None
+    whole, teacher = (unlabeled.make_trainer(setting, True) for setting in (unlabeled.WHOLE, unlabeled.TEACHER))
+    assert (whole.strong_views.num_views, teacher.strong_views.num_views) == (2, 1)
+    assert whole.feature_dropout and whole.discriminator is not None and whole.teacher is None
     assert not teacher.feature_dropout and teacher.discriminator is None and teacher.teacher is not None
-    sizes = [[len(part["image"]) for part in one.streams.batch.values()] for one in (default, teacher)]
+    sizes = [[len(part["image"]) for part in one.streams.batch.values()] for one in (whole, teacher)]
     assert sizes == [[4, 2], [2, 12]]
-    for one in (default, teacher):
+    for one in (whole, teacher):
         one.state.max_epochs += 1
         one.run()
         assert one.state.output["loss"].isfinite() and one.state.output["loss_strong_1"].isfinite()

@@ -93,11 +93,19 @@ def test_the_ct_weights_have_the_statistics_of_the_images_that_the_method_trains
     assert (out / "model.pt").read_bytes() == whole
 
 
-def test_planes_too_small_for_statistics_are_told_and_the_training_is_kept(phantoms, tmp_path):
+class FailingStep:
+    """A last step of one's own that tells only at the end that it cannot be done."""
+
+    def __call__(self, network):
+        raise ValueError("the network has no bias")
+
+
+def test_a_last_step_that_fails_is_told_and_the_training_is_kept(phantoms, tmp_path):
     where = {"dataset_dir": str(phantoms["covid19_ct_supmix"]), "output_dir": str(tmp_path)}
     settings = {"num_labeled": 2, "max_iterations": 2, "crop_size": [32, 32], "working": {"size": [32, 32]}, **TINY}
     with pytest.raises(RuntimeError) as raised:
-        run("covid19_ct_supmix", "train", **where, **settings)
+        step = {"_target_": "tests.bundles.test_runs.FailingStep"}
+        run("covid19_ct_supmix", "train", **where, **settings, recalibration=step)
     line = error_line(raised.value)
     assert line is not None
     assert line.startswith("error: recalibration: does not suit this network or size")
@@ -107,6 +115,13 @@ def test_planes_too_small_for_statistics_are_told_and_the_training_is_kept(phant
     flow.parser.update({"recalibration": None})
     flow.initialize()
     flow.run()
+    assert load_weights(tmp_path / "model.pt")[0]
+
+
+def test_planes_of_the_least_size_are_trained_on(phantoms, tmp_path):
+    where = {"dataset_dir": str(phantoms["covid19_ct_supmix"]), "output_dir": str(tmp_path)}
+    settings = {"num_labeled": 2, "max_iterations": 2, "crop_size": [32, 32], "working": {"size": [32, 32]}, **TINY}
+    run("covid19_ct_supmix", "train", **where, **settings)
     assert load_weights(tmp_path / "model.pt")[0]
 
 

@@ -248,7 +248,7 @@ def good_record(tmp_path):
         (lambda r: r["labeled"][0].update(slice="3"), "slice='3'"),
         (lambda r: r["labeled"][0].update(image="gone.png"), "gone.png"),
         (lambda r: r["test"].append(r["labeled"][0]), "same case or the same file"),
-        (lambda r: r["test"][0].pop("label"), "have no label"),
+        (lambda r: r["test"][0].pop("label"), "has no label"),
     ],
 )
 def test_a_broken_json_is_refused_with_its_name(tmp_path, change, words):
