@@ -85,10 +85,9 @@ class Configured:
         return parser
 
     def uses_unlabeled(self) -> bool:
-        """Whether the training that this configures looks at unlabelled images."""
+        """Whether the training that this configures looks at unlabelled images, as far as the bundles' entries tell."""
         parser = self.parser()
-        own = ("num_strong_views", "feature_dropout", "discriminator")
-        return any(parser.get(key) for key in (*own, "train#trainer#inward", "train#trainer#extra_terms"))
+        return any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator"))
 
 
 def name_inputs(configured: Configured, inputs: Sequence[str], output_dir: str) -> None:

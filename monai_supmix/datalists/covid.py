@@ -95,7 +95,7 @@ def covid_datalist(
     if form not in ("auto", *_FORMS):
         raise InputError("form", f"is {form!r}", f"use auto, {', '.join(_FORMS)}")
     if view not in ("auto", "upright", "lying"):
-        raise InputError("view", f"is {view!r}", "use auto, usual or lying")
+        raise InputError("view", f"is {view!r}", "use auto, upright or lying")
     given = check_folder(dataset_dir)
     root = find_data_folder(given, lambda path: bool(_forms_of(path)))
     forms = _forms_of(root) if root is not None else []

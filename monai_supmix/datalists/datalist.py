@@ -165,7 +165,8 @@ def check_datalist(datalist: Datalist, subject: object) -> None:
             raise InputError(subject, f"{which} no label: {shorten(bare)}", "add the label files")
     if unfit := [item["case"] for side in SIDES for item in getattr(datalist, side) if not _is_fit(item["case"])]:
         problem = f"has the case name {unfit[0]!r}, which is no safe name of a file or line of a list"
-        raise InputError(subject, problem, "leave out white space at its ends, line breaks, '..' and a leading '/'")
+        remedy = "leave out white space at its ends, line breaks, '..', a leading '/' and what is not UTF-8"
+        raise InputError(subject, problem, remedy)
     _check_cases_once(datalist, subject)
     _check_groups_apart(datalist, subject)
 

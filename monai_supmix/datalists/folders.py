@@ -38,7 +38,8 @@ def pair_files(root: Path) -> list[Item]:
             which classes were labelled beside no label.
     """
     images, labels = _list_images(root / "images"), list_files(root / "labels", LABEL_SUFFIXES)
-    images = {name: path for name, path in images.items() if name not in _masks_among(images, labels)}
+    masks = _masks_among(images, labels)
+    images = {name: path for name, path in images.items() if name not in masks}
     refuse_unread_labels(root / "labels", LABEL_SUFFIXES, images)
     refuse_orphan_sidecars(root / "labels", labels)
     if not images:
@@ -86,7 +87,7 @@ def _masks_among(images: Mapping[str, Path], labels: Mapping[str, Path]) -> set[
 def left_out_of_pairs(root: Path) -> list[str]:
     """Tell of the files in ``images/`` and ``labels/`` that `pair_files` does not use."""
     images, labels = _list_images(root / "images"), list_files(root / "labels", LABEL_SUFFIXES)
-    masks = [images[name].name for name in images if name in _masks_among(images, labels)]
+    masks = [images[name].name for name in sorted(_masks_among(images, labels))]
     endings = {"images": SUFFIXES, "labels": LABEL_SUFFIXES}
     unread = [line for name, read in endings.items() for line in left_out_of(root / name, read)]
     return [*told_left_out(masks, "images", "named like masks of other images"), *unread]

@@ -67,9 +67,9 @@ def named_like_masks(names: Iterable[str]) -> list[str]:
         >>> named_like_masks(["a", "a_seg", "a_seg_prob_vessel", "b_seg"])  # b_seg may be an image: there is no b
         ['a_seg', 'a_seg_prob_vessel']
     """
-    names = list(names)
+    known = dict.fromkeys(names)
     of_mask = re.compile(r"(.+)_seg(_prob_.+|_rtstruct)?")
-    return [name for name in names if (match := of_mask.fullmatch(name)) and match[1] in names]
+    return [name for name in known if (match := of_mask.fullmatch(name)) and match[1] in known]
 
 
 def refuse_unread_labels(folder: Path, endings: Sequence[str], cases: Mapping[str, object]) -> None:

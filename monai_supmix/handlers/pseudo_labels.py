@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.history import Row, TrainingHistory
-from monai_supmix.inferers.slice_volume import evaluating
 from monai_supmix.inferers.volume import VolumeInferer
 from monai_supmix.listing import counted
 from monai_supmix.losses.consistency import Threshold, believed
+from monai_supmix.networks.modes import evaluating
 from monai_supmix.weights import unwrap
 
 logger = logging.getLogger(__name__)
