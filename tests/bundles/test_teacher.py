@@ -6,7 +6,7 @@ from ignite.engine import Events
 
 from monai_supmix.handlers.checkpoints import newest_intact, read_checkpoint
 from monai_supmix.weights import load_weights
-from tests.bundles.workflows import TINY, run, workflow
+from tests.bundles.workflows import METHODS, SHIPPED, TINY, run, workflow
 
 TEACHER = {"teacher_momentum": 0.5, "save": "teacher"}
 
@@ -55,3 +55,12 @@ def test_a_run_stopped_and_resumed_ends_with_the_same_bits(phantoms, tmp_path):
 
 def _stop():
     raise InterruptedError
+
+
+@pytest.mark.parametrize("preset", [None, "paper", "pretrained"])
+@pytest.mark.parametrize("method", [*METHODS, "self_training"])
+@pytest.mark.parametrize("bundle", SHIPPED)
+def test_a_teacher_is_saved_only_where_there_is_one(bundle, method, preset):
+    parser = workflow(bundle, "train", method, preset).parser
+    momentum, save = (parser.get_parsed_content(key) for key in ("teacher_momentum", "save"))
+    assert save == "student" or momentum is not None
