@@ -87,7 +87,8 @@ class Configured:
     def uses_unlabeled(self) -> bool:
         """Whether the training that this configures looks at unlabelled images, as far as the bundles' entries tell."""
         parser = self.parser()
-        return any(parser.get(key) for key in ("num_strong_views", "feature_dropout", "discriminator"))
+        looking = ("num_strong_views", "feature_dropout", "discriminator")
+        return parser.get("uses_unlabeled") is True or any(parser.get(key) for key in looking)
 
 
 def name_inputs(configured: Configured, inputs: Sequence[str], output_dir: str) -> None:

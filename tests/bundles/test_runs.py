@@ -15,7 +15,7 @@ from ignite.engine import Events
 from PIL import Image
 
 from monai_supmix.config.error_lines import error_line
-from monai_supmix.data import chase_datalist, covid_datalist
+from monai_supmix.data import LoadPlanes, chase_datalist, covid_datalist
 from monai_supmix.datalists.seen import image_digests
 from monai_supmix.errors import InputError
 from monai_supmix.handlers.checkpoints import newest_intact, read_checkpoint
@@ -91,6 +91,34 @@ def test_the_ct_weights_have_the_statistics_of_the_images_that_the_method_trains
     (out / "model.pt").unlink()  # killed after the last checkpoint
     run("covid19_ct_supmix", "train", method, dataset_dir=str(data), output_dir=str(out), resume="auto", **settings)
     assert (out / "model.pt").read_bytes() == whole
+
+
+@pytest.mark.parametrize("method", ["supervised", "unimatch"])
+def test_images_that_a_method_does_not_look_at_are_neither_read_nor_recorded(method, tmp_path, monkeypatch):
+    """Case 5, which has no label, is larger than the others."""
+    data, read = tmp_path / "data", []
+    for place, count in (("images", 6), ("labels", 5)):
+        (data / place).mkdir(parents=True)
+        for number in range(count):
+            side = 200 if number == 5 else 40 + number
+            picture = np.random.default_rng(number).integers(1, 4, (side, side), dtype=np.uint8)
+            picture[:20] //= 4
+            Image.fromarray(picture if place == "labels" else 60 * picture).save(data / place / f"{number}.png")
+    load = LoadPlanes.__call__
+    monkeypatch.setattr(LoadPlanes, "__call__", lambda self, item: read.append(item["case"]) or load(self, item))
+    settings = {
+        "num_labeled": 2,
+        "max_iterations": 2,
+        "crop_size": [32, 32],
+        "burn_in": 0.0,
+        "num_monitored": 0,
+        **TINY,
+    }
+    settings["found#view"] = "upright"
+    out = tmp_path / "out"
+    run("covid19_ct_supmix", "train", method, dataset_dir=str(data), output_dir=str(out), **settings)
+    largest = max(load_weights(out / "model.pt")[1]["trained_on"]["size"])
+    assert ("5" in read, largest == 200) == ((True, True) if method == "unimatch" else (False, False))
 
 
 class FailingStep:
