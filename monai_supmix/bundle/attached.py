@@ -10,6 +10,7 @@ from typing import Any
 from ignite.engine import Events
 from monai.handlers import LrScheduleHandler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI names it
 
 from monai_supmix.datalists.datalist import Datalist
@@ -44,9 +45,12 @@ def attach_schedules(
         handlers: the trainer's own handlers.
 
     Raises:
-        InputError: one of the handlers steps a schedule as well.
+        InputError: one of the handlers steps a schedule as well, or a schedule waits for a figure.
     """
     schedules = [schedule for schedule in (lr_scheduler, discriminator_lr_scheduler) if schedule is not None]
+    if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
+        problem = "is a ReduceLROnPlateau, which follows a figure, and schedules follow iterations here"
+        raise InputError("lr_scheduler", problem, "use another, such as PolynomialLR, or a handler of your own")
     for handler in handlers:
         if isinstance(handler, LrScheduleHandler) and any(handler.lr_scheduler is known for known in schedules):
             problem = "steps a schedule that the run already steps, so the learning rate would fall twice as fast"
@@ -134,6 +138,28 @@ def followed(
         monitor.attach(trainer)
     TrainingProgress(history, total_iterations).attach(trainer)
     return history
+
+
+def stateful_parts(trainer: SemiSupervisedTrainer) -> dict[str, Any]:
+    """What else of a trainer learns or remembers: losses and mixings that have a state, by the name of their argument.
+
+    Args:
+        trainer: the trainer.
+
+    Returns:
+        those with a ``state_dict`` that holds something.
+    """
+    views = trainer.strong_views
+    parts: dict[str, Any] = {
+        "supervised_loss": trainer.supervised_loss,
+        "consistency_loss": trainer.consistency_loss,
+        "strong_augmentation": views and views.augmentation,
+        "mixing": views and views.mixing,
+        "inward": trainer.inward,
+        "labeled_mixing": trainer.labeled_mixing,
+        **{f"extra_terms_{number}": term for number, term in enumerate(trainer.extra_terms)},
+    }
+    return {name: part for name, part in parts.items() if hasattr(part, "load_state_dict") and part.state_dict()}
 
 
 def check_crop_size(trainer: SemiSupervisedTrainer) -> None:

@@ -20,6 +20,7 @@ from monai_supmix.bundle.attached import (
     check_learnable,
     check_partly_labelled,
     followed,
+    stateful_parts,
 )
 from monai_supmix.bundle.closing import closing_lines
 from monai_supmix.bundle.lock import exclusive
@@ -29,7 +30,7 @@ from monai_supmix.bundle.tracking import Tracking, run_parameters
 from monai_supmix.config.comparison import comparable, configuration_of
 from monai_supmix.data.planes_loading import trained_on
 from monai_supmix.datalists.check import Problem
-from monai_supmix.datalists.datalist import Datalist
+from monai_supmix.datalists.datalist import Datalist, require_unlabeled
 from monai_supmix.datalists.fingerprint import fingerprint
 from monai_supmix.datalists.seen import image_digests
 from monai_supmix.engines import SemiSupervisedTrainer
@@ -148,6 +149,8 @@ class TrainingRun:
         loaded = list(loaded)
         if datalist is not None:
             check_partly_labelled(datalist, trainer.supervised_loss, loaded)
+            if trainer.uses_unlabeled:
+                require_unlabeled(datalist)
         if not are_cleaning_rules(record.get("cleaning", ()), len(record["class_names"])):
             raise InputError("cleaning", "names what is no foreground class here", "set it to [], or to these classes")
         self.trainer, self.output_dir, self.resume = trainer, Path(output_dir), resume
@@ -182,6 +185,7 @@ class TrainingRun:
             "history": self.history,
             "trainer": self.progress,
             "grad_scaler": trainer.grad_scaler,
+            **stateful_parts(trainer),
         }
         self.state = {name: part for name, part in state.items() if part is not None}
         log_dir = self.output_dir / "tensorboard" if tensorboard else None

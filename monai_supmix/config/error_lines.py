@@ -14,6 +14,7 @@ from monai_supmix.config.remedies import in_words_of_options
 from monai_supmix.errors import InputError
 
 _MISTAKE = 2  # exit status
+_ASKED = {"divisor": "what sides its images may have", "in_channels": "how many channels its images have"}
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -105,13 +106,13 @@ def _refused_setting(error: BaseException) -> InputError | None:
 
 
 def _plain_network(error: BaseException) -> InputError | None:
-    """The mistake of a configuration whose expression asks a network of another library for its ``divisor``."""
+    """The mistake of a configuration whose expression asks a network of another library what it does not say."""
     while isinstance(error, RuntimeError) and error.__cause__ is not None:  # as MONAI raises it
         error = error.__cause__
-    if isinstance(error, AttributeError) and error.name == "divisor" and hasattr(error.obj, "named_modules"):
+    if isinstance(error, AttributeError) and error.name in _ASKED and hasattr(error.obj, "named_modules"):
         asked = [frame for frame in tracebacks.extract_tb(error.__traceback__) if frame.name != "__getattr__"]
         if asked and asked[-1].filename == "<string>":
-            problem = f"is a {type(error.obj).__name__} and does not say what sides its images may have"
+            problem = f"is a {type(error.obj).__name__} and does not say {_ASKED[error.name]}"
             wrap = '{"_target_": "monai_supmix.networks.HookedNetwork", "network": {...}, "divisor": 16}'
             return InputError("network_def", problem, f"wrap it, {wrap}: sides become multiples of the divisor")
     return None

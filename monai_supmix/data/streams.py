@@ -7,7 +7,7 @@ number of loader workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,8 +16,9 @@ from monai.transforms import Randomizable
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from monai_supmix.data.workers import outlive_termination
+from monai_supmix.errors import InputError
 from monai_supmix.plain import as_plain
-from monai_supmix.randomness import derive_seed
+from monai_supmix.randomness import derive_seed, generators_seeded
 
 Key = tuple[int, int]
 
@@ -97,7 +98,8 @@ class KeyedDataset(Dataset):
         items: prepared (for example cached) items. The ``transform`` of one of MONAI's datasets, also inside a
             ``Subset``, is seeded as well, so that what is random in it can be replayed.
         transform: applied to an item for every sample; a :class:`monai.transforms.Randomizable` (such as
-            ``Compose``) is seeded first by ``(seed, stream, position)``. One with a ``place``, or such a one in a
+            ``Compose``) is seeded first by ``(seed, stream, position)``, and so are the generators of Python, NumPy
+            and torch, which other code may draw from. One with a ``place``, or such a one in a
             ``Compose``, is then seeded alike for the samples of all streams that share a place, see
             :class:`monai_supmix.transforms.RandSimilarityCropd`.
         seed: the run's seed.
@@ -130,7 +132,8 @@ class KeyedDataset(Dataset):
         if isinstance(self.transform, Randomizable):
             self.transform.set_random_state(seed=derive_seed(self.seed, self.stream, "augment", position))
             self._share_places(position)
-        return self.transform(self.items[index])
+        with generators_seeded(derive_seed(self.seed, self.stream, "generators", position)):
+            return _one_sample(self.transform(self.items[index]))
 
     def _share_places(self, position: int) -> None:
         batch, sample = divmod(position, self.batch_size)  # the batches of all ranks are counted through
@@ -139,6 +142,16 @@ class KeyedDataset(Dataset):
             place = getattr(step, "place", "own")
             if place in number:
                 step.set_random_state(seed=derive_seed(self.seed, "place", batch, number[place]))
+
+
+def _one_sample(made: Any) -> Any:
+    """What a transform has made of an item; MONAI's crops that can make several give a list even of one."""
+    if not (isinstance(made, list) and made and all(isinstance(sample, Mapping) for sample in made)):
+        return made
+    if len(made) > 1:
+        problem = f"makes {len(made)} samples of one image, and each sample is drawn by itself"
+        raise InputError("weak_augmentation", problem, "set num_samples=1 and a larger batch instead")
+    return made[0]
 
 
 def _random_transforms(items: Any, seen: set[int] | None = None) -> Iterator[Randomizable]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_supmix.errors import InputError
+from monai_supmix.losses import ConsistencyLoss
 from monai_supmix.networks import HookedNetwork
 from monai_supmix.transforms import RegionMix
 from monai_supmix.transforms.region_mix import INTEGERS
@@ -35,6 +36,15 @@ def check_pasting(**given: RegionMix | None) -> None:
     for name, pasting in given.items():
         if not (pasting is None or isinstance(pasting, RegionMix)):
             raise ValueError(f"{name} pastes a region: it is a RegionMix, such as CutMix, not {pasting!r}.")
+
+
+def check_consistency_loss(loss: ConsistencyLoss, inward: RegionMix | None) -> None:
+    """Raise `ValueError` for a consistency loss that lacks what the trainer asks of it after the burn-in."""
+    wanted = ["threshold", "ignore_index", *(["believed"] if inward is not None else [])]
+    if missing := [name for name in wanted if not hasattr(loss, name)]:
+        kind, lacks = type(loss).__name__, " and ".join(missing)
+        called = "loss(logits, pseudo_label, confidence)"
+        raise ValueError(f"consistency_loss is called as {called} and has {lacks}, as ConsistencyLoss has; {kind} not.")
 
 
 def check_loader(loader: object) -> None:

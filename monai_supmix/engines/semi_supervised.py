@@ -17,6 +17,7 @@ from monai_supmix.engines.adversary import discriminator_loss, generator_loss, j
 from monai_supmix.engines.arguments import (
     check_adversary,
     check_burn_in,
+    check_consistency_loss,
     check_feature_dropout,
     check_loader,
     check_pasting,
@@ -33,7 +34,7 @@ from monai_supmix.losses import ConsistencyLoss
 from monai_supmix.networks.layout import channels_last_if_2d
 from monai_supmix.plain import as_plain
 from monai_supmix.precision import Amp, autocast, autocast_dtype
-from monai_supmix.randomness import derive_seed
+from monai_supmix.randomness import derive_seed, seed_generators
 from monai_supmix.transforms import Blended, Mixed, RegionMix
 
 INWARD = "inward"
@@ -55,7 +56,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
     iteration, so a run resumed at any iteration continues exactly as if it had never stopped.
 
     Args:
-        device: where to train.
+        device: where to train; the network and all other modules that are given are moved there.
         max_epochs: epochs to train; one epoch is one pass over the unlabelled images.
         train_data_loader: batches ``{"labeled": {"image", "label"}, "unlabeled": {"image"}}``; images
             ``(B, C_in, *spatial)`` in [0, 1], labels ``(B, 1, *spatial)`` integers. The two batch sizes may
@@ -67,7 +68,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         supervised_loss: ``loss(logits, label)``, a scalar; called with a third argument, ``labelled_classes``, for a
             batch with an image in which not all classes were labelled.
         strong_views: makes the strong views; ``None`` (or one that makes 0 views) for none.
-        consistency_loss: the loss of strong views and dropped features against pseudo-labels.
+        consistency_loss: the loss of strong views and dropped features against pseudo-labels, see
+            :class:`monai_supmix.losses.ConsistencyLoss`, whose ``threshold`` and ``ignore_index`` another one has, too.
         feature_dropout: decode the weak view once more with dropped feature channels (UniMatch).
         discriminator: tells maps of labelled from maps of unlabelled images; ``None`` trains without SUFD.
         discriminator_optimizer: its optimizer; needed with ``discriminator``.
@@ -95,7 +97,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             burn-in, or in supervised training.
         extra_terms: loss terms of your own: each is called with a :class:`monai_supmix.engines.Step` and returns
             ``{name: (weight, loss)}``. The loss grows by ``weight * loss``, the output by ``loss_<name>``. One with an
-            attribute ``uses_unlabeled = False`` looks only at labelled images and strong views.
+            attribute ``uses_unlabeled = False`` looks only at labelled images and strong views. The parameters of one
+            that is a module are trained if you give them to the optimizer.
         extra_features: dotted name of a module of ``network`` whose output, one tensor, extra terms see as features.
         amp: see :func:`monai_supmix.precision.autocast_dtype`.
         seed: the run's seed.
@@ -169,6 +172,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         check_burn_in(burn_in)
         check_loader(train_data_loader)
         check_feature_dropout(network, feature_dropout)
+        consistency_loss = consistency_loss or ConsistencyLoss()
+        check_consistency_loss(consistency_loss, inward)
         if max_iterations is not None:
             max_epochs = -(-max_iterations // len(train_data_loader))
         super().__init__(
@@ -184,11 +189,14 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             **trainer_kwargs,
         )
         self.network = network.to(self.state.device)
+        for part in (discriminator, teacher, supervised_loss, consistency_loss, *extra_terms):
+            if isinstance(part, nn.Module):
+                part.to(self.state.device)
         channels_last_if_2d(network)
         self.streams = train_data_loader
         self.supervised_loss = supervised_loss
         self.strong_views = strong_views if strong_views and strong_views.num_views else None
-        self.consistency_loss = consistency_loss or ConsistencyLoss()
+        self.consistency_loss = consistency_loss
         self.feature_dropout = feature_dropout
         self.discriminator = discriminator
         self.discriminator_optimizer = discriminator_optimizer
@@ -211,7 +219,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         # Not at STARTED itself: a CheckpointLoader that is attached later sets the iteration there.
         self.add_event_handler(Events.STARTED, self._expect_start)
         self.add_event_handler(Events.EPOCH_STARTED, self._start)
-        if max_iterations is not None:
+        if max_iterations is not None and max_iterations % len(train_data_loader):  # else the last epoch ends by itself
             self.add_event_handler(Events.ITERATION_COMPLETED(once=max_iterations), Engine.terminate)
 
     @property
@@ -244,7 +252,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Tensor]:
         iteration: int = engine.state.iteration
         key = (iteration, idist.get_rank())
-        torch.manual_seed(derive_seed(self.seed, "network", *key))  # dropout
+        seed_generators(derive_seed(self.seed, "network", *key))  # dropout, and code that has no generator of its own
         self.network.train()
         semi = self.uses_unlabeled and iteration > self.burn_in
         discriminator = self.discriminator if semi else None
@@ -260,7 +268,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         own = self.teacher is None and not self.given_pseudo_labels
         num_weak = len(x_w) if own or self._looks_at_weak_map else 0
         logits, features = self._forward(torch.cat([x_l, x_w[:num_weak]]), num_dropped)
-        judged = self._judged_maps(logits) if discriminator is not None else logits
+        judged = self._judged_maps(logits)[: len(x_l) + num_weak] if discriminator is not None else logits
         p_l, p_w, p_fp = logits.split([len(x_l), num_weak, num_dropped])
         terms = {"loss_supervised": self.supervised_loss(p_l.float(), y_l, *labelled)}
         output: dict[str, Tensor] = {}
@@ -306,7 +314,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
 
         if discriminator is not None:
             # SUFD (Eq. 12), first term: unlabelled maps should pass for labelled ones; the discriminator is frozen.
-            map_l, map_w, _ = judged.split([len(x_l), len(x_w), num_dropped])
+            map_l, map_w = judged.split([len(x_l), num_weak])
             with autocast(self.precision, self.state.device):
                 terms["loss_generator"] = generator_loss(discriminator, map_w)
             loss = loss + ramped(self.sufd_weight, self.sufd_ramp_up, iteration) * terms["loss_generator"]

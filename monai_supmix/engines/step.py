@@ -103,7 +103,8 @@ def tap(network: nn.Module, name: str, message: str) -> Callable[[Tensor], Tenso
         message: what the name should have been, for the error.
 
     Returns:
-        a function of the logits that returns the module's output of the same forward.
+        a function of the logits that returns the module's output of the same forward; it raises `InputError` where the
+        network holds the module but never calls it.
 
     Raises:
         ValueError: when the network has no such module.
@@ -120,7 +121,15 @@ def tap(network: nn.Module, name: str, message: str) -> Callable[[Tensor], Tenso
         raise ValueError(f"{message}, not {name!r}.")
     latest: list[Tensor] = []
     modules[name].register_forward_hook(lambda _module, _inputs, result: latest.__setitem__(slice(None), [result]))
-    return lambda _logits: latest[0]
+
+    def output(_logits: Tensor) -> Tensor:
+        if not latest:
+            argument = message.partition(" ")[0]
+            problem = f"names {name!r}, a part of the network that is never called itself"
+            raise InputError(argument, problem, "name a module inside it")
+        return latest[0]
+
+    return output
 
 
 def uses_unlabeled(term: ExtraTerm) -> bool:

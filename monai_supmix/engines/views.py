@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from monai.transforms import Randomizable
+from monai.transforms import Randomizable, Transform
 from torch import Tensor
 
 from monai_supmix.randomness import derive_seed
-from monai_supmix.transforms import Blended, Mixed, Mixing, RegionMix, derangement
+from monai_supmix.transforms import BatchCompose, Blended, Mixed, Mixing, RegionMix, derangement
 from monai_supmix.transforms.mixing import Batch, mix_regions
 from monai_supmix.transforms.region_mix import to_device
 
@@ -24,14 +24,16 @@ class StrongViews:
 
     Args:
         num_views: number of strong views; 0 for a method that has none.
-        augmentation: batch-wise photometric augmentation, for example
-            :class:`monai_supmix.transforms.BatchCompose`; ``None`` leaves images as they are.
-        mixing: how images are mixed; ``None`` mixes nothing.
+        augmentation: photometric augmentation: array transforms of this package or of MONAI, which see one image at a
+            time (:class:`monai_supmix.transforms.BatchCompose`), or another function of a batch ``(B, C, *spatial)``;
+            ``None`` leaves images as they are.
+        mixing: how images are mixed, see :class:`monai_supmix.transforms.Mixing`; ``None`` mixes nothing.
         augment_mixed: mix first and augment the mixed image, as DACS does. By default the unlabelled image
             alone is augmented and pasted regions keep their weak appearance (Eq. 10).
 
     Raises:
-        ValueError: ``num_views`` is negative.
+        ValueError: ``num_views`` is negative, the mixing does not say where it takes images from, or a dictionary
+            transform is to augment.
 
     Example:
         >>> from monai_supmix.transforms import CutMix
@@ -51,6 +53,10 @@ class StrongViews:
     ) -> None:
         if num_views < 0:
             raise ValueError(f"num_views is 0 or more, not {num_views}.")
+        if mixing is not None and not hasattr(mixing, "source"):
+            raise ValueError(f"mixing says where it takes images from (source), as a Mixing does, not {mixing!r}.")
+        if isinstance(augmentation, Transform) and not isinstance(augmentation, BatchCompose):
+            augmentation = BatchCompose(augmentation)  # an array transform would take the batch for one image
         self.num_views, self.augmentation, self.mixing = num_views, augmentation, mixing
         self.augment_mixed = augment_mixed
 
@@ -100,7 +106,7 @@ class StrongViews:
         return views
 
     def _augment(self, images: Tensor) -> Tensor:
-        return images if self.augmentation is None else self.augmentation(images)
+        return images if self.augmentation is None else self.augmentation(images.clone())  # it may write in place
 
     def _seed(self, view_seed: int) -> None:
         for part, name in ((self.augmentation, "augmentation"), (self.mixing, "mixing")):

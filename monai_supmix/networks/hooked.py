@@ -35,9 +35,8 @@ class HookedNetwork(nn.Module):
         dropout_prob: probability of a channel to be zeroed.
         divisor: what every side of an image must be a multiple of, for callers that pad; the network
             itself says what is wrong with other sizes.
-
-    Attributes:
-        in_channels: channels of an image, as far as the network or its first convolution shows, else None.
+        in_channels: channels of an image; by default as far as the network, or the first of its modules that has
+            ``in_channels``, shows, else None.
 
     Raises:
         InputError: when the network has no module of a given name.
@@ -57,6 +56,7 @@ class HookedNetwork(nn.Module):
         dropout_modules: Sequence[str] = (),
         dropout_prob: float = 0.5,
         divisor: int = 1,
+        in_channels: int | None = None,
     ) -> None:
         super().__init__()
         known = [name for name, _ in network.named_modules() if name]
@@ -66,8 +66,7 @@ class HookedNetwork(nn.Module):
         self.dropout_modules = tuple(dropout_modules)
         self.dropout_prob = check_probability(dropout_prob)
         self.divisor = divisor
-        # of the network, or of its first convolution
-        told = (getattr(module, "in_channels", None) for module in network.modules())
+        told = (in_channels, *(getattr(module, "in_channels", None) for module in network.modules()))
         self.in_channels = next((number for number in told if isinstance(number, int)), None)
 
     def forward(self, x: torch.Tensor, num_dropped: int = 0) -> torch.Tensor:

@@ -36,6 +36,10 @@ def test_a_network_of_monai_is_to_be_wrapped():
         "error: network_def: is a UNet and does not say what sides its images may have: wrap it, "
         '{"_target_": "monai_supmix.networks.HookedNetwork"'
     )
+    config = {"network_def": {"_target_": "torch.nn.Identity"}, "channels": "$@network_def.in_channels"}
+    assert error_line(raised(config, "channels")).startswith(
+        "error: network_def: is a Identity and does not say how many channels its images have: wrap it, "
+    )
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,16 @@ def test_a_schedule_is_not_stepped_twice(data, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_schedule_that_waits_for_a_figure_is_refused(data, tmp_path):
+    waiting = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "optimizer": "@optimizer"}
+    flow = workflow("chase_supmix", "train", **override(data, tmp_path))
+    flow.parser.update({"lr_scheduler": waiting})
+    with pytest.raises(RuntimeError) as caught:
+        flow.initialize()
+        flow.run()
+    assert "lr_scheduler: is a ReduceLROnPlateau" in str(caught.value.__cause__)
+
+
 def test_two_runs_cannot_share_a_folder(data, tmp_path):
     with exclusive(tmp_path), pytest.raises(RuntimeError) as caught:
         run("chase_supmix", "train", **override(data, tmp_path))

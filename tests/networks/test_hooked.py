@@ -86,6 +86,12 @@ def test_without_names_it_serves_until_something_is_to_be_dropped():
         network(torch.rand(2, 1, 32, 32), num_dropped=1)
 
 
+def test_the_channels_of_images_are_those_of_the_first_module_or_given():
+    network = nn.Sequential(nn.Conv2d(8, 2, 1), nn.Conv2d(1, 8, 1))  # the head defined first, as some networks do
+    assert HookedNetwork(network).in_channels == 8
+    assert HookedNetwork(network, in_channels=1).in_channels == 1
+
+
 def test_an_unknown_module_is_answered_with_the_nearest():
     with pytest.raises(InputError, match="dropout_modules: 'down4' is unknown: did you mean 'down_4'"):
         HookedNetwork(BasicUNet(2, 1, 2, features=SMALL), ("conv_0", "down4"))
