@@ -53,7 +53,7 @@ class Facts:
         pictures: number of pictures; the others are volumes.
         grey_in_colour: number of pictures saved in colour with three equal channels.
         lowest: smallest value of each volume, by case.
-        in_dark_surround: number of colour pictures of 8 bits with a lit area in a dark surround.
+        in_dark_surround: number of colour pictures of 8 or 16 bits with a lit area in a dark surround.
     """
 
     def __init__(self, datalist: Datalist) -> None:
@@ -153,7 +153,7 @@ def acquired_axis(image: CaseImage) -> Axis:
 
 
 def has_dark_surround(image: CaseImage) -> bool:
-    """Whether this is a colour picture of 8 bits whose lit area lies in a dark surround, as fundus cameras give.
+    """Whether this is a colour picture of 8 or 16 bits whose lit area lies in a dark surround, as of fundus cameras.
 
     All four corners are dark; cameras that crop the disc leave little more than these.
 
@@ -163,7 +163,7 @@ def has_dark_surround(image: CaseImage) -> bool:
         >>> has_dark_surround(CaseImage.from_array(picture)), has_dark_surround(CaseImage.from_array(picture + 90))
         (True, False)
     """
-    if not image.is_picture or image.channels != 3 or image.array.dtype != np.uint8:
+    if not image.is_picture or image.channels != 3 or image.array.dtype not in (np.uint8, np.uint16):
         return False
     try:
         lit = field_of_view(image.array)

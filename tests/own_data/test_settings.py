@@ -132,6 +132,7 @@ def disc(share):
 @pytest.mark.parametrize(("share", "is_fundus"), [(0.1, False), (0.5, True), (0.79, True), (0.96, True), (1.0, False)])
 def test_a_disc_with_dark_corners_is_a_fundus_picture_however_tight_it_was_cropped(share, is_fundus):
     assert has_dark_surround(CaseImage.from_array(disc(share))) == is_fundus
+    assert has_dark_surround(CaseImage.from_array(disc(share).astype(np.uint16) * 257)) == is_fundus
 
 
 def test_most_pictures_decide_and_the_user_before_them(tmp_path):

@@ -181,6 +181,24 @@ def test_no_field_of_view(picture):
         field_of_view(picture)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.int32], ids=lambda dtype: dtype.__name__)
+def test_a_picture_of_16_bits_becomes_what_it_is_in_8(dtype):
+    """As stored, as MONAI loads it, and plane by plane, where the planes of pictures are floating point."""
+    picture, _ = fundus()
+    rule, deep = FieldOfViewScale(), picture.astype(dtype) * dtype(257)
+    np.testing.assert_array_equal(field_of_view(deep), field_of_view(picture))
+    np.testing.assert_array_equal(rule(deep), rule(picture))
+    planes = deep.astype(np.float32)[:, 20:50]
+    np.testing.assert_array_equal(rule.apply(planes, rule.fit(deep)), rule.apply(picture[:, 20:50], rule.fit(picture)))
+
+
+def test_a_dark_picture_of_16_bits_has_no_field_of_view():
+    with pytest.raises(ValueError, match="no field of view: no pixel of 0 to 65535"):
+        FieldOfViewScale().fit(np.full((3, 9, 9), 4095, np.uint16))
+    with pytest.raises(ValueError, match="no picture of 8 or 16 bits"):
+        field_of_view(np.full((3, 9, 9), 1e6))
+
+
 def test_standardised_channels_have_one_mean_and_spread():
     picture, _ = fundus()
     rule = FieldOfViewScale(mean=0.4, std=0.1)

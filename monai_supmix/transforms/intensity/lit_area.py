@@ -17,7 +17,7 @@ class FieldOfViewScale(IntensityRule):
     """Fundus pictures: every channel brought to one mean and spread inside the field of view, 0 outside.
 
     Cameras and eyes differ in brightness and tint (the red channel of one picture is nearly saturated, that
-    of another half as bright); after this rule pictures are comparable.
+    of another half as bright); after this rule pictures are comparable, those of 16 bits with those of 8 as well.
 
     Args:
         threshold: brightness of the field of view's rim, see :func:`field_of_view`.
@@ -46,37 +46,42 @@ class FieldOfViewScale(IntensityRule):
                 raise ValueError(f"{field.name} must lie in (0, 1), got {getattr(self, field.name)}.")
 
     def fit(self, array: np.ndarray) -> dict[str, Any]:
-        """Take mean and standard deviation of every channel inside the field of view.
+        """Take mean and standard deviation of every channel inside the field of view, and what is white.
 
         Args:
-            array: ``(C, H, W)``, 0 to 255. See :meth:`IntensityRule.fit`.
+            array: ``(C, H, W)``, 0 to what :func:`white_level` says. See :meth:`IntensityRule.fit`.
         """
-        return self._statistics(array, field_of_view(array, self.threshold))
+        white = white_level(array)
+        picture = _in_8_bits(array, white)
+        return self._statistics(picture, field_of_view(array, self.threshold), white)
 
     def apply(self, part: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
         """Standardise a picture, or a crop of it; the field of view is found anew in the crop.
 
         Args:
-            part: ``(C, H, W)``, 0 to 255. See :meth:`IntensityRule.apply`.
+            part: ``(C, H, W)``, as for :meth:`fit`, or converted to floating point. See :meth:`IntensityRule.apply`.
             params: what :meth:`fit` returned.
         """
-        return self._standardise(part, field_of_view(part, self.threshold), params)
+        picture = _in_8_bits(part, params["white"])
+        return self._standardise(picture, field_of_view(picture, self.threshold), params)
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
         """Standardise a whole picture ``(C, H, W)``, looking for the field of view only once."""
         inside = field_of_view(array, self.threshold)
-        return self._standardise(array, inside, self._statistics(array, inside))
+        white = white_level(array)
+        picture = _in_8_bits(array, white)
+        return self._standardise(picture, inside, self._statistics(picture, inside, white))
 
     @staticmethod
-    def _statistics(array: np.ndarray, inside: np.ndarray) -> dict[str, Any]:
-        values = [channel[inside].astype(np.float64) for channel in array]
-        return {"mean": [float(v.mean()) for v in values], "std": [float(v.std()) for v in values]}
+    def _statistics(picture: np.ndarray, inside: np.ndarray, white: float) -> dict[str, Any]:
+        values = [channel[inside].astype(np.float64) for channel in picture]
+        return {"mean": [float(v.mean()) for v in values], "std": [float(v.std()) for v in values], "white": white}
 
-    def _standardise(self, part: np.ndarray, inside: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+    def _standardise(self, picture: np.ndarray, inside: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
         shape = (-1, 1, 1)
-        # a spread below one grey level is a flat channel, not one to be stretched
+        # a spread below one grey level of 8 bits is a flat channel, not one to be stretched
         gain = (self.std / np.maximum(params["std"], 1.0)).astype(np.float32).reshape(shape)
-        scaled = part.astype(np.float32)
+        scaled = picture.astype(np.float32)
         scaled -= np.asarray(params["mean"], dtype=np.float32).reshape(shape)
         scaled *= gain
         scaled += np.float32(self.mean)
@@ -92,26 +97,59 @@ def field_of_view(picture: np.ndarray, threshold: float = 0.08) -> np.ndarray:
     in it.
 
     Args:
-        picture: ``(C, H, W)``, 0 to 255, integers or floating point.
-        threshold: fraction of 255. The dark surround of CHASE_DB1 stays below 0.08 but for a glow around the
+        picture: ``(C, H, W)``, 0 to what :func:`white_level` says, integers or floating point.
+        threshold: fraction of white. The dark surround of CHASE_DB1 stays below 0.08 but for a glow around the
             brightest pictures; its rim rises within a few pixels.
 
     Returns:
         bool ``(H, W)``.
 
     Raises:
-        ValueError: when the picture is not ``(C, H, W)``, holds NaN, or nothing in it is brighter than the
-            threshold.
+        ValueError: when the picture is not ``(C, H, W)``, holds NaN, has an unknown white level, or nothing in it
+            is brighter than the threshold.
     """
     if picture.ndim != 3:
         raise ValueError(f"a picture must be (C, H, W), got shape {picture.shape}.")
-    finite_range(picture)
-    bright, num_areas = ndimage.label(picture.max(axis=0) > threshold * 255)
+    white = white_level(picture)
+    bright, num_areas = ndimage.label(_in_8_bits(picture.max(axis=0), white) > threshold * 255)
     if num_areas == 0:
-        raise ValueError(f"no field of view: no pixel of 0 to 255 is brighter than {threshold * 255:.1f}.")
+        raise ValueError(f"no field of view: no pixel of 0 to {white:g} is brighter than {threshold * white:.1f}.")
     area = bright == 1 + np.bincount(bright.ravel())[1:].argmax()
     for axis in (0, 1):
         before = np.logical_or.accumulate(area, axis=axis)
         behind = np.flip(np.logical_or.accumulate(np.flip(area, axis), axis=axis), axis)
         area = before & behind
     return area
+
+
+def white_level(picture: np.ndarray) -> float:
+    """The value that is white in a picture: the largest of its type.
+
+    Other types than unsigned integers tell none. Programs convert pictures of 8 and of 16 bits to them, so that there
+    the values decide.
+
+    Args:
+        picture: of any shape.
+
+    Returns:
+        255 for 8 bits, 65535 for 16.
+
+    Raises:
+        ValueError: when the picture is empty, holds NaN or infinity, or values far beyond those of 16 bits.
+
+    Example:
+        >>> white_level(np.array([0, 9], np.uint16)), white_level(np.array([0.0, 9.0])), white_level(np.array([9e3]))
+        (65535.0, 255.0, 65535.0)
+    """
+    highest = finite_range(picture)[1]
+    if picture.dtype.kind == "u":
+        return float(np.iinfo(picture.dtype).max)
+    for white in (255.0, 65535.0):
+        if highest <= 2 * white:  # interpolation goes a little beyond white
+            return white
+    raise ValueError(f"values up to {highest:g} are of no picture of 8 or 16 bits.")
+
+
+def _in_8_bits(picture: np.ndarray, white: float) -> np.ndarray:
+    """The picture with 255 for white: itself, or a float32 copy that is exact where all values were 8 bits."""
+    return picture if white == 255 else picture.astype(np.float32) / np.float32(white / 255)
