@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.files import sha256
-from monai_supmix.imageio.hdf5 import files_of, is_hdf5
-from monai_supmix.listing import ending_of, stem_of
+from monai_supmix.imageio.parts import files_of_image
 
 _FILES = ("image", "label")
-_VOXELS, _HEADERS = (".img", ".img.gz"), (".hdr", ".hdr.gz", ".mat")
-_IN_TWO_FILES = {**dict.fromkeys(_VOXELS, _HEADERS), **dict.fromkeys(_HEADERS, (*_VOXELS, ".mat"))}
 
 
 def fingerprint(datalist: Datalist) -> dict[str, Any]:
@@ -67,12 +63,4 @@ def _parts(path: Path) -> list[Path]:
     """All files that an image consists of, the named one first."""
     if path.is_dir():  # a DICOM series
         return sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    if is_hdf5(path):
-        return files_of(path)
-    ending = ending_of(path.name)
-    beside = [path.with_name(stem_of(path.name) + other) for other in _IN_TWO_FILES.get(ending, ())]
-    if ending == ".mhd":
-        text = path.read_bytes().decode("latin-1")
-        named = re.search(r"^ElementDataFile\s*=\s*(.+?)\s*$", text, re.MULTILINE)
-        beside = [path.with_name(named.group(1))] if named is not None else []
-    return [path, *(file for file in beside if file.is_file())]
+    return files_of_image(path)

@@ -157,16 +157,7 @@ def _find_nrrd(path: Path) -> _Payload:
 
 def _find_meta(path: Path) -> _Payload:
     """Find the voxels of a MetaImage file."""
-    fields: dict[str, str] = {}
-    with path.open("rb") as file:
-        while "elementdatafile" not in fields:
-            line = file.readline(1 << 16)
-            key, equals, value = line.decode("utf-8", "surrogateescape").partition("=")
-            if not equals:
-                problem = "is not a MetaImage file" if not fields else "is damaged or truncated within its header"
-                raise InputError(path, problem, "give .mha, .mhd, .nii.gz or another supported image")
-            fields[key.strip().lower()] = value.strip()
-        offset = file.tell()
+    fields, offset = read_meta_header(path)
     place = fields["elementdatafile"]
     _check_numbers(fields, path)
     _check_storage(fields, place, path)
@@ -183,6 +174,27 @@ def _find_meta(path: Path) -> _Payload:
     notes = (*notes, *unit_notes)
     compressed = _flag(fields, "compresseddata")
     return _Payload(file_path, offset, compressed, big_endian, notes, millimetres=millimetres)
+
+
+def read_meta_header(path: Path) -> tuple[dict[str, str], int]:
+    """Read the header of a MetaImage file.
+
+    Returns:
+        its fields by their names in lower case, the last of which is ``elementdatafile``, and where it ends.
+
+    Raises:
+        InputError: it is none, or is damaged.
+    """
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        while "elementdatafile" not in fields:
+            line = file.readline(1 << 16)
+            key, equals, value = line.decode("utf-8", "surrogateescape").partition("=")
+            if not equals:
+                problem = "is not a MetaImage file" if not fields else "is damaged or truncated within its header"
+                raise InputError(path, problem, "give .mha, .mhd, .nii.gz or another supported image")
+            fields[key.strip().lower()] = value.strip()
+        return fields, file.tell()
 
 
 def _flag(fields: dict[str, str], *keys: str) -> bool:

@@ -12,12 +12,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
+from monai_supmix.datalists.fingerprint import content_sha256
 from monai_supmix.datalists.image_folder import ImageFolder
 from monai_supmix.datalists.left_out import told_left_out
 from monai_supmix.errors import InputError
 from monai_supmix.files import reading_error, sha256
 from monai_supmix.imageio.dicom import list_dicom_files
 from monai_supmix.imageio.file_kinds import PICTURE_SUFFIXES, SUFFIXES, suffix_of
+from monai_supmix.imageio.parts import files_of_image
 from monai_supmix.imageio.reading import read_image
 from monai_supmix.imageio.usual_view import LYING, lies_on_its_side
 from monai_supmix.listing import below, is_companion, shorten
@@ -67,36 +69,36 @@ class InputCase:
         return (self.folder / self.path.name).as_posix()
 
     def sha256(self) -> str:
-        """Hash of the file's bytes; of a DICOM series of its files' hashes, in the order of their names.
+        """Hash of the file's bytes; of several files, such as a DICOM series (in the order of names), of their hashes.
 
         Raises:
             InputError: it cannot be read.
         """
         if not self.is_dicom:
-            return sha256(self.path)
+            return content_sha256(self.path)
         hashes = [sha256(file) for file in sorted(list_dicom_files(self.path))]
         return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def stamp(self) -> dict[str, int]:
         """What the file system says about it: number of files, bytes, time of the last change, and its number there.
 
-        Two with the same stamp are taken for one without reading them. The number tells files apart whose times a
-        program has set, such as those of an archive.
+        Two with the same stamp are taken for one without reading them. The number (of several files the sum) tells
+        files apart whose times a program has set, such as those of an archive.
 
         Raises:
             InputError: it cannot be read.
         """
         try:
-            files = [entry.stat() for entry in os.scandir(self.path) if entry.is_file()] if self.is_dicom else []
-            itself = self.path.stat()
+            named = [self.path] if self.is_dicom else files_of_image(self.path)
+            numbered = [file.stat() for file in named]
+            files = [entry.stat() for entry in os.scandir(self.path) if entry.is_file()] if self.is_dicom else numbered
         except OSError as error:
             raise reading_error(self.path, error) from error
-        found = [itself, *files]
         return {
             "files": len(files) or 1,
-            "bytes": sum(file.st_size for file in files or found),
-            "modified_ns": max(file.st_mtime_ns for file in found),
-            "inode": itself.st_ino,
+            "bytes": sum(file.st_size for file in files or numbered),
+            "modified_ns": max(file.st_mtime_ns for file in (*numbered, *files)),
+            "inode": sum(file.st_ino for file in numbered),
         }
 
     def output(self, output_dir: Path, ending: str | None = None) -> Path:

@@ -14,6 +14,7 @@ import nibabel as nib
 
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.file_kinds import NIFTI_SUFFIXES, suffix_of
+from monai_supmix.imageio.parts import files_of_image
 from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers.inputs import InputCase
 from monai_supmix.memory import available_memory
@@ -76,7 +77,7 @@ def decoded_bytes(path: Path) -> int:
         if suffix_of(path) in NIFTI_SUFFIXES:
             header: Any = nib.load(path).header
             return math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
-        files = path.iterdir() if path.is_dir() else [path]
+        files = path.iterdir() if path.is_dir() else files_of_image(path)
         return _PACKED * sum(file.stat().st_size for file in files)
     except Exception:  # whatever is wrong with it: its reader will report it
         return 0

@@ -1,9 +1,11 @@
 """What a user names becomes cases, each once, with a place for its result below the output folder."""
 
+import hashlib
 import json
 import os
 from pathlib import Path, PurePath
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -93,6 +95,32 @@ def test_dicom_folders_are_one_case(tmp_path, monkeypatch):
     assert outputs(tmp_path / "p?") == ["O/p2_seg.nii.gz"]
     monkeypatch.chdir(tmp_path / "p1/ct")
     assert outputs(".") == ["O/ct_seg.nii.gz"]
+
+
+def test_an_image_in_one_file_is_told_by_its_bytes_and_what_the_system_says_of_it(tmp_path):
+    for name in ("a.nii", "b.png", "c.mha", "d.mhd"):
+        (tmp_path / name).write_bytes(name.encode())
+        case, told = InputCase(tmp_path / name), (tmp_path / name).stat()
+        assert case.sha256() == hashlib.sha256(name.encode()).hexdigest()
+        stamp = {"files": 1, "modified_ns": told.st_mtime_ns, "inode": told.st_ino}
+        assert case.stamp() == {**stamp, "bytes": told.st_size}
+
+
+@pytest.mark.parametrize("named", ["a.mhd", "b.hdr", "b.img"])
+def test_voxels_beside_their_header_count(tmp_path, named):
+    header = "NDims = 2\nDimSize = 2 2\nElementType = MET_UCHAR\nElementDataFile = a.raw\n"
+    (tmp_path / "a.mhd").write_text(header, encoding="utf-8")
+    (tmp_path / "a.raw").write_bytes(b"1234")
+    nib.save(nib.Nifti1Pair(np.zeros((2, 3, 4), np.int16), np.eye(4)), tmp_path / "b.img")
+    voxels = tmp_path / {"a.mhd": "a.raw"}.get(named, "b.img")
+    case = InputCase(tmp_path / named)
+    content, stamp = case.sha256(), case.stamp()
+    assert stamp["files"] == 2 and stamp["bytes"] > voxels.stat().st_size
+    voxels.write_bytes(voxels.read_bytes()[:-1] + b"\1")
+    assert case.sha256() != content
+    times = voxels.stat()
+    os.utime(voxels, ns=(times.st_atime_ns, stamp["modified_ns"] + 1))
+    assert case.stamp() != stamp
 
 
 def test_links_are_followed_and_loops_end(tmp_path):

@@ -168,7 +168,12 @@ def test_the_mask_of_another_image_of_that_name_is_no_result(data, tmp_path):
         write_series(tmp_path / patient / "series", scan(seed=ord(patient), dtype="u2"), AFFINE)
     assert len(run(tmp_path / "A", tmp_path / "out").written) == 2
     assert len(run(tmp_path / "A", tmp_path / "out").skipped) == 2
-    for name in ("ct.nii.gz", "series"):
+    for folder, seed in (("C", 1), ("D", 2)):
+        (tmp_path / folder).mkdir()
+        itk.imwrite(itk.image_from_array(scan(seed=seed)), str(tmp_path / folder / "beside.mhd"))
+    assert len(run(tmp_path / "C", tmp_path / "out").written) == 1
+    shutil.copytree(tmp_path / "D", tmp_path / "B", dirs_exist_ok=True)  # the same header, other voxels
+    for name in ("ct.nii.gz", "series", "beside.mhd"):
         with pytest.raises(InputError, match="exists, made from another image: set overwrite to true"):
             run(tmp_path / "B" / name, tmp_path / "out")
 

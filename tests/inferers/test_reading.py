@@ -65,6 +65,10 @@ def test_the_estimate_is_exact_for_nifti_and_not_too_low_for_others(folder):
         assert decoded_bytes(folder / name) == 40 * 30 * 20 * 2
     for name in ("d.png", "e.nrrd", "f"):
         assert decoded_bytes(folder / name) >= read_image(folder / name).array.nbytes
+    itk.imwrite(itk.image_from_array(scan()), str(folder / "g.mhd"))  # a small header beside large voxels
+    nib.save(nib.Nifti1Pair(scan((40, 30, 20)), np.eye(4)), folder / "h.hdr")
+    for name in ("g.mhd", "h.hdr", "h.img"):
+        assert decoded_bytes(folder / name) >= read_image(folder / name).array.nbytes
     assert decoded_bytes(folder / "b.nii") == decoded_bytes(folder / "missing.mha") == 0
 
 
