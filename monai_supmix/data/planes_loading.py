@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
 
+from monai_supmix.data.case_loading import CaseLoading
 from monai_supmix.data.intensity_fitting import fit_intensity
 from monai_supmix.data.working_grid import to_working_grid, working_shape
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.imageio.cases import load_case
-from monai_supmix.imageio.partly import IGNORED, labelled_mask
-from monai_supmix.imageio.planes import Axis, Planes
+from monai_supmix.imageio.partly import IGNORED
+from monai_supmix.imageio.planes import Planes
 
 if TYPE_CHECKING:
     from monai_supmix.transforms.intensity import IntensityRule
 
 
-class LoadPlanes(Transform):
+class LoadPlanes(CaseLoading):
     """Read a datalist's item into planes that are ready for augmentation, for example in a ``CacheDataset``.
 
     Pictures have one plane, volumes many. Intensities are mapped to [0, 1] by a rule fitted to the whole image,
@@ -29,7 +29,7 @@ class LoadPlanes(Transform):
 
     Args:
         intensity: gives the rule that maps an image's raw values to [0, 1].
-        num_classes: label values must be below it.
+        num_classes: label values must be below it; 255 at most.
         working: the working grid, see :func:`monai_supmix.data.working_grid.working_shape`.
         axis: direction of the planes of a volume.
 
@@ -39,7 +39,7 @@ class LoadPlanes(Transform):
     ``labelled_classes``, bool ``(Z, num_classes)``, see :func:`monai_supmix.imageio.partly.labelled_mask`.
 
     Raises:
-        InputError: when called, for a file that cannot be read or does not fit its label.
+        InputError: there are more classes; when called, for a file that cannot be read or does not fit its label.
 
     Example:
         >>> import tempfile
@@ -54,15 +54,6 @@ class LoadPlanes(Transform):
         (torch.Size([1, 3, 4, 6]), torch.Size([1, 1, 4, 6]), array([0]), (8, 12))
     """
 
-    def __init__(
-        self,
-        intensity: Callable[[CaseImage], IntensityRule],
-        num_classes: int,
-        working: Mapping[str, Any] | None = None,
-        axis: Axis = "axial",
-    ) -> None:
-        self.intensity, self.num_classes, self.working, self.axis = intensity, num_classes, working, axis
-
     def fits(self, image: CaseImage) -> None:
         """Check that an image can be loaded.
 
@@ -71,27 +62,20 @@ class LoadPlanes(Transform):
         """
         fit_intensity(image, self.intensity(image))
 
-    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Load one item."""
-        image, label = load_case(data, self.num_classes)
+    def _grid(self, image: CaseImage) -> tuple[Planes, tuple[int, int]]:
         planes = Planes(image, self.axis)
-        rule = self.intensity(image)
-        params = fit_intensity(image, rule)
-        shape = working_shape(planes.shape, planes.spacing, self.working, image.path)
+        return planes, working_shape(planes.shape, planes.spacing, self.working, image.path)
+
+    def _to_grid(
+        self, planes: Planes, rule: IntensityRule, params: dict[str, Any], shape: tuple[int, int]
+    ) -> torch.Tensor:
         scaled = (torch.from_numpy(rule.apply(planes[k], params)) for k in range(len(planes)))
-        result: dict[str, Any] = {
-            "image": torch.stack([to_working_grid(plane[None], shape, self.working)[0].half() for plane in scaled]),
-            "case": data["case"],
-            "plane_shape": planes.shape,
-            "spacing": planes.spacing,
-        }
-        if label is not None:
-            values = torch.from_numpy(np.ascontiguousarray(planes.view(label.astype(np.uint8))))[:, None]
-            result["label"] = to_working_grid(values, shape, self.working)
-            result["foreground"] = np.flatnonzero(shows_foreground(result["label"]).flatten(1).any(dim=1).numpy())
-            labelled = torch.from_numpy(labelled_mask(data, self.num_classes))
-            result["labelled_classes"] = labelled.expand(len(values), -1)
-        return result
+        return torch.stack([to_working_grid(plane[None], shape, self.working)[0].half() for plane in scaled])
+
+    def _label_to_grid(self, values: torch.Tensor, labelled: torch.Tensor, shape: tuple[int, int]) -> dict[str, Any]:
+        label = to_working_grid(values, shape, self.working)
+        foreground = np.flatnonzero(shows_foreground(label).flatten(1).any(dim=1).numpy())
+        return {"label": label, "foreground": foreground, "labelled_classes": labelled.expand(len(values), -1)}
 
     def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Some planes of a loaded case with its label, evenly spaced, always the same.

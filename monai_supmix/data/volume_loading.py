@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from monai.transforms import RandCropByPosNegLabeld, Randomizable, RandSpatialCropd, SpatialPadd, Transform
 
-from monai_supmix.data.intensity_fitting import fit_intensity
+from monai_supmix.data.case_loading import CaseLoading
 from monai_supmix.data.planes_loading import shows_foreground
 from monai_supmix.data.working_grid import resize_across, resize_planes, working_volume_shape
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
-from monai_supmix.imageio.cases import load_case
-from monai_supmix.imageio.partly import labelled_mask
 from monai_supmix.imageio.planes import Axis, Planes
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def working_volume(
     return resize_across(resized, shape[0])
 
 
-class LoadVolume(Transform):
+class LoadVolume(CaseLoading):
     """Read a datalist's item into a volume that is ready for augmentation, for example in a ``CacheDataset``.
 
     What :class:`monai_supmix.data.LoadPlanes` is to 2D networks: the same view (planes from feet to head, rows from
@@ -64,7 +62,7 @@ class LoadVolume(Transform):
 
     Args:
         intensity: gives the rule that maps an image's raw values to [0, 1].
-        num_classes: label values must be below it.
+        num_classes: label values must be below it; 255 at most.
         working: the working grid, see :func:`monai_supmix.data.working_grid.working_volume_shape`.
         axis: direction of the planes.
 
@@ -73,7 +71,8 @@ class LoadVolume(Transform):
     ``labelled_classes``, bool ``(num_classes,)``, see :func:`monai_supmix.imageio.partly.labelled_mask`.
 
     Raises:
-        InputError: when called, for a file that cannot be read or does not fit its label, or is not a volume.
+        InputError: there are more classes; when called, for a file that cannot be read or does not fit its label, or is
+            not a volume.
 
     Example:
         >>> import tempfile
@@ -86,36 +85,22 @@ class LoadVolume(Transform):
         (torch.Size([1, 4, 6, 8]), tensor([0.5000], dtype=torch.float16), (1.0, 1.0))
     """
 
-    def __init__(
-        self,
-        intensity: Callable[[CaseImage], IntensityRule],
-        num_classes: int,
-        working: Mapping[str, Any] | None = None,
-        axis: Axis = "axial",
-    ) -> None:
-        self.intensity, self.num_classes, self.working, self.axis = intensity, num_classes, working, axis
-
     def fits(self, image: CaseImage) -> tuple[Planes, tuple[int, int, int]]:
         """Check that an image can be loaded, see `volume_grid`."""
         return volume_grid(image, self.axis, self.working)
 
-    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Load one item."""
-        image, label = load_case(data, self.num_classes)
-        planes, shape = self.fits(image)
-        rule = self.intensity(image)
-        volume = working_volume(planes, rule, fit_intensity(image, rule), shape)
-        result: dict[str, Any] = {
-            "image": volume.half(),
-            "case": data["case"],
-            "plane_shape": planes.shape,
-            "spacing": planes.spacing,
-        }
-        if label is not None:
-            values = torch.from_numpy(np.ascontiguousarray(planes.view(label.astype(np.uint8))))[:, None]
-            result["label"] = resize_across(resize_planes(values, shape[1:]).movedim(0, 1), shape[0])
-            result["labelled_classes"] = torch.from_numpy(labelled_mask(data, self.num_classes))
-        return result
+    _grid = fits
+
+    def _to_grid(
+        self, planes: Planes, rule: IntensityRule, params: dict[str, Any], shape: tuple[int, int, int]
+    ) -> torch.Tensor:
+        return working_volume(planes, rule, params, shape).half()
+
+    def _label_to_grid(
+        self, values: torch.Tensor, labelled: torch.Tensor, shape: tuple[int, int, int]
+    ) -> dict[str, Any]:
+        label = resize_across(resize_planes(values, shape[1:]).movedim(0, 1), shape[0])
+        return {"label": label, "labelled_classes": labelled}
 
     def samples(self, loaded: Mapping[str, Any], most: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The whole volume of a loaded case with its label, as a batch of one.

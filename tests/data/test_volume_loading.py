@@ -57,6 +57,13 @@ def test_shapes_of_the_working_grid(working, shape):
     assert working_volume_shape((16, 100, 80), (8.0, 1.0, 1.0), working) == shape
 
 
+@pytest.mark.parametrize("loader", [LoadPlanes, LoadVolume])
+def test_more_classes_than_a_byte_tells_apart_from_ignored_pixels_are_refused(loader):
+    loader(lambda image: intensity_rule(HU), num_classes=255)
+    with pytest.raises(InputError, match=r"num_classes: is 256, .*: use at most 255 classes"):
+        loader(lambda image: intensity_rule(HU), num_classes=256)
+
+
 def test_a_grid_of_another_number_of_sides_is_refused():
     with pytest.raises(InputError, match=r"working: has a size of 2 sides.*3 dimensions: give 3 sides"):
         working_volume_shape((4, 4, 4), (1.0, 1.0, 1.0), {"size": [8, 8]})
