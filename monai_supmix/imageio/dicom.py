@@ -6,6 +6,7 @@ files are often made of identifiers.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,10 +16,17 @@ from pydicom import Dataset
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import LPS_TO_RAS, CaseImage, check_affine, check_values, voxel_size
 from monai_supmix.imageio.dicom_storage import is_dicom, read_header, read_plane, unread_storage
+from monai_supmix.listing import counted
 
 _KIND = b"\x02\x00\x02\x00UI"  # of the file meta information, which is little endian: media storage SOP class
 # Segmentations, those that are label maps, and structure sets.
 _LABELS = tuple(b"1.2.840.10008.5.1.4.1.1." + kind for kind in (b"66.4", b"66.7", b"481.3"))
+# Waveforms, presentation states, measurements, reports and key objects, encapsulated documents; raw data,
+# registrations and surfaces; plans and records of radiotherapy; and what scanners of one make keep beside their images.
+_WITHOUT_PIXELS = re.compile(
+    rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.((9|11|68|78|88|104)\..+|66|66\.[12356]|67|131|481\.[4-9])"
+    rb"|1\.3\.12\.2\.1107\.5\.9\.1"
+)
 # Positions may deviate from an even grid by this part of a step; rounded positions stay well below it.
 _EVEN = 0.1
 
@@ -61,21 +69,36 @@ class DicomImage(CaseImage):
 
 
 def list_dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a folder (not below it), sorted by name; segmentations and structure sets are not images."""
-    return sorted(file for file in folder.iterdir() if file.is_file() and is_dicom(file) and not is_dicom_label(file))
+    """The DICOM files of a folder (not below it) that may be slices, sorted by name.
+
+    Segmentations and structure sets are not images, nor are reports and other objects without pixels.
+    """
+    return _list_files(folder)[0]
+
+
+def _list_files(folder: Path) -> tuple[list[Path], int]:
+    """The files that may be slices, and the number of objects without pixels beside them."""
+    kinds = {file: _storage_class(file) for file in folder.iterdir() if file.is_file() and is_dicom(file)}
+    without = {file for file, kind in kinds.items() if _WITHOUT_PIXELS.fullmatch(kind)}
+    return sorted(file for file, kind in kinds.items() if kind not in _LABELS and file not in without), len(without)
 
 
 def is_dicom_label(file: Path) -> bool:
     """Whether a DICOM file says at its beginning that it holds a segmentation or a structure set."""
+    return _storage_class(file) in _LABELS
+
+
+def _storage_class(file: Path) -> bytes:
+    """What kind of object a DICOM file says at its beginning that it is; empty where it does not."""
     try:
         with file.open("rb") as stream:
             start = stream.read(512)
     except OSError:
-        return False
+        return b""
     kind = start.find(_KIND, 132)
     length, value = kind + len(_KIND), kind + len(_KIND) + 2
     end = value + int.from_bytes(start[length:value], "little")
-    return kind > 0 and start[value:end].rstrip(b"\0 ") in _LABELS
+    return start[value:end].rstrip(b"\0 ") if kind > 0 else b""
 
 
 def read_dicom(folder: str | Path) -> DicomImage:
@@ -85,7 +108,8 @@ def read_dicom(folder: str | Path) -> DicomImage:
     is right for a tilted gantry too.
 
     Args:
-        folder: with the files of one series; other kinds of file are ignored.
+        folder: with the files of one series; other kinds of file are ignored, those of DICOM with a note unless they
+            are label maps.
 
     Returns:
         the image; `array` is ``(columns, rows, slices)``, int16 if the values fit.
@@ -95,13 +119,15 @@ def read_dicom(folder: str | Path) -> DicomImage:
             size, spacing or orientation, or values stored in a way that is not read (colour, several frames, tables).
     """
     folder = Path(folder)
-    files = list_dicom_files(folder)
+    files, without_pixels = _list_files(folder)
+    told = f"{counted(without_pixels, 'DICOM object')} without pixels, such as reports and presentation states"
     if not files:
-        raise InputError(folder, "holds no DICOM slices", "give the folder that holds the slices of one series")
+        problem = "holds no DICOM slices" + (f", only {told}" if without_pixels else "")
+        raise InputError(folder, problem, "give the folder that holds the slices of one series")
     slices = _read_headers(folder, files)
     slices, step = _order(folder, slices)
     first = slices[0]
-    notes = []
+    notes = [f"{told}: left out"] if without_pixels else []
     if len(slices) == 1:
         thickness = first.thickness if np.isfinite(first.thickness) and first.thickness > 0 else 1.0
         step = step * thickness

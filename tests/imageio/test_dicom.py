@@ -4,16 +4,26 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
+    EncapsulatedPDFStorage,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
     ImplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+    RawDataStorage,
     RLELossless,
+    RTPlanStorage,
+    XRayRadiationDoseSRStorage,
+    generate_uid,
 )
 
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.dicom import list_dicom_files
 from monai_supmix.imageio.reading import read_image
+from monai_supmix.inferers.inputs import find_inputs
 from tests.imageio.dicom_series import PATIENT, PATIENT_ID, edit, write_series
 
 TURN = nib.eulerangles.euler2mat(0.3, -0.2, 0.1)
@@ -81,6 +91,45 @@ def test_modality_and_inverted_grey_are_noted(tmp_path):
 def test_folder_without_dicom(tmp_path):
     (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
     refused(tmp_path, "holds no DICOM slices")
+
+
+WITHOUT_PIXELS = {
+    "state": GrayscaleSoftcopyPresentationStateStorage,
+    "key": KeyObjectSelectionDocumentStorage,
+    "dose": XRayRadiationDoseSRStorage,
+    "pdf": EncapsulatedPDFStorage,
+    "raw": RawDataStorage,
+    "plan": RTPlanStorage,
+}
+
+
+def write_without_pixels(folder, names=tuple(WITHOUT_PIXELS)):
+    """Objects of the same patient without pixels, as an archive exports them with a series."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = WITHOUT_PIXELS[name], generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+        data.SOPClassUID, data.SOPInstanceUID = WITHOUT_PIXELS[name], meta.MediaStorageSOPInstanceUID
+        data.SeriesInstanceUID, data.PatientName, data.PatientID = generate_uid(), PATIENT, PATIENT_ID
+        data.save_as(folder / f"{PATIENT}.{name}", enforce_file_format=True)
+
+
+def test_objects_without_pixels_are_left_out_with_a_note(tmp_path):
+    write_series(tmp_path / "ct", VOLUME, AFFINE)
+    write_without_pixels(tmp_path / "ct")
+    image = read_image(tmp_path / "ct")
+    assert np.array_equal(image.array, VOLUME - 1024) and len(image.files) == len(list_dicom_files(tmp_path / "ct"))
+    (note,) = image.notes
+    assert note.startswith("6 DICOM objects without pixels") and PATIENT not in note
+
+
+def test_a_folder_of_objects_without_pixels_holds_no_slices(tmp_path):
+    write_without_pixels(tmp_path / "reports", ["dose"])
+    refused(tmp_path / "reports", "holds no DICOM slices, only 1 DICOM object without pixels")
+    with pytest.raises(InputError, match="holds no image"):
+        find_inputs(tmp_path / "reports")
 
 
 @pytest.mark.parametrize("lost", [1, 4, 6])
