@@ -81,7 +81,7 @@ def paired_bootstrap(
 
     mean = float(difference(np.ones((1, num_groups))).mean())
     lone = num_seeds * _is_in_truth(summed[0][0]).any(axis=-1).sum() == 1
-    return _with_interval(mean, (difference(drawn_groups) * drawn_seeds).sum(axis=1), lone, confidence)
+    return _with_interval(mean, _over_seeds(difference(drawn_groups), drawn_seeds), lone, confidence)
 
 
 def paired_case_bootstrap(
@@ -95,7 +95,7 @@ def paired_case_bootstrap(
     """The mean over seeds and cases of the paired difference of a figure that each case has, such as its Dice.
 
     Seeds and groups (patients, with all their cases) are both drawn with replacement; the interval is the percentile
-    interval.
+    interval. A drawn seed that has a figure of no drawn case is left out of its draw's mean.
 
     Args:
         ours: the figure of one method, ``(num_seeds, num_cases)``, NaN where a case has none.
@@ -126,7 +126,7 @@ def paired_case_bootstrap(
     means = np.divide(drawn_groups @ sums.T, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0)
     mean = float((sums.sum(axis=1) / counts.sum(axis=1)).mean())
     lone = np.count_nonzero(counts) == 1
-    return _with_interval(mean, (means * drawn_seeds).sum(axis=1), lone, confidence)
+    return _with_interval(mean, _over_seeds(means, drawn_seeds), lone, confidence)
 
 
 def _membership(ours: np.ndarray, theirs: np.ndarray, groups: Sequence[str]) -> np.ndarray:
@@ -143,6 +143,20 @@ def _draw(num_seeds: int, num_groups: int, resamples: int, seed: int) -> tuple[n
     drawn_groups = random.multinomial(num_groups, np.full(num_groups, 1 / num_groups), resamples)
     drawn_seeds = random.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), resamples)
     return drawn_groups, drawn_seeds / num_seeds
+
+
+def _over_seeds(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The mean of each draw, ``(R,)``, over those of its seeds that have a value; NaN where none has.
+
+    Args:
+        values: ``(R, S)``, NaN where a seed has none in a draw.
+        shares: of each seed among the drawn ones, ``(R, S)``.
+    """
+    without = np.isnan(values)
+    left = 1 - np.where(without, shares, 0).sum(axis=1)  # exactly 1 where none is without
+    total = (np.where(without, 0, values) * shares).sum(axis=1)
+    some = (~without & (shares > 0)).any(axis=1)
+    return np.divide(total, left, out=np.full(total.shape, np.nan), where=some)
 
 
 def _with_interval(mean: float, draws: np.ndarray, lone: bool, confidence: float) -> Difference:

@@ -103,17 +103,20 @@ def test_each_class_has_its_difference_and_the_foreground_their_mean():
     assert [*class_differences(ours[:, :, :2], theirs[:, :, :2], ["a"], ["background", "liver"])] == ["liver"]
 
 
-def test_figures_of_cases_are_averaged_over_all_draws_of_seeds_and_patients():
+@pytest.mark.parametrize("missing", [[2], [1, 2, 3, 4, 5]], ids=["one case", "all but one patient"])
+def test_figures_of_cases_are_averaged_over_all_draws_of_seeds_and_patients(missing):
     random = np.random.default_rng(2)
     ours, theirs = random.random((2, 3, 6))
-    ours[0, 2] = np.nan  # a case that one seed has no figure of
+    ours[0, missing] = np.nan  # cases that one seed has no figure of
     groups = ["a", "b", "b", "c", "c", "c"]
     members = {name: [i for i, group in enumerate(groups) if group == name] for name in "abc"}
     draws = []
     for drawn in itertools.product("abc", repeat=3):
         cases = [case for name in drawn for case in members[name]]
-        of_seeds = np.nanmean((ours - theirs)[:, cases], axis=1)
-        draws += [np.mean(seeds) for seeds in itertools.product(of_seeds, repeat=3)]
+        known = [row[~np.isnan(row)] for row in (ours - theirs)[:, cases]]
+        of_seeds = [row.mean() if row.size else np.nan for row in known]
+        means = [np.array(seeds) for seeds in itertools.product(of_seeds, repeat=3)]
+        draws += [np.nanmean(seeds) for seeds in means if not np.isnan(seeds).all()]
     found = paired_case_bootstrap(ours, theirs, groups, resamples=40_000)
     assert found.mean == pytest.approx(np.nanmean(ours - theirs, axis=1).mean())
     assert [found.low, found.high] == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.01)
