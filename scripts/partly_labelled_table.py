@@ -12,7 +12,6 @@ the command goes on; after each seed it writes `O/cells.json` and prints the tab
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,15 +19,14 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from simulated_cells import write_cells
+from simulated_cells import make_parser, run_table
 
 from monai_supmix.datalists import Datalist
 from monai_supmix.experiments import Plan
 from monai_supmix.experiments.page import table_head, table_row
-from monai_supmix.experiments.trial import data_of, read_datalist
+from monai_supmix.experiments.trial import contents, data_of, read_datalist
 from monai_supmix.files import make_directory
 from monai_supmix.imageio.cases import load_case
-from monai_supmix.listing import read_json
 from monai_supmix.metrics import dice, read_cases_csv
 from monai_supmix.metrics.paired import mean_sd, paired_case_bootstrap, show_difference
 
@@ -84,7 +82,8 @@ def run(data: Path, out: Path, seeds: int, iterations: int) -> Iterator[dict[str
             folder = make_directory(out / f"seed_{seed}" / arm)
             cases = datalist_of(arm, items, whole)
             cases.to_json(folder / "datalist.json")
-            trial = plan.trial(folder, folder / "datalist.json", data_of(cases, {}), METHOD, {"seed": str(seed)})
+            seen = data_of(cases, contents(cases))
+            trial = plan.trial(folder, folder / "datalist.json", seen, METHOD, {"seed": str(seed)})
             if not trial.finished():
                 trial.run()
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -106,24 +105,11 @@ def table(seeds: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of ACDC")
-    parser.add_argument("--out", type=Path, help="folder for trainings and cells.json")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=1500, help="of each training")
-    parser.add_argument("--cells", type=Path, help="print the table of this file")
+    parser = make_parser(__doc__, "seeds", count=3, iterations=1500, data="ACDC")
     arguments = parser.parse_args(argv)
-    if arguments.cells is not None:
-        print(*table(read_json(arguments.cells)["seeds"]), sep="\n")
-        return
-    if arguments.data is None or arguments.out is None:
-        parser.error("--data and --out are needed")
-    cells = []
-    for found in run(arguments.data, arguments.out, arguments.seeds, arguments.iterations):
-        cells.append(found)
-        about = {"bundle": BUNDLE, "method": METHOD, "iterations": arguments.iterations}
-        write_cells(arguments.out, about, "seeds", cells)
-        print(*table(cells), sep="\n", flush=True)
+    cells = run(arguments.data, arguments.out, arguments.seeds, arguments.iterations)
+    about = {"bundle": BUNDLE, "method": METHOD, "iterations": arguments.iterations}
+    run_table(parser, arguments, about, "seeds", cells, table)
 
 
 if __name__ == "__main__":

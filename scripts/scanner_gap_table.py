@@ -12,7 +12,6 @@ prints the table.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,11 +20,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from simulated_cells import write_cells
+from simulated_cells import make_parser, run_table
 
 from monai_supmix.experiments import Plan
 from monai_supmix.experiments.page import table_head, table_row
-from monai_supmix.experiments.trial import data_of, read_datalist
+from monai_supmix.experiments.trial import contents, data_of, read_datalist
 from monai_supmix.files import make_directory
 from monai_supmix.listing import read_json
 from monai_supmix.metrics import iou, read_cases_csv
@@ -105,7 +104,7 @@ def run_arm(out: Path, seed: int, arm: str, iterations: int) -> dict[str, Any]:
     plan = Plan(BUNDLE, {"dataset_dir": str(data), **options})
     cases, _ = read_datalist(plan.training(method, {"num_labeled": "4", "output_dir": str(folder)}))
     cases.to_json(folder / "datalist.json")
-    trial = plan.trial(folder, folder / "datalist.json", data_of(cases, {}), method)
+    trial = plan.trial(folder, folder / "datalist.json", data_of(cases, contents(cases)), method)
     if not trial.finished():
         trial.run()
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -114,6 +113,12 @@ def run_arm(out: Path, seed: int, arm: str, iterations: int) -> dict[str, Any]:
     accuracy = [row["discriminator_accuracy"] for row in rows if "discriminator_accuracy" in row]
     found: dict[str, Any] = {case: iou(one.counts)[1:3].round(4).tolist() for case, one in measured.items()}
     return {"iou": found, "discriminator_accuracy": round(float(np.mean(accuracy)), 3) if accuracy else None}
+
+
+def run(out: Path, seeds: int, arms: Sequence[str], iterations: int) -> Iterator[dict[str, Any]]:
+    """Train and judge arms for one seed after the other."""
+    for seed in range(seeds):
+        yield {"seed": seed, **{arm: run_arm(out, seed, arm, iterations) for arm in arms}}
 
 
 def table(seeds: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -132,28 +137,14 @@ def table(seeds: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder for phantoms, trainings and cells.json")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=600, help="of each training")
+    parser = make_parser(__doc__, "seeds", count=3, iterations=600, data=None)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--cells", type=Path, help="print the table of this file")
     arguments = parser.parse_args(argv)
-    if arguments.cells is not None:
-        print(*table(read_json(arguments.cells)["seeds"]), sep="\n")
-        return
-    if arguments.out is None:
-        parser.error("--out is needed")
     if "unimatch" not in arguments.arms:
         parser.error("--arms needs unimatch, which the others are compared with")
-    cells = []
-    for seed in range(arguments.seeds):
-        cells.append(
-            {"seed": seed, **{a: run_arm(arguments.out, seed, a, arguments.iterations) for a in arguments.arms}}
-        )
-        about = {"bundle": BUNDLE, "iterations": arguments.iterations, "options": TRAINING}
-        write_cells(arguments.out, about, "seeds", cells)
-        print(*table(cells), sep="\n", flush=True)
+    cells = run(arguments.out, arguments.seeds, arguments.arms, arguments.iterations)
+    about = {"bundle": BUNDLE, "iterations": arguments.iterations, "options": TRAINING}
+    run_table(parser, arguments, about, "seeds", cells, table)
 
 
 if __name__ == "__main__":

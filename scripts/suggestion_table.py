@@ -13,23 +13,22 @@ table of such a file.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from simulated_cells import write_cells
+from simulated_cells import make_parser, run_table
 
 from monai_supmix.datalists import Datalist
 from monai_supmix.datalists.draw import order_groups
 from monai_supmix.experiments import Plan
 from monai_supmix.experiments.page import table_head, table_row
-from monai_supmix.experiments.trial import Trial, data_of, read_datalist
+from monai_supmix.experiments.trial import Trial, contents, data_of, read_datalist
 from monai_supmix.files import atomic_write, make_directory
 from monai_supmix.labelling import suggest
-from monai_supmix.listing import read_json, read_names
+from monai_supmix.listing import read_names
 from monai_supmix.metrics import dice, read_cases_csv
 from monai_supmix.metrics.paired import mean_sd, paired_case_bootstrap, show_difference
 
@@ -54,6 +53,7 @@ class Simulation:
         self.plan = Plan(BUNDLE, {"dataset_dir": str(data), "max_iterations": str(iterations), **QUIET})
         everybody = self.plan.training(METHOD, {"num_labeled": "null", "output_dir": str(out)})
         self.whole, _ = read_datalist(everybody)
+        self.files = contents(self.whole)
 
     def repetition(self, seed: int) -> dict[str, Any]:
         """Run one repetition, as far as it has not been run.
@@ -73,7 +73,9 @@ class Simulation:
         folder = self.out / f"repetition_{seed}" / arm
         labeled = [item for patient in patients for item in self.whole.labeled if item["group"] == patient]
         cases = Datalist(labeled, [], [], self.whole.test, self.whole.class_names, self.whole.notes)
-        trial = self.plan.trial(folder, folder / "datalist.json", data_of(cases, {}), METHOD, {"seed": str(seed)})
+        trial = self.plan.trial(
+            folder, folder / "datalist.json", data_of(cases, self.files), METHOD, {"seed": str(seed)}
+        )
         if not trial.finished():
             print(f"repetition {seed}, {ARMS[arm]}: {', '.join(patients)}", flush=True)
             cases.to_json(folder / "datalist.json")
@@ -98,6 +100,13 @@ class Simulation:
         return {case: dice(measures.counts)[1:].round(4).tolist() for case, measures in cases.items()}
 
 
+def run(data: Path, out: Path, repetitions: int, iterations: int) -> Iterator[dict[str, Any]]:
+    """Run one repetition after the other."""
+    simulation = Simulation(data, out, iterations)
+    for seed in range(repetitions):
+        yield simulation.repetition(seed)
+
+
 def table(repetitions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The table in Markdown.
 
@@ -120,24 +129,11 @@ def table(repetitions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of ACDC")
-    parser.add_argument("--out", type=Path, help="folder for trainings and cells.json")
-    parser.add_argument("--repetitions", type=int, default=ENOUGH, help="default: 5")
-    parser.add_argument("--iterations", type=int, default=600, help="of each training; default: 600")
-    parser.add_argument("--cells", type=Path, help="print the table of this file")
+    parser = make_parser(__doc__, "repetitions", count=ENOUGH, iterations=600, data="ACDC")
     arguments = parser.parse_args(argv)
-    if arguments.cells is not None:
-        print(*table(read_json(arguments.cells)["repetitions"]), sep="\n")
-        return
-    if arguments.data is None or arguments.out is None:
-        parser.error("--data and --out are needed")
-    simulation, repetitions = Simulation(arguments.data, arguments.out, arguments.iterations), []
-    for seed in range(arguments.repetitions):
-        repetitions.append(simulation.repetition(seed))
-        about = {"bundle": BUNDLE, "method": METHOD, "iterations": arguments.iterations}
-        write_cells(arguments.out, about, "repetitions", repetitions)
-        print(*table(repetitions), sep="\n", flush=True)
+    cells = run(arguments.data, arguments.out, arguments.repetitions, arguments.iterations)
+    about = {"bundle": BUNDLE, "method": METHOD, "iterations": arguments.iterations}
+    run_table(parser, arguments, about, "repetitions", cells, table)
 
 
 if __name__ == "__main__":
