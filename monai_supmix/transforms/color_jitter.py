@@ -21,102 +21,12 @@ __all__ = [
     "RandColorJitterD",
     "RandColorJitterDict",
     "RandColorJitterd",
-    "adjust_brightness",
-    "adjust_contrast",
-    "adjust_hue",
-    "adjust_saturation",
 ]
 
 _CACHED_PIXELS = 2**15  # the nine working planes of the hue, 4 bytes each, then fit a processor's cache
 
 
-def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
-    """Multiply images by their factors and clamp to [0, 1].
-
-    Args:
-        images: ``(B, C, *spatial)`` in [0, 1], any number of channels.
-        factors: ``(B,)``, at least 0; 1 keeps an image as it is.
-
-    Returns:
-        a new tensor of the same shape, in [0, 1].
-
-    Example:
-        >>> import torch
-        >>> adjust_brightness(torch.full((2, 1, 1, 1), 0.6), torch.tensor([0.5, 2.0])).flatten()
-        tensor([0.3000, 1.0000])
-    """
-    return _brightness_(_copy(images), factors)
-
-
-def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
-    """Blend images with their mean brightness.
-
-    Args:
-        images: ``(B, C, *spatial)`` in [0, 1]. The mean brightness of three channels is that of the greyscale
-            image, of any other number the mean over all channels.
-        factors: ``(B,)``, at least 0; 0 gives a constant image, 1 keeps an image as it is.
-
-    Returns:
-        a new tensor of the same shape, in [0, 1].
-
-    Example:
-        >>> import torch
-        >>> images = torch.tensor([0.2, 0.4]).view(1, 1, 1, 2)
-        >>> adjust_contrast(images, torch.tensor([0.5])).flatten()
-        tensor([0.2500, 0.3500])
-    """
-    return _contrast_(_copy(images), factors)
-
-
-def adjust_saturation(images: Tensor, factors: Tensor) -> Tensor:
-    """Blend colour images with their greyscale form.
-
-    Args:
-        images: ``(B, C, *spatial)`` in [0, 1] with ``C`` 1 or 3.
-        factors: ``(B,)``, at least 0; 0 gives a greyscale image, 1 keeps an image as it is.
-
-    Returns:
-        a tensor of the same shape, in [0, 1]; images of one channel are returned as they are.
-
-    Raises:
-        ValueError: when there are neither 1 nor 3 channels.
-
-    Example:
-        >>> import torch
-        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
-        >>> adjust_saturation(red, torch.tensor([0.0])).flatten()
-        tensor([0.2989, 0.2989, 0.2989])
-    """
-    return _saturation_(_copy(images), factors)
-
-
-def adjust_hue(images: Tensor, factors: Tensor) -> Tensor:
-    r"""Turn the hue of colour images around the colour circle.
-
-    Args:
-        images: ``(B, C, *spatial)`` in [0, 1] with ``C`` 1 or 3.
-        factors: ``(B,)`` in [-0.5, 0.5], the part of a full turn; 0 keeps an image as it is (to rounding).
-
-    Returns:
-        a tensor of the same shape, in [0, 1]; images of one channel are returned as they are.
-
-    Raises:
-        ValueError: when there are neither 1 nor 3 channels.
-
-    Example:
-        >>> import torch
-        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
-        >>> adjust_hue(red, torch.tensor([1 / 3])).flatten().round(decimals=3)  # green
-        tensor([0., 1., 0.])
-    """
-    return _hue_(_copy(images), factors)
-
-
-def _copy(images: Tensor) -> Tensor:
-    return images.clone(memory_format=torch.contiguous_format)
-
-
-# The same in place on contiguous images: memory, not arithmetic, is what these operations wait for.
+# In place, on contiguous images: memory, not arithmetic, is what these operations wait for.
 
 
 def _brightness_(images: Tensor, factors: Tensor) -> Tensor:

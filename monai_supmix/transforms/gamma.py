@@ -15,26 +15,7 @@ from torch import Tensor
 
 from monai_supmix.transforms.batch import RandBatchTransform, RandBatchTransformd, per_image, positive_range
 
-__all__ = ["RandGamma", "RandGammaD", "RandGammaDict", "RandGammad", "adjust_gamma"]
-
-
-def adjust_gamma(images: Tensor, gammas: Tensor) -> Tensor:
-    """Raise images to their own power.
-
-    Args:
-        images: ``(B, C, *spatial)`` in [0, 1].
-        gammas: ``(B,)``, greater than 0; below 1 brightens, 1 keeps an image as it is (to rounding), above 1
-            darkens.
-
-    Returns:
-        a new tensor of the same shape, in [0, 1].
-
-    Example:
-        >>> import torch
-        >>> adjust_gamma(torch.full((2, 1, 1, 1), 0.25), torch.tensor([0.5, 2.0])).flatten()
-        tensor([0.5000, 0.0625])
-    """
-    return _gamma_(images.clone(), gammas)
+__all__ = ["RandGamma", "RandGammaD", "RandGammaDict", "RandGammad"]
 
 
 def _gamma_(images: Tensor, gammas: Tensor) -> Tensor:

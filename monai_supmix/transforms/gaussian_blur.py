@@ -18,40 +18,9 @@ __all__ = [
     "RandGaussianBlurD",
     "RandGaussianBlurDict",
     "RandGaussianBlurd",
-    "gaussian_blur",
 ]
 
 _BLOCK = 32  # rows of output per matrix product
-
-
-def gaussian_blur(images: Tensor, sigmas: Tensor, kernel_size: int) -> Tensor:
-    """Blur every image with its own Gaussian, axis by axis.
-
-    Edges are mirrored, the outermost pixel not repeated. For the same ``kernel_size`` it equals
-    ``torchvision``'s ``gaussian_blur`` in 2D and ``scipy.ndimage``'s ``gaussian_filter(mode="mirror")`` with
-    that radius.
-
-    Args:
-        images: ``(B, C, *spatial)``; 1, 2 or 3 spatial axes.
-        sigmas: ``(B,)``, standard deviations in pixels, greater than 0.
-        kernel_size: number of taps along each axis, odd; 6 sigma and more lose nothing visible.
-
-    Returns:
-        a new tensor of the same shape.
-
-    Raises:
-        ValueError: when ``kernel_size`` is even or less than 1, or there are not as many sigmas as images.
-
-    Example:
-        >>> import torch
-        >>> point = torch.zeros(1, 1, 7)
-        >>> point[..., 3] = 1
-        >>> gaussian_blur(point, torch.tensor([1.0]), kernel_size=5).flatten().round(decimals=3)
-        tensor([0.0000, 0.0540, 0.2440, 0.4030, 0.2440, 0.0540, 0.0000])
-    """
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}.")
-    return _blur_(images.clone(memory_format=torch.contiguous_format), sigmas, kernel_size // 2)
 
 
 def _blur_(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
@@ -108,7 +77,9 @@ class RandGaussianBlur(RandBatchTransform):
     """Gaussian blur with a random width per image, of images and volumes.
 
     The kernel reaches three times the largest standard deviation (13 taps for the default range), the same
-    for every image, so that shapes do not depend on the draw.
+    for every image, so that shapes do not depend on the draw. Edges are mirrored, the outermost pixel not repeated.
+    With the same kernel it equals ``torchvision``'s ``gaussian_blur`` in 2D and ``scipy.ndimage``'s
+    ``gaussian_filter(mode="mirror")``.
 
     Args:
         sigma: range ``(low, high)`` of the standard deviation in pixels, drawn uniformly; both above 0.

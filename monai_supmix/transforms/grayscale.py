@@ -14,7 +14,6 @@ __all__ = [
     "RandGrayscaleDict",
     "RandGrayscaled",
     "luma",
-    "to_grayscale",
 ]
 
 LUMA = (0.2989, 0.587, 0.114)
@@ -32,26 +31,6 @@ def luma(images: Tensor) -> Tensor:
     """
     red, green, blue = images.split(1, dim=1)
     return red.mul(LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
-
-
-def to_grayscale(images: Tensor) -> Tensor:
-    """Greyscale that keeps the number of channels, ``torchvision``'s ``rgb_to_grayscale`` on a batch.
-
-    Args:
-        images: ``(B, C, *spatial)`` in [0, 1] with ``C`` 1 or 3.
-
-    Returns:
-        a tensor of the same shape with equal channels; images of one channel are returned as they are.
-
-    Raises:
-        ValueError: when there are neither 1 nor 3 channels.
-
-    Example:
-        >>> import torch
-        >>> to_grayscale(torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)).flatten()
-        tensor([0.2989, 0.2989, 0.2989])
-    """
-    return images if not is_color(images, "greyscale") else luma(images).expand_as(images).contiguous()
 
 
 def is_color(images: Tensor, what: str) -> bool:

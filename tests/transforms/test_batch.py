@@ -18,7 +18,7 @@ from monai.transforms import (
     ScaleIntensity,
 )
 
-from monai_supmix.transforms.batch import BatchCompose
+from monai_supmix.transforms.batch import BatchCompose, per_image
 from monai_supmix.transforms.color_jitter import RandColorJitter, RandColorJitterd
 from monai_supmix.transforms.gamma import RandGamma, RandGammad
 from monai_supmix.transforms.gaussian_blur import RandGaussianBlur, RandGaussianBlurd
@@ -46,6 +46,11 @@ def test_an_image_is_a_batch_of_one(transform, device, shape):
     assert (result.shape, result.dtype, result.device) == (image.shape, image.dtype, image.device)
     assert result.min() >= 0
     assert result.max() <= 1
+
+
+def test_there_is_one_value_for_each_image():
+    with pytest.raises(ValueError, match="one value per image"):
+        per_image(torch.ones(2), torch.rand(3, 1, 5, 5))
 
 
 @transforms

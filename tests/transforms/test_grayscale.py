@@ -9,33 +9,36 @@ from monai_supmix.transforms.grayscale import (
     RandGrayscaleD,
     RandGrayscaled,
     RandGrayscaleDict,
-    to_grayscale,
 )
 from tests.devices import DEVICES
+
+
+def grey(images):
+    """All images as greyscale."""
+    return RandGrayscale(prob=1.0).apply_batch(images)
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_equals_torchvision(device):
     images = torch.rand(3, 3, 20, 30, device=device)
     expected = tv.rgb_to_grayscale(images, num_output_channels=3)
-    torch.testing.assert_close(to_grayscale(images), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(grey(images), expected, atol=1e-6, rtol=0)
 
 
 def test_volumes():
-    grey = to_grayscale(torch.rand(2, 3, 4, 5, 6))
-    assert grey.shape == (2, 3, 4, 5, 6)
-    assert torch.equal(grey[:, 0], grey[:, 2])
+    result = grey(torch.rand(2, 3, 4, 5, 6))
+    assert result.shape == (2, 3, 4, 5, 6)
+    assert torch.equal(result[:, 0], result[:, 2])
 
 
 def test_one_channel_is_grey_already():
     images = torch.rand(2, 1, 5, 5)
-    assert torch.equal(to_grayscale(images), images)
-    assert torch.equal(RandGrayscale(prob=1.0).apply_batch(images), images)
+    assert torch.equal(grey(images), images)
 
 
 def test_other_channel_counts():
     with pytest.raises(ValueError, match="1 or 3 channels"):
-        to_grayscale(torch.rand(2, 2, 5, 5))
+        grey(torch.rand(2, 2, 5, 5))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -45,7 +48,7 @@ def test_random_class_turns_the_selected_images_grey(device):
     result = grayscale.apply_batch(images)
     selected = torch.from_numpy(grayscale.selected)
     assert 0 < selected.sum() < 20
-    assert torch.equal(result[selected], to_grayscale(images)[selected])
+    assert torch.equal(result[selected], grey(images)[selected])
     assert torch.equal(result[~selected], images[~selected])
 
 
