@@ -50,7 +50,13 @@ def _build() -> argparse.ArgumentParser:
     parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("--bundle", help="name or folder of the bundle")
     parser.add_argument("--data", help="the data set, as the bundle's dataset_dir")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD[@N]", help="default: all seven")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=list(METHODS),
+        metavar="METHOD[@N]",
+        help="names of files in the bundle's configs/methods, no paths; default: all seven",
+    )
     parser.add_argument(
         "--num-labeled", "--num_labeled", nargs="+", type=_count, metavar="N", help="numbers of labelled images"
     )

@@ -156,7 +156,9 @@ def _add_trainings(add: Callable[..., argparse.ArgumentParser], add_choice: Call
     example = "example: monai-supmix compare MY_BUNDLE --methods supervised supmix_sufd --seeds 0 1 2 --output_dir O"
     compare = add("compare", "Compare methods on your own data and say which to use.", f"{_OVERRIDES}; {example}")
     compare.add_argument("bundle", help=bundle)
-    compare.add_argument("--methods", nargs="+", required=True, help="of configs/methods, or paths of files; supervised is the baseline")
+    compare.add_argument(
+        "--methods", nargs="+", required=True, help="of configs/methods, or paths of files; supervised is the baseline"
+    )
     compare.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the trainings; default: 0 1 2")
     compare.add_argument(
         "--folds", type=int, metavar="N", help="judge the labelled cases out of fold, in N folds; default: the test"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from monai_supmix.cli.workflow import Configured, configure
@@ -40,9 +41,14 @@ class Method:
         """Read ``NAME`` or ``NAME@ITERATIONS``.
 
         Raises:
-            InputError: what follows the ``@`` is not a number of iterations.
+            InputError: what follows the ``@`` is not a number of iterations, or a path is given: the records of cells
+                keep a method by its name, and must be read where there is no such path.
         """
         name, at, steps = text.partition("@")
+        if Path(name).name != name or Path(name).suffix in (".json", ".yaml", ".yml"):
+            problem = f"{text!r} is a path, and cells are kept by the name of a method"
+            remedy = "put the file into configs/methods of the bundle, and give its name without the ending"
+            raise InputError("--methods", problem, remedy)
         if at and not (steps.isascii() and steps.isdigit() and int(steps) > 0):
             raise InputError(
                 "--methods", f"{text!r} names no number of iterations", "write for example supervised@1500"

@@ -66,6 +66,7 @@ def training_settings(experiment: Experiment, cell: Cell) -> Settings:
         "confidence threshold": part("consistency_loss")["threshold"] if uses_unlabeled else None,
         "supervised loss": part("supervised_loss"),
         "loss weights": loss_weights(views, dropout),
+        "further loss terms": part("train#trainer#extra_terms"),
         "SUFD weight": made("sufd_weight") if discriminator else None,
         "discriminator": discriminator,
         "discriminator's optimizer": part("discriminator_optimizer", *_OF_NO_INTEREST) if discriminator else None,

@@ -14,6 +14,12 @@ def test_methods_name_their_length():
             Method.parse(text)
 
 
+@pytest.mark.parametrize("text", ["/abs/mine.json", "mine.json", "methods/mine", "mine.yaml@1500"])
+def test_a_path_is_no_method_that_a_record_could_keep(text):
+    with pytest.raises(InputError, match=r"is a path.*configs/methods"):
+        Method.parse(text)
+
+
 def test_cells_have_names_of_their_own_that_any_file_system_takes():
     methods = [Method("supmix"), Method("supmix", 1500), Method("supmix_sufd")]
     names = [one.name for one in make_cells(methods, [2, 5], [0, 1, 10])]

@@ -3,7 +3,7 @@
 import pytest
 import reproduce
 from reproduction.experiment import Experiment
-from reproduction.settings import training_settings
+from reproduction.settings import show, training_settings
 
 from tests.scripts.cells import cell
 
@@ -84,6 +84,14 @@ def test_overrides_are_seen():
     settings = training_settings(Experiment("chase_supmix", overrides={"optimizer#lr": "0.5"}), cell("unimatch@7"))
     assert settings["optimizer"]["lr"] == 0.5
     assert (settings["iterations"], settings["epochs"]) == (7, None)
+
+
+def test_loss_terms_of_ones_own_are_seen(tmp_path):
+    preset = tmp_path / "mine.json"
+    preset.write_text('{"train#trainer#extra_terms": [{"_target_": "torch.nn.Softmax", "dim": 1}]}', encoding="utf-8")
+    found = training_settings(Experiment("chase_supmix", str(preset)), cell("unimatch"))["further loss terms"]
+    assert show(found) == "[Softmax(dim=1)]"
+    assert paper("chase_supmix", "unimatch")["further loss terms"] is None
 
 
 @pytest.mark.parametrize("method", ["cutout", "random_erasing"])
