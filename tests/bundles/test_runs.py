@@ -29,6 +29,7 @@ SMALL = {key: value for key, value in TINY.items() if key != "discriminator_widt
 
 
 def test_training_leaves_weights_and_checkpoints(trained):
+    assert trained
     for bundle, folder in trained.items():
         assert [path.name for path in (folder / "checkpoints").iterdir()] == ["checkpoint_iteration=000002.pt"]
         for name in ("model.pt", "model.safetensors"):

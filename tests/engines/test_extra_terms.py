@@ -67,6 +67,7 @@ def test_the_loss_grows_by_its_share_and_the_history_has_it():
     history = TrainingHistory(interval=1)
     history.attach(engine)
     engine.run()
+    assert history.rows
     for row in history.rows:
         own = {name: torch.tensor(row[name]) for name in row if name.startswith(("loss_sup", "loss_str", "loss_fea"))}
         expected = combine(own).item() + 0.25 * row["loss_entropy"] + 0.1 * row["loss_size"]

@@ -122,7 +122,9 @@ def test_the_metadata_tell_values_of_labels_from_channels(proposals):
 @pytest.mark.parametrize("name", ["chase_supmix", "covid19_ct_supmix"])
 def test_files_are_laid_out_much_like_the_shipped_ones(name):
     """So that a comparison of files shows the settings and little else."""
-    for path in sorted((find_bundle(name) / "configs").rglob("*.json")):
+    paths = sorted((find_bundle(name) / "configs").rglob("*.json"))
+    assert paths
+    for path in paths:
         shipped = path.read_text(encoding="utf-8").splitlines()
         made = to_text(json.loads(path.read_text(encoding="utf-8"))).splitlines()
         assert json.loads("\n".join(made)) == json.loads("\n".join(shipped))
