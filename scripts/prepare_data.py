@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import NoReturn
 
+from monai_supmix.cli.arguments import Parser
 from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.config.remedies import REMEDIES
 from monai_supmix.datalists.acdc import acdc_datalist, holds_acdc
@@ -22,17 +22,9 @@ from monai_supmix.errors import InputError
 from monai_supmix.listing import check_folder
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors end in the same kind of line as all others."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the usage and the error line, exit with 2."""
-        self.print_usage(sys.stderr)
-        self.exit(2, f"error: command line: {message}: see --help\n")
-
-
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = Parser("scripts/prepare_data.py", description=__doc__, formatter_class=shape)
     parser.add_argument("kind", choices=("chase", "covid", "acdc", "auto"), help="data set; auto: judged by its files")
     parser.add_argument("--data", required=True, help="folder of the data set")
     parser.add_argument("--out", required=True, help="datalist JSON to write")

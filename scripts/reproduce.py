@@ -19,7 +19,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from reproduction.commit import current_commit
 from reproduction.configuration import Configuration, current_configuration
@@ -32,6 +31,7 @@ from reproduction.store import Store, check_same_cases
 from reproduction.table import make_table
 
 from monai_supmix.bundle.lock import exclusive
+from monai_supmix.cli.arguments import Parser
 from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.config.overrides import split_flags
 from monai_supmix.errors import InputError
@@ -41,13 +41,9 @@ _INCOMPLETE = 1
 _OUTPUTS = ("results.csv", "table.md", "figure.png", "figure.pdf")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError("command line", message, "see scripts/reproduce.py --help")
-
-
 def _build() -> argparse.ArgumentParser:
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = Parser("scripts/reproduce.py", description=__doc__, formatter_class=shape, allow_abbrev=False)
     parser.add_argument("--bundle", help="name or folder of the bundle")
     parser.add_argument("--data", help="the data set, as the bundle's dataset_dir")
     parser.add_argument(

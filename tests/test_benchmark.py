@@ -81,7 +81,7 @@ def test_turns_alternate_after_a_warm_up(load_script):
     timing = load_script("benchmarks.timing")
     calls = []
     sides = {name: lambda name=name: calls.append(name) for name in "ab"}
-    seconds = timing.alternate(sides, repetitions=3, warm_up=1)
+    seconds = timing.alternate(sides, repetitions=3)
     assert calls == list("abbaabba")
     assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
 

@@ -48,14 +48,17 @@ example:
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are those of a user like all others, and end in the same kind of line."""
+
     def error(self, message: str) -> NoReturn:
+        """Raise `InputError`."""
         raise InputError("command line", message, f"see {self.prog} --help")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m monai_supmix",
         description="Train, evaluate and use the bundles of MONAI-SupMix.",
         allow_abbrev=False,

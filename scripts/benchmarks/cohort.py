@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.infer import BUNDLE, make_volume
-from benchmarks.timing import Row
+from benchmarks.timing import Row, peak_of
 
 _BROKEN = 100  # each so many files
 
@@ -67,19 +67,10 @@ def predict(scans: Path, output: Path, processes: int = 1, shards: int = 1) -> M
         while any(one.poll() is None for one in commands):
             if not first and next(output.rglob("*_seg.nii.gz"), None):
                 first = time.monotonic() - begin
-            memory = max(memory, _peak(commands[0].pid))
+            memory = max(memory, peak_of(commands[0].pid))
             time.sleep(0.1)
         total = time.monotonic() - begin
     return Measured(first, total, memory, log.read_text(encoding="utf-8"))
-
-
-def _peak(process: int) -> float:
-    """Largest resident memory of a process so far, in MB; 0 when it has ended."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def require_same_masks(folders: Sequence[Path], count: int) -> None:

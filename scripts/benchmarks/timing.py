@@ -53,26 +53,25 @@ class Row:
         return {**asdict(self), "samples": list(self.samples), "met": self.met}
 
 
-def alternate(sides: Mapping[str, Callable[[], Any]], repetitions: int, warm_up: int = 1) -> dict[str, list[float]]:
+def alternate(sides: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, list[float]]:
     """Time every side, turn by turn, so that a slow spell of the machine meets all of them.
 
-    The order is reversed from turn to turn; the warm-up turns do not count.
+    The order is reversed from turn to turn; one more turn before the others is a warm-up.
 
     Args:
         sides: what to call.
         repetitions: turns that count.
-        warm_up: turns before.
 
     Returns:
         seconds of every turn, for every side.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(warm_up + repetitions):
+    for turn in range(1 + repetitions):
         order = list(sides) if turn % 2 == 0 else list(reversed(sides))
         for name in order:
             start = time.perf_counter()
             sides[name]()
-            if turn >= warm_up:
+            if turn > 0:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
 
@@ -97,16 +96,17 @@ def peak_memory(function: Callable[..., None], *args: Any) -> float:
 
 def _call_and_report(sender: Any, function: Callable[..., None], *args: Any) -> None:
     function(*args)
-    sender.send(peak_of_this_process())
+    sender.send(peak_of())
 
 
-def peak_of_this_process() -> float:
-    """Largest resident memory so far, in MB."""
-    # Not `ru_maxrss`, which begins with what the parent had when it made this process.
-    peak = next(
-        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
-    )
-    return int(peak.split()[1]) / 1024
+def peak_of(process: int | Literal["self"] = "self") -> float:
+    """Largest resident memory of a process so far, in MB; 0 when it has ended."""
+    # Not `ru_maxrss`, which begins with what the parent had when it made the process.
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def machine() -> dict[str, Any]:
@@ -131,7 +131,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def table(rows: Sequence[Row], about: Mapping[str, Any], style: Literal["markdown"] = "markdown") -> str:
+def table(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
     """The machine, then one line for each figure, as Markdown."""
     lines = [", ".join(f"{key} {value}" for key, value in about.items() if value is not None), ""]
     lines += ["| benchmark | measurement | result | target | met |", "|---|---|---:|---:|---|"]

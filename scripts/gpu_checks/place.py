@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from benchmarks.timing import peak_of_this_process
+from benchmarks.timing import peak_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,4 +34,4 @@ class Place(NamedTuple):
 
     def peak_memory(self) -> float:
         """Most memory in use so far, in MB: of the GPU by tensors, else of this process."""
-        return torch.cuda.max_memory_allocated(self.device) / 2**20 if self.on_gpu else peak_of_this_process()
+        return torch.cuda.max_memory_allocated(self.device) / 2**20 if self.on_gpu else peak_of()

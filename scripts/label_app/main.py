@@ -6,7 +6,6 @@ MONAI Label's own app for bundles also works, but asks the internet for the mode
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import monai_supmix
 from monai_supmix.config.find import find_bundle
 from monai_supmix.errors import InputError
 from monai_supmix.weights import install_weights
+from monai_supmix.weights.places import bundle_classes
 
 
 class Inference(BundleInferTask):
@@ -67,9 +67,7 @@ class Training(BundleTrainTask):
 
     def _check_order(self, study: str, info: dict[str, Any]) -> None:
         """Viewers number the segments by their place: without one of them the others would be other classes."""
-        metadata = json.loads(Path(self.bundle_metadata_path).read_text(encoding="utf-8"))
-        channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
-        classes = [channels[number].lower() for number in sorted(channels, key=int) if int(number)]
+        classes = [name.lower() for name in bundle_classes(Path(self.bundle_metadata_path))[1:]]
         segments = [segment["name"].lower() for segment in info.get("label_info", ())]
         if segments and segments != classes:
             problem = f"was submitted with the segments {', '.join(segments)}, and the classes are {', '.join(classes)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from monai_supmix.experiments.page import table_head, table_row
 from monai_supmix.metrics import dice, mean_present, paired_case_bootstrap
 from monai_supmix.metrics.paired import CONFIDENCE, Difference, mean_sd, show_difference, why_no_interval
 from reproduction.evidence import Finished
@@ -43,10 +44,9 @@ def case_dice_section(finished: Sequence[Finished]) -> Iterator[str]:
     yield "Mean over the test volumes, then mean ± standard deviation over seeds."
     yield ""
     names = [*finished[0].class_names[1:], "mean"]
-    yield f"| labelled | method | {' | '.join(names)} |"
-    yield "|" + "---|" * (len(names) + 2)
+    yield from table_head(["labelled", "method", *names])
     for (count, method), figures in rows.items():
-        yield f"| {count} | {method} | {' | '.join(mean_sd(figures[name]) for name in names)} |"
+        yield table_row([str(count), method, *(mean_sd(figures[name]) for name in names)])
     differences = list(_differences(finished))
     if differences:
         yield ""
@@ -54,13 +54,13 @@ def case_dice_section(finished: Sequence[Finished]) -> Iterator[str]:
             f"Method minus baseline in percentage points of the mean, with the {CONFIDENCE:.0%} percentile interval of "
             "a bootstrap that draws seeds and patients with both of their volumes:"
         )
-        yield from ("", "| labelled | method | minus | seeds | mean |", "|---|---|---|---|---|")
-        yield from (f"| {start} | {show_difference(one)} |" for start, one in differences)
+        yield from ("", *table_head(["labelled", "method", "minus", "seeds", "mean"]))
+        yield from (table_row([*start, show_difference(one)]) for start, one in differences)
         if why := why_no_interval(one for _, one in differences):
             yield from ("", why.strip())
 
 
-def _differences(finished: Sequence[Finished]) -> Iterator[tuple[str, Difference]]:
+def _differences(finished: Sequence[Finished]) -> Iterator[tuple[list[str], Difference]]:
     """The first cells of each row, and its difference."""
     cells = {(one.cell.num_labeled, one.cell.method, one.cell.seed): one for one in finished}
     for found in compare(finished):
@@ -68,5 +68,5 @@ def _differences(finished: Sequence[Finished]) -> Iterator[tuple[str, Difference
             np.stack([case_dice(cells[found.num_labeled, method, seed]) for seed in found.seeds])
             for method in (found.method, found.baseline)
         )
-        start = map(str, (found.num_labeled, found.method, found.baseline, ", ".join(map(str, found.seeds))))
-        yield " | ".join(start), paired_case_bootstrap(ours, theirs, finished[0].groups)
+        start = [str(found.num_labeled), str(found.method), str(found.baseline), ", ".join(map(str, found.seeds))]
+        yield start, paired_case_bootstrap(ours, theirs, finished[0].groups)

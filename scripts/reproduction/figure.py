@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -26,6 +27,7 @@ from monai_supmix.files import atomic_write
 from monai_supmix.handlers.overlays import CLASS_COLOURS, overlay_labels, to_rgb
 from monai_supmix.imageio.planes import Planes
 from monai_supmix.metrics import iou, mean_present
+from monai_supmix.palette import ERROR_COLOURS
 from monai_supmix.report.gallery import brightness
 from monai_supmix.transforms.intensity import IntensityRule
 from reproduction.evidence import Finished
@@ -35,8 +37,7 @@ from reproduction.table import title
 _NUM_CASES = 2
 _DETAIL = 0.25  # side of the enlarged part, as a share of the image's
 _TILE, _TILE_PIXELS, _DPI = 1.9, 400, 120  # inches, and pixels of what is shown in them
-_MISSED, _SPURIOUS, _CONFUSED = "#f0e442", "#d55e00", "#cc79a7"
-_OUTLINES = {"missed": _MISSED, "spurious": _SPURIOUS, "wrong class": _CONFUSED}
+_OUTLINES = {name: to_hex(np.divide(ERROR_COLOURS[name], 255)) for name in ("missed", "spurious", "wrong class")}
 
 _ON_ANY_GROUND = [withStroke(linewidth=1.5, foreground="black")]  # bright lines, seen on bright images too
 
