@@ -163,8 +163,9 @@ def _check_classes(values: np.ndarray, path: Path, num_classes: int) -> np.ndarr
     text = ", ".join(str(value) for value in wrong[:8]) + (", ..." if len(wrong) > 8 else "")
     remedy = f"use 0 to {num_classes - 1}, one number per class, or name more classes (the first is the background)"
     if len(found) <= num_classes < found[-1] and found[0] >= 0:  # some other value for each class
-        named = ",".join(["0=background", *(f"{value}=NAME" for value in found if value)])
-        remedy = (
-            f"use 0 to {num_classes - 1}, or say when the bundle is made which value is which class (labels {named})"
-        )
+        named = ["0=background", *(f"{value}=NAME" for value in found if value)]
+        told = "which value is which class"
+        if len(named) < num_classes:  # other files may hold others: a list of these alone would refuse them next
+            named, told = [*named, "..."], f"{told} in all files"
+        remedy = f"use 0 to {num_classes - 1}, or say when the bundle is made {told} (labels {','.join(named)})"
     raise InputError(path, f"holds label values that are not classes: {text}", remedy)

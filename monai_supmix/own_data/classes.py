@@ -22,6 +22,7 @@ _NAME_THEM = "name the values that are classes, the background first: --labels "
 _REMEDY = f"{_NAME_THEM}0=background,1=NAME,2=NAME"
 _IGNORED = 255  # beside other values often a mark of what is not to be judged
 _LARGEST = 65535  # a mask has 16 bits
+_SHOWN = 12  # values in the example of an option
 
 
 class Classes(NamedTuple):
@@ -136,7 +137,7 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
     values = sorted(found)
     if values == [0]:
         raise InputError(next(iter(found.values())).parent, "holds label files that are 0 everywhere", _REMEDY)
-    text = f"{shorten([str(value) for value in values[:-1]], 8)} and {values[-1]}"
+    text = _listed(values)
     if all(set(values) <= {0, 1} or set(values) <= {0, _IGNORED} for values in held.values()):
         if {1, _IGNORED} <= set(found):
             text += "; 1 and 255, of which no file holds both, are taken for one class"
@@ -150,13 +151,50 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
         problem = f"holds {len(held[scaled])} label values, as a mask that was scaled by interpolation or kept as JPEG"
         raise InputError(scaled, problem, f"save it again with the values of its classes alone, or {_REMEDY}")
     if wrong is not None:
-        first, *others = values[:3]
-        remedy = _NAME_THEM + ",".join([f"{first}=background", *(f"{value}=NAME" for value in others)])
-        raise InputError(found[wrong], f"holds the label value {wrong}, and all label files hold {text}", remedy)
+        raise _refusal(wrong, found[wrong], held)
     names = ["background", *(f"label_{value}" for value in values[1:])]
     if values == list(range(len(values))):
         return Classes(names, f"the label files hold {text}")
     return Classes(names, f"the label files hold {text}: masks will have the same values", values)
+
+
+def _listed(values: Sequence[int]) -> str:
+    """Values in words, in their order.
+
+    Example:
+        >>> _listed([0, 1, 2]), _listed([0])
+        ('0, 1 and 2', '0')
+    """
+    *others, last = map(str, values)
+    return f"{shorten(others, 8)} and {last}" if others else last
+
+
+def _refusal(wrong: int, path: Path, held: Mapping[Path, Sequence[int]]) -> InputError:
+    """Say which files hold a value that is no class; where most files do without it, these are what is to be mended.
+
+    Args:
+        wrong: the value.
+        path: the first file that holds it.
+        held: the values in each label file.
+    """
+    values = sorted({value for each in held.values() for value in each})
+    usable = [value for value in values if 0 <= value <= _LARGEST]
+    first, *others = [f"{value}=NAME" for value in usable[:_SHOWN]] or [""]
+    named = ",".join([first.replace("NAME", "background"), *others]) + ",..." * (len(usable) > _SHOWN)
+    remedy = f"{_NAME_THEM}{named}" if wrong in usable else f"save it again with whole numbers from 0 to {_LARGEST}"
+    having = [file for file in held if wrong in held[file]]
+    rest = sorted({value for file, each in held.items() if file not in having for value in each})
+    if len(having) * 2 >= len(held) or len(rest) < 2:
+        return InputError(path, f"holds the label value {wrong}, and all label files hold {_listed(values)}", remedy)
+    alone = len(having) == 1
+    which = (
+        "the only label file"
+        if alone
+        else f"one of {len(having)} label files ({shorten([file.name for file in having])})"
+    )
+    problem = f"is {which} with the value {wrong}, the others hold {_listed(rest)}"
+    mend = f"save {'it' if alone else 'them'} again with these values"
+    return InputError(path, problem, f"{mend}, or {remedy}" if wrong in usable else mend)
 
 
 def _held(labels: Iterable[Path]) -> tuple[dict[Path, list[int]], InputError | None]:

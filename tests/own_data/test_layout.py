@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from monai_supmix.datalists.datalist import Datalist
 from monai_supmix.datalists.items import SIDES
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.cases import load_case
+from monai_supmix.own_data.classes import classes_from_values
 from monai_supmix.own_data.layout import find_cases
 from monai_supmix.own_data.patients import guess_patients
 from tests.own_data.folders import write_pair
@@ -99,6 +102,58 @@ def test_values_that_are_no_classes(values, says, tmp_path):
     root = write_pairs(tmp_path / "data", dict(zip("ab", values, strict=True)))
     with pytest.raises(InputError, match=says):
         find_cases(root)
+
+
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        (
+            {"a": [1, 2], "b": [2, 1], "c": [255]},
+            "c.png: is the only label file with the value 255, the others hold 0, 1 and 2: save it again with these "
+            "values, or name the values that are classes, the background first: "
+            "--labels 0=background,1=NAME,2=NAME,255=NAME",
+        ),
+        (
+            {"a": [255], "b": [1, 255], "c": [1, 2], "d": [1, 2], "e": [1, 2]},
+            "a.png: is one of 2 label files (a.png, b.png) with the value 255, the others hold 0, 1 and 2: "
+            "save them again with these values, or",
+        ),
+        ({"a": [255, 1], "b": [2, 1]}, "a.png: holds the label value 255, and all label files hold 0, 1, 2 and 255"),
+        ({"a": [*range(1, 40)], "b": [*range(40, 90)]}, ",10=NAME,11=NAME,..."),
+    ],
+)
+def test_a_value_that_few_files_hold_is_told_with_them(held, says, tmp_path):
+    with pytest.raises(InputError) as failure:
+        find_cases(write_pairs(tmp_path / "data", held))
+    assert says in str(failure.value)
+
+
+def test_a_file_of_other_values_is_not_answered_with_a_list_that_refuses_the_others(tmp_path):
+    """What `new` proposes is taken; and who leaves a value out is not sent to leave out others."""
+    root = write_pairs(tmp_path / "data", {"a": [1, 2], "b": [2, 1], "c": [255]})
+    listed = {item["case"]: item for item in find_cases(root, labels="0=no,1=x,2=y", test_list="none").datalist.labeled}
+    with pytest.raises(InputError, match=r"is which class in all files \(labels 0=background,255=NAME,\.\.\.\)"):
+        load_case(listed["c"], 3)
+    with pytest.raises(InputError) as failure:
+        find_cases(root)
+    proposed = failure.value.remedy.partition("--labels ")[2]
+    names = ["background", "x", "y", "z"]
+    for name in names[1:]:
+        proposed = proposed.replace("NAME", name, 1)
+    for item in find_cases(root, labels=proposed, test_list="none").datalist.labeled:
+        assert load_case(item, len(names)).label is not None
+
+
+def test_a_value_that_no_mask_can_have_is_in_no_proposal(tmp_path):
+    labels = []
+    for name, value in (("a", -1), ("b", -1), ("c", 1)):
+        labels.append(tmp_path / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(np.array([[[0, value]]], np.int16), np.eye(4)), labels[-1])
+    with pytest.raises(InputError, match=r"value -1, and all .*: save it again with whole numbers from 0 to 65535$"):
+        classes_from_values(labels)
+    shutil.copy(labels[2], labels[0])
+    with pytest.raises(InputError, match=r"b.nii.gz: .* -1, the others hold 0 and 1: save it again with these values$"):
+        classes_from_values(labels)
 
 
 @pytest.mark.parametrize(
