@@ -107,6 +107,10 @@ def _check_same_grid(label: CaseImage, image: CaseImage) -> None:
     if label.is_picture != image.is_picture:
         kinds = ["a picture" if part.is_picture else "a volume" for part in (label, image)]
         raise InputError(label.path, f"is {kinds[0]}, its image {image.path} is {kinds[1]}", remedy)
+    if _is_turned(label, image):
+        problem = f"lies where its image {image.path} does, but its axes are stored in another order or direction"
+        remedy = "resample it to the image's grid by nearest neighbour; do not edit its affine, that mirrors the mask"
+        raise InputError(label.path, problem, remedy)
     if label.label_shape != image.label_shape:
         shapes = [" x ".join(str(size) for size in part.label_shape) for part in (label, image)]
         raise InputError(label.path, f"has the shape {shapes[0]}, its image {image.path} has {shapes[1]}", remedy)
@@ -114,7 +118,27 @@ def _check_same_grid(label: CaseImage, image: CaseImage) -> None:
         distance = corner_distance(label.affine, image.affine, label.label_shape)
         if not distance <= max(1e-3, 0.01 * min(voxel_size(image.affine))):
             problem = f"lies elsewhere than its image {image.path} (up to {distance:.3g} mm apart)"
-            raise InputError(label.path, problem, "resample it to the image's grid, or fix its affine")
+            remedy = "resample it to the image's grid, or fix its affine if its voxels are in the image's order"
+            raise InputError(label.path, problem, remedy)
+
+
+def _is_turned(label: CaseImage, image: CaseImage) -> bool:
+    """Whether the voxels of a label are exactly those of its image in the world, along axes in another order or sense.
+
+    Its corners may be a hundredth of a voxel off.
+    """
+    if label.affine is None or image.affine is None:
+        return False
+    steps = np.linalg.inv(image.affine) @ label.affine  # from indices of the label to those of the image
+    turn = np.rint(steps[:3, :3])
+    last = np.array(label.label_shape) - 1
+    if np.array_equal(turn, np.eye(3)) or not np.array_equal(turn @ turn.T, np.eye(3)):
+        return False
+    if not np.array_equal(np.abs(turn) @ last, np.array(image.label_shape) - 1):
+        return False
+    exact = np.eye(4)
+    exact[:3, :3], exact[:3, 3] = turn, -np.minimum(turn @ last, 0)  # a reversed axis begins at the image's end
+    return corner_distance(steps, exact, label.label_shape) <= 0.01
 
 
 def _to_integers(label: CaseImage) -> np.ndarray:

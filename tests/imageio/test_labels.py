@@ -91,6 +91,23 @@ def test_shape_and_place_must_be_the_images(tmp_path):
             read_label(tmp_path / f"{name}.nii.gz", image)
 
 
+@pytest.mark.parametrize("codes", ["RPS", "RAS", "LAI", "PIR", "SLA"])
+def test_a_label_that_covers_the_image_along_other_axes_is_not_called_displaced(tmp_path, codes):
+    """To edit its affine would mirror the mask."""
+    turned = AFFINE @ nib.affines.from_matvec(nib.eulerangles.euler2mat(0.1, 0.2, 0.05), (3, 4, 5))
+    path = save(tmp_path / "image.nii.gz", LABEL.astype(np.int16), turned)
+    image, stored = read_image(path), nib.load(path)
+    ours, theirs = (nib.orientations.axcodes2ornt(c) for c in (nib.aff2axcodes(turned), codes))
+    other = stored.as_reoriented(nib.orientations.ornt_transform(ours, theirs))
+    nib.save(other, tmp_path / "label.nii.gz")
+    with pytest.raises(InputError, match=r"axes are stored in another order or direction: .* do not edit its affine"):
+        read_label(tmp_path / "label.nii.gz", image)
+    moved = nib.Nifti1Image(np.asarray(other.dataobj), nib.affines.from_matvec(np.eye(3), (0, 0, 0.5)) @ other.affine)
+    nib.save(moved, tmp_path / "moved.nii.gz")
+    with pytest.raises(InputError, match=r"lies elsewhere|has the shape"):
+        read_label(tmp_path / "moved.nii.gz", image)
+
+
 def test_a_two_dimensional_label_fits_a_single_slice(tmp_path):
     image = read_image(save(tmp_path / "image.nii.gz", LABEL[..., :1].astype(np.int16)))
     assert read_label(save(tmp_path / "a.nii.gz", LABEL[..., 0].astype(np.uint8)), image).shape == (7, 6, 1)
