@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import sub
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -104,9 +105,21 @@ def measure(configured: Configured) -> TrainingTime:
         loading = (time.monotonic() - began) / read * (len(datalist.labeled) + len(datalist.unlabeled))
         trainer = parser.get_parsed_content("train#trainer")
         ends = _ends(trainer)
-    # The first iteration of each kind is slower than the others, and other programs make any of them slower.
-    quickest = [min(map(sub, ends[first + 1 : first + _STEPS], ends[first:])) for first in range(0, len(ends), _STEPS)]
-    return TrainingTime(loading, burn_in, total - burn_in, quickest[0] if burn_in else 0.0, quickest[-1])
+    usual = [usual_step(ends[first : first + _STEPS]) for first in range(0, len(ends), _STEPS)]
+    return TrainingTime(loading, burn_in, total - burn_in, usual[0] if burn_in else 0.0, usual[-1])
+
+
+def usual_step(ends: Sequence[float]) -> float:
+    """Seconds of a usual step, among them what other programs take: these go on while the training runs.
+
+    Args:
+        ends: when each of several steps of one kind ended; the first, which is slower than the others, is left out.
+
+    Example:
+        >>> usual_step([5.0, 6.0, 8.0, 18.0])
+        2.0
+    """
+    return median(end - begin for begin, end in pairwise(ends))
 
 
 def _ends(trainer: Any) -> list[float]:
