@@ -28,10 +28,10 @@ def new(arguments: argparse.Namespace) -> int:
         arguments: the command line.
 
     Returns:
-        exit status 0.
+        exit status 0, also where Ctrl-C ends the timing: the bundle is complete before it.
 
     Raises:
-        InputError: something is wrong with the data or the command line; nothing is written.
+        InputError: something is wrong with the data or the command line; nothing is left.
     """
     folder = check_absent(arguments.output_dir)
     try:
@@ -50,14 +50,18 @@ def new(arguments: argparse.Namespace) -> int:
         raise
     print(*describe(proposal), sep="\n")
     files = write_bundle(proposal, folder)
-    print("\ntiming a few steps with each preset, which may take minutes ...", flush=True)
+    print(f"\nwritten: {folder} ({counted(len(files), 'file')})")
+    print(f"look at {folder / LABELS_NAME}: do the masks lie on what they should?")
+    print("timing a few steps with each preset, which may take minutes (Ctrl-C leaves this out) ...", flush=True)
+    times: list[str] = []
     try:
         times = training_times(folder)
-    except (InputError, KeyboardInterrupt):  # a mistake in the data that `propose` did not find, or Ctrl-C
+    except InputError:  # a mistake in the data that `propose` did not find
         shutil.rmtree(folder, ignore_errors=True)
+        print(f"removed: {folder}, with which no training begins")
         raise
-    print(f"written: {folder} ({counted(len(files), 'file')})")
-    print(f"look at {folder / LABELS_NAME}: do the masks lie on what they should?")
+    except KeyboardInterrupt:
+        print("left out: how long a training takes")
     if times:
         print("a training takes, on this machine as busy as it is now:")
         print(*(part for line in times for part in _wrap("  ", line)), sep="\n")

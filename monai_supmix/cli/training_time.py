@@ -13,13 +13,14 @@ from typing import Any
 import torch
 
 from monai_supmix.cli.workflow import Configured, configure
-from monai_supmix.config.error_lines import mistakes_as_themselves
+from monai_supmix.config.error_lines import causes, mistakes_as_themselves
 from monai_supmix.errors import InputError, first_line
 
 _HEAVY = ("paper",)  # presets of which a step takes minutes without a GPU
 _SAME = ("rare_classes", "logit_adjustment")  # presets that train the bundle's own network
 _STEPS = 4  # of each kind
 _CASES = 2  # of each side, that steps are measured with
+_NO_MEMORY = "not enough memory"  # as torch says it of a processor's
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def training_times(bundle: str | Path) -> list[str]:
         a line for each; what cannot be measured here says why.
 
     Raises:
-        InputError: not even the supervised training of the bundle's own settings begins.
+        InputError: not even the supervised training of the bundle's own settings begins, for a mistake in the data.
     """
     folder = Path(bundle) / "configs" / "presets"
     presets = [path.stem for path in sorted(folder.glob("*.json")) if path.stem not in _SAME]
@@ -68,10 +69,11 @@ def training_times(bundle: str | Path) -> list[str]:
             continue
         try:
             measured = measure(configure(str(bundle), ["train"], {}, method, preset))
-        except (InputError, torch.OutOfMemoryError) as error:
-            if method:
+        except Exception as error:
+            why = _why_not(error)
+            if why is None or (method and isinstance(why, InputError)):
                 raise
-            lines.append(f"{name}: not measured ({first_line(error)})")
+            lines.append(f"{name}: not measured ({first_line(why)})")
             continue
         steps = [f"{seconds:.2g} s" for seconds in (measured.slow, measured.slower) if seconds]
         lines.append(f"{name}: {in_words(measured.seconds)} (a step took {', after the burn-in '.join(steps)})")
@@ -120,6 +122,19 @@ def usual_step(ends: Sequence[float]) -> float:
         2.0
     """
     return median(end - begin for begin, end in pairwise(ends))
+
+
+def _why_not(error: BaseException) -> BaseException | None:
+    """What keeps a training from being measured here: a user's mistake, or too little memory, whatever ran out of it.
+
+    Where a component of the configuration does, MONAI raises its own error about it.
+    """
+    for cause in causes(error):
+        if isinstance(cause, (InputError, torch.OutOfMemoryError)):
+            return cause
+        if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and _NO_MEMORY in str(cause)):
+            return MemoryError("out of memory")
+    return None
 
 
 def _ends(trainer: Any) -> list[float]:

@@ -53,22 +53,39 @@ def test_a_bundle_that_does_not_begin_to_train_is_not_left(front, pairs, monkeyp
     monkeypatch.setattr("monai_supmix.cli.new.training_times", refused)
     ended = front("new", pairs, "--output_dir", "mine")
     assert ended.status == 2 and "labels/a.json: lists what is no class: correct it" in ended.err
-    assert not Path("mine").exists()
+    assert not Path("mine").exists() and ended.out.rstrip().endswith("mine, with which no training begins")
 
 
-def test_a_bundle_is_not_left_where_its_user_lost_patience(front, pairs, monkeypatch):
+def test_a_bundle_is_complete_before_its_trainings_are_timed_and_ctrl_c_leaves_only_that_out(front, pairs, monkeypatch):
     def interrupted(bundle):
+        assert json.loads((bundle / "configs" / "train.json").read_text(encoding="utf-8"))
         raise KeyboardInterrupt
 
     monkeypatch.setattr("monai_supmix.cli.new.training_times", interrupted)
     ended = front("new", pairs, "--output_dir", "mine")
-    assert ended.status == 130 and not Path("mine").exists()
+    assert ended.status == 0 and ended.err == ""
+    parts = ["written: ", "timing a few steps", "left out: how long a training takes", "next:", "run mine train"]
+    places = [ended.out.index(part) for part in parts]
+    assert places == sorted(places)
+    assert front("check", "mine").status == 0
 
 
-def test_a_preset_that_is_too_large_for_this_machine_costs_no_bundle(front, pairs, monkeypatch):
+def component_without_memory():
+    try:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")
+    except RuntimeError as error:
+        raise RuntimeError("Failed to instantiate component 'torch.nn.Linear'") from error
+
+
+def network_without_memory():
+    raise torch.OutOfMemoryError("out of memory")
+
+
+@pytest.mark.parametrize("fail", [component_without_memory, network_without_memory])
+def test_a_preset_that_is_too_large_for_this_machine_costs_no_bundle(front, pairs, monkeypatch, fail):
     def measured(configured):
         if any(file.parent.name == "presets" for file in configured.files):
-            raise torch.OutOfMemoryError("out of memory")
+            fail()
         return TrainingTime(1.0, 0, 10, 0.0, 0.1)
 
     monkeypatch.setattr("monai_supmix.cli.training_time.measure", measured)
