@@ -54,20 +54,26 @@ def propose_grid(
     shape = working_shape(*_typical(views), working)
     words = ", ".join(f"{key} {value}" for key, value in working.items()) or "the pictures' own"
     value = f"{words}, which makes a usual image {shape[0]} pixels high and {shape[1]} wide"
-    if working == finest:
-        why = "as fine as the images: they are small, or what is labelled in them is"
-    elif kept >= _KEPT:
-        why = f"the coarsest on which labels, taken there and back, keep a Dice of {_KEPT}: here {kept:.2f}"
+    if kept < _KEPT:
+        limit = "as fine as a usual image" if working == finest else "but finer ones take long without a GPU"
+        why = f"labels, taken there and back, keep a Dice of {kept:.2f} only, {limit}"
+    elif working == finest:
+        why = "as fine as a usual image: images are small, or what is labelled in them is"
     else:
-        why = f"labels, taken there and back, keep a Dice of {kept:.2f} only, but finer ones take long without a GPU"
+        why = f"the coarsest on which labels, taken there and back, keep a Dice of {_KEPT}: here {kept:.2f}"
+    if "size" in working:
+        factors = np.array(working["size"]) / np.array([view.shape for view in views])
+        low, high = (f"{100 * factor:.0f} %" for factor in (factors.min(), factors.max()))
+        why = f"{why}; pictures of many sizes are brought to this one, their sides to {low} to {high} of what they are"
     return working, Choice("working grid", value, why)
 
 
 def grid_of_side(views: Sequence[View], side: int) -> dict[str, Any]:
     """The setting ``working`` that makes the longer side of a usual plane `side` pixels, never enlarging it.
 
-    Volumes get a common spacing. Pictures of about one size are scaled; those of many sizes are brought to one,
-    for what they show then fills the picture alike.
+    Volumes get a common spacing. Pictures of about one size are scaled; those of many sizes are brought to one, for
+    what they show then fills the picture alike, and their shape is not kept. Its sides are the next multiples of 32,
+    so that a usual plane may be enlarged by less than that.
 
     Example:
         >>> grid_of_side([View(9, (512, 512), (0.75, 0.75))], 256)
@@ -85,7 +91,7 @@ def grid_of_side(views: Sequence[View], side: int) -> dict[str, Any]:
     if (shapes.max(axis=0) <= 1.1 * shapes.min(axis=0)).all():
         return {"scale": round(side / longest, 3)} if side < longest else {}
     side = min(side, longest)
-    height, width = (max(1, round(count * side / longest / _MULTIPLE)) * _MULTIPLE for count in shape)
+    height, width = (-(-count * side // (longest * _MULTIPLE)) * _MULTIPLE for count in shape)
     return {"size": [height, width]}
 
 

@@ -184,3 +184,21 @@ def test_grids_of_volumes_and_of_pictures_of_many_sizes():
     assert propose_crop([View(1, (20, 20))], {}, 160)[0] == [32, 32]
     assert propose_crop([View(1, (700, 700))], {"scale": 0.5}, 160)[0] == [160, 160]
     assert memory_needed([View(1000, (1000, 1000))], {"scale": 0.5}, 3) == pytest.approx(1.75)
+
+
+def test_pictures_of_many_sizes_lose_nothing_to_a_round_number_and_the_reason_says_that_they_are_stretched():
+    views = [View(1, shape) for shape in ((82, 122), (126, 85), (105, 104))]
+    label = np.zeros((82, 122), np.uint8)
+    label[20:60, 20:60] = 1
+    working, choice = propose_grid(views, [(label, None)], 2)
+    assert working == {"size": [128, 128]}, "as fine as a usual picture, or finer"
+    assert choice.why.startswith("as fine as a usual image")
+    assert "pictures of many sizes are brought to this one, their sides to 102 % to 156 % of what they" in choice.why
+
+
+def test_a_grid_that_loses_labels_says_so_however_fine_it_is():
+    line = np.zeros((400, 400), np.uint8)
+    line[:, 200] = 1
+    views = [View(1, (100, 100)), View(1, (90, 400)), View(1, (100, 100))]
+    why = propose_grid(views, [(line, None)], 2)[1].why
+    assert "Dice of 0." in why and "only, as fine as a usual image; pictures of many sizes" in why
