@@ -55,6 +55,25 @@ def check_outputs(cases: Sequence[InputCase], output_dir: Path, maps: Sequence[s
             raise InputError(case.path, problem, "rename one of them, or give each its own output_dir")
 
 
+def among_inputs(cases: Sequence[InputCase], output_dir: Path) -> list[str]:
+    """Say that masks get into the folders of their images, where they do.
+
+    Args:
+        cases: all cases.
+        output_dir: the output folder.
+
+    Example:
+        >>> among_inputs([InputCase(Path("scans/a.png"))], Path("scans"))
+        ['masks and records (*_seg.*) are written among the images in scans: another output_dir keeps them apart']
+        >>> among_inputs([InputCase(Path("scans/a.png"))], Path("masks"))
+        []
+    """
+    if not any(_real(case.output(output_dir).parent) == _real(case.path.parent) for case in cases):
+        return []
+    told = f"masks and records (*_seg.*) are written among the images in {output_dir}"
+    return [f"{told}: another output_dir keeps them apart"]
+
+
 def _check_names(cases: Sequence[InputCase], folder: Path, maps: Sequence[str]) -> None:
     """Raise `InputError` for a name that is not text, or too long for a file once ``_seg`` and its ending are added."""
     try:

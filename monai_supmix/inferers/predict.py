@@ -20,7 +20,7 @@ from monai_supmix.inferers.cohort import Cohort
 from monai_supmix.inferers.collecting import CaseRecords, has_records
 from monai_supmix.inferers.inputs import InputCase, find_inputs, set_view
 from monai_supmix.inferers.one_case import CasePrediction
-from monai_supmix.inferers.outputs import check_outputs
+from monai_supmix.inferers.outputs import among_inputs, check_outputs
 from monai_supmix.inferers.progress import CaseProgress
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.inferers.reading import read_cases
@@ -133,6 +133,7 @@ def predict_cases(
         tuple(view_notes), quality,
     )  # fmt: skip
     from_first(lambda: check_outputs(cases, output_dir, predict.maps))
+    notes += among_inputs(cases, output_dir)
     run = CaseRun(predict, PredictionSummary(notes=notes), CaseRecords(output_dir), on_error, verify)
     only = None
     with agreed():

@@ -196,6 +196,8 @@ def test_output_beside_the_input_can_be_repeated(data):
     first = run(data, data)
     second = run(data, data)
     assert len(first.written) == len(second.skipped) == 5 and not second.written
+    among = f"masks and records (*_seg.*) are written among the images in {data}: another output_dir keeps them apart"
+    assert among in first.notes and among not in run(data, data / "masks").notes
     assert not [name for name in files(data) if "_seg_seg" in name]
 
 
