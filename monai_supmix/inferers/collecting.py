@@ -26,6 +26,7 @@ COLUMNS = ("case", "mask", "status", "confidence", "least_sure", "predicted_dice
 SUMMARY, TABLE, OTHER_TABLE = "summary.json", "cases.csv", "predicted_cases.csv"
 _COLLECTED = "collected.json"
 _SURE = COLUMNS[3:7]
+_VOLUMES = "volumes_ml"  # of a row: millilitres by class, each a column after these
 _MOST = 10  # cases to look at first
 # Hidden files of results that a killed process was writing: see `atomic_write`, probability maps, and claims.
 _LEFT = re.compile(r"\..*(_seg[^/]*|\.nii\.gz|\.png)\.[0-9a-f]{12}\.(tmp|prob)|\..*\.claim\d*(\.[0-9a-f]{12}\.new)?")
@@ -73,7 +74,7 @@ class CaseRecords:
         Args:
             case: the case.
             status: ``"done"`` or ``"failed"``.
-            more: its ``warnings`` and what `least_sure` gave, or its ``problem``.
+            more: its ``warnings``, what `least_sure` gave and ``volumes_ml``, or its ``problem``.
         """
         row = self._row(case, status, time=time.time_ns(), **more)
         if self._file is None:
@@ -186,7 +187,8 @@ def _merge(output_dir: Path, planned: Sequence[Path], records: Sequence[Path]) -
         if row["status"] != "failed" or newer:  # an old mask beside a failure is one that was to be replaced
             row["status"] = "done" if there else "open"
         if there and ("warnings" not in row or newer):
-            kept = {key: value for key, value in row.items() if key not in _SURE and not (newer and key == "problem")}
+            old = (*_SURE, _VOLUMES, *(("problem",) if newer else ()))
+            kept = {key: value for key, value in row.items() if key not in old}
             rows[mask] = {**kept, **_beside(output_dir / mask)}
     return {"settings": settings, "cases": [rows[mask] for mask in sorted(rows)]}
 
@@ -203,11 +205,12 @@ def _is_newer(mask: Path, time_ns: int) -> bool:
 
 
 def _beside(mask: Path) -> dict[str, Any]:
-    """Warnings, and the class that the network is least sure of, in a mask's record, if there is one."""
+    """Warnings, the class that the network is least sure of, and the volumes in a mask's record, if there is one."""
     place = mask.with_name(stem_of(mask.name) + ".json")
     try:
         record = json.loads(place.read_text(encoding="utf-8"))
-        return {"warnings": list(record["warnings"]), **least_sure(record.get("confidence"), record.get("predicted"))}
+        sure = least_sure(record.get("confidence"), record.get("predicted"))
+        return {"warnings": list(record["warnings"]), **sure, _VOLUMES: record.get(_VOLUMES)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {"warnings": []}
 
@@ -215,13 +218,16 @@ def _beside(mask: Path) -> dict[str, Any]:
 def _write(output_dir: Path, collected: Mapping[str, Any]) -> dict[str, Any]:
     rows = collected["cases"]
     table = output_dir / (TABLE if _is_ours(output_dir / TABLE) else OTHER_TABLE)
+    volumes = [(row.get(_VOLUMES) or {}) if row["status"] == "done" else {} for row in rows]
+    measured = list(dict.fromkeys(name for each in volumes for name in each))
     with atomic_write(table, text=True) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
+        writer.writerow([*COLUMNS, *(f"{name}_ml" for name in measured)])
+        for row, each in zip(rows, volumes, strict=True):
             told = "; ".join(row.get("warnings", []))
             sure = [row.get(key, "") if row["status"] == "done" else "" for key in _SURE]
-            writer.writerow([row["case"], row["mask"], row["status"], *sure, told, row.get("problem", "")])
+            of_classes = [each.get(name, "") for name in measured]
+            writer.writerow([row["case"], row["mask"], row["status"], *sure, told, row.get("problem", ""), *of_classes])
     known = [row for row in rows if row["status"] == "done" and "confidence" in row]
     by_confidence = sorted(known, key=lambda row: row["confidence"])
     summary = {

@@ -34,11 +34,13 @@ from monai_supmix.inferers.suitability import (
 )
 from monai_supmix.inferers.tensors import device_of, input_channels
 from monai_supmix.metrics.calibration import Calibration
+from monai_supmix.metrics.surface import volume_ml
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
 
 Written = tuple[list[Path], list[str], dict[str, Any]]
-"""The DICOM results, if any were written, what a reader of the mask should know, and `least_sure`."""
+"""The DICOM results, if any were written, what a reader of the mask should know, and what tables say of it:
+`least_sure` and the volumes."""
 
 
 def predict_and_judge(
@@ -163,6 +165,7 @@ class CasePrediction:
             made = {results.option: results.make(mask, image) for results in self.dicom}
             failing.pop_all()
         confidence = None if sure is None else dict(zip(self.class_names[1:], sure[1:], strict=True))
+        volumes = class_volumes(mask, self.class_names, image)
         predicted, quality_notes = predicted_dice(confidence, self.quality, inferer.settings)
         dicom_notes = [note for _, notes in made.values() for note in notes]
         image = replace(
@@ -184,6 +187,7 @@ class CasePrediction:
                 "versions": {**current_versions(), "nibabel": nibabel.__version__, "numpy": np.__version__},
                 "shape": list(mask.shape),
                 "spacing": image.spacing,
+                "volumes_ml": volumes,
                 "confidence": confidence,
                 **({} if predicted is None else {"predicted": predicted}),
                 "warnings": warnings,
@@ -202,9 +206,36 @@ class CasePrediction:
                 if result is not None
             ]
             write_mask(in_label_values(mask, record), image, mask_path)
-            return dicom, warnings, least_sure(confidence, predicted)
+            return dicom, warnings, {**least_sure(confidence, predicted), "volumes_ml": volumes}
 
         return write
+
+
+def class_volumes(mask: np.ndarray, class_names: Sequence[str], image: CaseImage) -> dict[str, float] | None:
+    """Millilitres of each class in the mask of a volume.
+
+    Args:
+        mask: numbers of the classes.
+        class_names: the background first, which is left out.
+        image: where it lies.
+
+    Returns:
+        by name of the class; ``None`` for pictures, and for a single plane, whose thickness says nothing of what it
+        cuts.
+
+    Example:
+        >>> image = CaseImage.from_array(np.zeros((10, 10, 5), np.int16), np.diag([1.0, 2.0, 5.0, 1.0]))
+        >>> class_volumes(np.ones((10, 10, 5), np.uint8), ["background", "liver", "spleen"], image)
+        {'liver': 5.0, 'spleen': 0.0}
+    """
+    if image.is_picture or image.spacing is None or 1 in mask.shape:
+        return None
+    counts = np.zeros((len(class_names), 3), np.int64)
+    for plane in np.moveaxis(mask, -1, 0):  # one after the other: counting copies to 64 bits
+        counts[:, 1] += np.bincount(plane.ravel(), minlength=len(class_names))
+    volumes = volume_ml(counts, image.spacing)  # as if all were wrongly found: the second of each pair
+    named = zip(class_names[1:], volumes[1:], strict=True)
+    return {name: round(volume[1], 6) for name, volume in named if volume is not None}
 
 
 def _precision(inferer: Inferer, network: nn.Module) -> str:

@@ -1,5 +1,6 @@
 """Many cases: everything checked first, whole files or none, results that can be traced and resumed."""
 
+import csv
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from PIL import Image
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.reading import read_image
-from monai_supmix.inferers import SliceVolumeInferer, one_case, predict_cases, reading
+from monai_supmix.inferers import SliceVolumeInferer, collect, one_case, predict_cases, reading
 from monai_supmix.transforms.intensity import intensity_rule
 from tests.imageio.dicom_series import PATIENT, PATIENT_ID, write_series
 from tests.inferers.tiny import RULE, scan, tiny_network
@@ -77,6 +78,28 @@ def test_the_record_beside_the_mask(data, tmp_path):
     assert record["runtime"] == "torch"
     assert record["shape"] == [12, 10, 7] and record["spacing"] == pytest.approx([0.7, 0.7, 2.5])
     assert record["warnings"] == [] and summary.warnings == {} and record["image"] == "scan.nii.gz"
+    mask = np.asarray(nib.load(tmp_path / "out/scan_seg.nii.gz").dataobj)
+    counts = {name: (mask == number).sum() for number, name in enumerate(RECORD["class_names"]) if number}
+    volumes = {name: count * 0.7 * 0.7 * 2.5 / 1000 for name, count in counts.items()}
+    assert record["volumes_ml"] == pytest.approx(volumes, abs=1e-6) and sum(counts.values()) > 0
+
+
+def test_volumes_are_in_the_table_where_they_are_known(data, tmp_path):
+    nib.save(nib.Nifti1Image(scan(shape=(12, 10, 1)), AFFINE), data / "one_plane.nii.gz")
+    run(data, tmp_path / "out", keep_record=True)
+    for _ in range(2):  # from what the processes noted, and from the records beside the masks
+        collect(tmp_path / "out")
+        with (tmp_path / "out/cases.csv").open(encoding="utf-8") as file:
+            rows = {row["case"]: row for row in csv.DictReader(file)}
+        known = json.loads((tmp_path / "out/scan_seg.json").read_text(encoding="utf-8"))["volumes_ml"]
+        for name, volume in known.items():
+            assert float(rows["scan.nii.gz"][f"{name}_ml"]) == volume
+            assert rows["a.png"][f"{name}_ml"] == rows["one_plane.nii.gz"][f"{name}_ml"] == ""
+        for file in (tmp_path / "out/.cohort").glob("collected.json"):
+            record = json.loads(file.read_text(encoding="utf-8"))
+            for row in record["cases"]:
+                row.pop("warnings"), row.pop("volumes_ml")
+            file.write_text(json.dumps(record), encoding="utf-8")
 
 
 def test_warnings_are_recorded_and_returned(data, tmp_path, caplog):
