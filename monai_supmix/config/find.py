@@ -23,7 +23,7 @@ def find_bundle(name_or_path: str | os.PathLike[str]) -> Path:
         the bundle's folder, absolute.
 
     Raises:
-        InputError: there is no such bundle; the message names the nearest one.
+        InputError: there is no such bundle; the message names the nearest one, of those beside the folder as well.
 
     Example:
         >>> find_bundle("chase_supmix").name
@@ -43,7 +43,9 @@ def find_bundle(name_or_path: str | os.PathLike[str]) -> Path:
     problem = "is a folder without configs/metadata.json" if folder.is_dir() else "is not a bundle"
     if len(folder.parts) > 1 and not folder.exists():
         problem = "does not exist"
-    raise InputError(name, problem, nearest(name, shipped, "give the folder of a bundle, or one of {}"))
+    beside = [str(file.parents[1]) for file in sorted(folder.parent.glob("*/configs/metadata.json"))]
+    remedy = f"give the folder of a bundle, or one of {', '.join(shipped) or '(none)'}"
+    raise InputError(name, problem, nearest(name, [*shipped, *beside], "") or remedy)
 
 
 def is_bundle(folder: Path) -> bool:

@@ -47,7 +47,8 @@ def pair_files(root: Path) -> list[Item]:
         raise InputError(root / "images", "holds no images", remedy)
     if orphans := [stem for stem in labels if stem not in images]:
         number = counted(len(orphans), "label file has", "label files have")
-        remedy = f"names must match but for the ending: {_would_match(orphans[0], images)}, or remove the labels"
+        free = [stem for stem in images if stem not in labels]
+        remedy = f"names must match but for the ending: {_would_match(orphans, free)}, or remove the labels"
         raise InputError(root / "labels", f"{number} no image of the same name: {shorten(orphans)}", remedy)
     items: list[Item] = [{"image": str(path), "case": stem, "group": stem} for stem, path in images.items()]
     for item in items:
@@ -69,14 +70,30 @@ def _list_images(folder: Path) -> dict[str, Path]:
     return dict(sorted(images.items()))
 
 
-def _would_match(label: str, images: Mapping[str, Path]) -> str:
-    """What to rename: the label after the image that its name is most like, or the image that is missing.
+def _would_match(labels: Sequence[str], images: Sequence[str]) -> str:
+    """What to rename: each label after the image that its name is most like; and the images that are missing.
 
     Names with other numbers are those of other patients, however alike they are.
+
+    Args:
+        labels: those without an image.
+        images: those without a label, of which each is the image of one label.
+
+    Example:
+        >>> _would_match(["p1_seg", "p2_seg", "p3"], ["p1", "p2", "p4"])
+        'rename p1_seg to p1, p2_seg to p2; add the image p3'
     """
-    same = [image for image in images if re.findall(r"\d+", image) == re.findall(r"\d+", label)]
-    like = difflib.get_close_matches(label, same, n=1, cutoff=0.5)
-    return f"rename {label} to {like[0]}" if like else f"add the image {label}"
+    left, renamed, missing = list(images), [], []
+    for label in labels:
+        same = [image for image in left if re.findall(r"\d+", image) == re.findall(r"\d+", label)]
+        if like := difflib.get_close_matches(label, same, n=1, cutoff=0.5):
+            renamed.append(f"{label} to {like[0]}")
+            left.remove(like[0])
+        else:
+            missing.append(label)
+    told = [f"rename {shorten(renamed)}"] if renamed else []
+    told += [f"add the {'image' if len(missing) == 1 else 'images'} {shorten(missing)}"] if missing else []
+    return "; ".join(told)
 
 
 def _masks_among(images: Mapping[str, Path], labels: Mapping[str, Path]) -> set[str]:

@@ -96,6 +96,7 @@ class Suggestions:
             f"to be labelled next, of {len(self.units)}:",
             *(f"  {number}: {card.title}: {card.text}" for number, card in enumerate(cards, 1)),
             *closing_lines(output, [output / name for name in files]),
+            f"  {KEPT}/ (score and picture of each case, so that they are not made again)",
         ]
 
     def next_steps(self, output: Path, training: Configured) -> list[str]:

@@ -59,7 +59,9 @@ def _what_is_there(folder: Path) -> str:
     folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if "images" in folders and "labels" not in folders and len(folders) > 1:
         return f"there is images, and no labels: is it {shorten([name for name in folders if name != 'images'])}?"
-    return f"there are the folders {shorten(folders)}" if folders else "there is no folder in it"
+    if not folders:
+        return "there is no folder in it"
+    return f"there is the folder {folders[0]}" if len(folders) == 1 else f"there are the folders {shorten(folders)}"
 
 
 def find_cases(

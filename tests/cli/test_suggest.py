@@ -63,7 +63,7 @@ def test_the_list_is_what_a_training_takes_once_the_case_is_labelled(front, ches
         *("suggest", BUNDLE, *data, "--count", 1, "--unit", "case", *QUICK, "--ckpt_path", weights),
         *("--output_dir", out, "--preset", "logit_adjustment"),
     )
-    assert f"1: {names[3]}: confidence" in single.out
+    assert f"1: {names[3]}: confidence" in single.out and "\n  cases/ (score and picture of each" in single.out
     assert f"run {BUNDLE} train --preset logit_adjustment --dataset_dir" in single.out
     assert "1 image to label next, of 2" in (out / "suggestions.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 1 and names[3] in page

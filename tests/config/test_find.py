@@ -36,6 +36,18 @@ def test_a_folder_stands_over_a_name(tmp_path, monkeypatch):
     assert find_bundle(shipped) == shipped
 
 
+def test_a_near_name_is_looked_for_among_the_bundles_beside_it_as_well(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_bundle(tmp_path / "my_liver")
+    make_bundle(tmp_path / "shelf" / "my_kidney")
+    for name, near in (("my_livr", "my_liver"), ("shelf/my_kidny", "shelf/my_kidney"), ("chase_supmx", "chase_supmix")):
+        with pytest.raises(InputError, match=f"did you mean {near}\\?$"):
+            find_bundle(name)
+    with pytest.raises(InputError) as failure:
+        find_bundle("zzz")
+    assert "one of" in failure.value.remedy and "my_liver" not in failure.value.remedy, "only the shipped ones"
+
+
 def test_files_are_merged_in_the_order_of_the_contract(tmp_path):
     bundle = make_bundle(tmp_path / "eyes")
     extra = tmp_path / "extra.json"

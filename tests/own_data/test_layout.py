@@ -224,6 +224,15 @@ def test_labels_that_leave_a_value_out_or_contradict_are_refused(tmp_path):
         find_cases(root, ["none", "cyst"], labels="0=none,7=cyst")
 
 
+def test_all_labels_of_other_names_than_their_images_are_told(tmp_path):
+    root = write_pairs(tmp_path / "data", {f"case{number}": [1] for number in range(4)})
+    for path in sorted((root / "labels").iterdir())[1:]:
+        path.rename(path.with_name(f"{path.stem}_seg{path.suffix}"))
+    with pytest.raises(InputError) as failure:
+        find_cases(root)
+    assert "rename case1_seg to case1, case2_seg to case2, case3_seg to case3, or" in failure.value.remedy
+
+
 def test_files_in_sub_folders_are_told(tmp_path):
     root = write_pairs(tmp_path / "data", {name: [1] for name in "abcd"})
     assert not any("sub-folders" in note for note in find_cases(root).datalist.notes)
@@ -255,6 +264,7 @@ def test_class_names_make_gaps_plain(tmp_path):
         ((), "there is no folder in it"),
         (("images", "masks"), "there is images, and no labels: is it masks"),
         (("p1", "p2"), "there are the folders p1, p2"),
+        (("images",), "there is the folder images"),
     ],
 )
 def test_an_unknown_layout_is_told_with_what_is_there(tmp_path, folders, says):
