@@ -137,7 +137,7 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
     values = sorted(found)
     if values == [0]:
         raise InputError(next(iter(found.values())).parent, "holds label files that are 0 everywhere", _REMEDY)
-    text = _listed(values)
+    text = listed(values)
     if all(set(values) <= {0, 1} or set(values) <= {0, _IGNORED} for values in held.values()):
         if {1, _IGNORED} <= set(found):
             text += "; 1 and 255, of which no file holds both, are taken for one class"
@@ -153,16 +153,14 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
     if wrong is not None:
         raise _refusal(wrong, found[wrong], held)
     names = ["background", *(f"label_{value}" for value in values[1:])]
-    if values == list(range(len(values))):
-        return Classes(names, f"the label files hold {text}")
-    return Classes(names, f"the label files hold {text}: masks will have the same values", values)
+    return Classes(names, f"the label files hold {text}", None if values == list(range(len(values))) else values)
 
 
-def _listed(values: Sequence[int]) -> str:
+def listed(values: Sequence[int]) -> str:
     """Values in words, in their order.
 
     Example:
-        >>> _listed([0, 1, 2]), _listed([0])
+        >>> listed([0, 1, 2]), listed([0])
         ('0, 1 and 2', '0')
     """
     *others, last = map(str, values)
@@ -185,14 +183,14 @@ def _refusal(wrong: int, path: Path, held: Mapping[Path, Sequence[int]]) -> Inpu
     having = [file for file in held if wrong in held[file]]
     rest = sorted({value for file, each in held.items() if file not in having for value in each})
     if len(having) * 2 >= len(held) or len(rest) < 2:
-        return InputError(path, f"holds the label value {wrong}, and all label files hold {_listed(values)}", remedy)
+        return InputError(path, f"holds the label value {wrong}, and all label files hold {listed(values)}", remedy)
     alone = len(having) == 1
     which = (
         "the only label file"
         if alone
         else f"one of {len(having)} label files ({shorten([file.name for file in having])})"
     )
-    problem = f"is {which} with the value {wrong}, the others hold {_listed(rest)}"
+    problem = f"is {which} with the value {wrong}, the others hold {listed(rest)}"
     mend = f"save {'it' if alone else 'them'} again with these values"
     return InputError(path, problem, f"{mend}, or {remedy}" if wrong in usable else mend)
 

@@ -23,7 +23,7 @@ from monai_supmix.imageio.file_kinds import LABEL_SUFFIXES, SUFFIXES
 from monai_supmix.listing import check_folder, counted, find_data_folder, list_files, read_json, shorten
 from monai_supmix.naming import safe_name
 from monai_supmix.own_data.choice import Choice
-from monai_supmix.own_data.classes import Classes, classes_from_values, split_labels
+from monai_supmix.own_data.classes import Classes, classes_from_values, listed, split_labels
 from monai_supmix.own_data.patients import beginnings, guess_patients, suggest_pattern
 
 _REMEDY = "give imagesTr and labelsTr (nnU-Net's layout), or images and labels with files of the same names"
@@ -117,7 +117,7 @@ def find_cases(
         known, patients = False, "each image its own"
         told, warnings = _unknown_patients(datalist)
     choices = [
-        Choice("classes", classes.table(), classes.why),
+        Choice("classes", classes.table(), f"{classes.why}; masks will hold {listed(sorted(classes.by_value()))}"),
         Choice("patients", patients, told),
         _split(datalist, given_test, known),
     ]
@@ -171,7 +171,7 @@ def _listed_classes(by_value: Mapping[int, str]) -> Classes:
     names, values = [safe_name(name) for name in by_value.values()], list(by_value)
     if values == list(range(len(values))):
         return Classes(names, "dataset.json names them")
-    return Classes(names, "dataset.json names them: masks will have the same values", values)
+    return Classes(names, "dataset.json names them", values)
 
 
 def _with_values(datalist: Datalist, values: Sequence[int]) -> Datalist:

@@ -233,6 +233,21 @@ def test_all_labels_of_other_names_than_their_images_are_told(tmp_path):
     assert "rename case1_seg to case1, case2_seg to case2, case3_seg to case3, or" in failure.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("values", "labels", "says"),
+    [
+        ([0, 255], None, "masks will hold 0 and 1"),
+        ([0, 1], None, "masks will hold 0 and 1"),
+        ([0, 127, 255], "0=background,127=iris,255=pupil", "masks will hold 0, 127 and 255"),
+        ([0, 3, 7], None, "masks will hold 0, 3 and 7"),
+        ([0, 1, 2], None, "masks will hold 0, 1 and 2"),
+    ],
+)
+def test_it_is_always_said_which_values_masks_will_hold(tmp_path, values, labels, says):
+    root = write_pairs(tmp_path / "data", dict.fromkeys("abc", values))
+    assert find_cases(root, labels=labels).choices[0].why.endswith(says)
+
+
 def test_files_in_sub_folders_are_told(tmp_path):
     root = write_pairs(tmp_path / "data", {name: [1] for name in "abcd"})
     assert not any("sub-folders" in note for note in find_cases(root).datalist.notes)

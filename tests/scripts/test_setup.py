@@ -58,6 +58,14 @@ def test_setup_takes_no_other_python_than_the_one_that_is_named(clone, tmp_path)
     assert "error: .venv: holds no Python that runs: remove it" in refused(clone, other)
 
 
+def test_setup_says_what_it_installs_and_nothing_where_nothing_is_to_be_done(clone):
+    (clone / "pyproject.toml").touch()
+    program(clone / ".venv" / "bin" / "python", '[ "$2" = pip ] || echo 3.12')
+    for told in ("installing into .venv: about 7 GB", ""):
+        ended = subprocess.run(["scripts/setup"], cwd=clone, capture_output=True, text=True, check=True)
+        assert ended.stdout == "" and ended.stderr.startswith(told) and ended.stderr.count("\n") == bool(told)
+
+
 def test_other_pythons_are_those_of_the_promised_versions_each_once(tmp_path):
     path, pyenv = tmp_path / "bin", tmp_path / "pyenv"
     for version in ("3.9.18", "3.10.13", "3.11.7", "3.12.1", "3.14.0", "3.15.0"):
