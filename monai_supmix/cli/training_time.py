@@ -124,7 +124,7 @@ def usual_step(ends: Sequence[float]) -> float:
     return median(end - begin for begin, end in pairwise(ends))
 
 
-def _why_not(error: BaseException) -> BaseException | None:
+def _why_not(error: Exception) -> Exception | None:
     """What keeps a training from being measured here: a user's mistake, or too little memory, whatever ran out of it.
 
     Where a component of the configuration does, MONAI raises its own error about it.
