@@ -69,7 +69,7 @@ def propose_grid(
 
 
 def grid_of_side(views: Sequence[View], side: int) -> dict[str, Any]:
-    """The setting ``working`` that makes the longer side of a usual plane `side` pixels, never enlarging it.
+    """The setting ``working`` that makes the longer side of a usual plane `side` pixels, or leaves it shorter.
 
     Volumes get a common spacing. Pictures of about one size are scaled; those of many sizes are brought to one, for
     what they show then fills the picture alike, and their shape is not kept. Its sides are the next multiples of 32,
