@@ -304,8 +304,8 @@ def test_finished_images_are_recognised_without_reading_them(data, tmp_path, mon
     shutil.copytree(data, tmp_path / "data")
     workers.predict(tmp_path / "data", tmp_path / "out")
     hashed = []
-    real = inputs.sha256
-    monkeypatch.setattr(inputs, "sha256", lambda path: hashed.append(path) or real(path))
+    real = inputs.InputCase.sha256
+    monkeypatch.setattr(inputs.InputCase, "sha256", lambda case: hashed.append(case) or real(case))
     assert len(workers.predict(tmp_path / "data", tmp_path / "out").skipped) == 9 and hashed == []
     assert len(workers.predict(tmp_path / "data", tmp_path / "out", verify=True).skipped) == 9 and len(hashed) == 9
     # A copy is hashed once, and recognised from then on.

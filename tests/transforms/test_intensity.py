@@ -199,6 +199,12 @@ def test_a_dark_picture_of_16_bits_has_no_field_of_view():
         field_of_view(np.full((3, 9, 9), 1e6))
 
 
+def test_a_fundus_picture_of_8_bits_in_a_file_of_16_is_what_it_is():
+    picture = np.zeros((3, 40, 40), np.uint8)
+    picture[:, 5:35, 5:35] = np.random.default_rng(0).integers(60, 200, (3, 30, 30))
+    np.testing.assert_array_equal(FieldOfViewScale()(picture.astype(np.uint16)), FieldOfViewScale()(picture))
+
+
 def test_standardised_channels_have_one_mean_and_spread():
     picture, _ = fundus()
     rule = FieldOfViewScale(mean=0.4, std=0.1)

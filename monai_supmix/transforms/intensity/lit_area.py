@@ -126,7 +126,7 @@ def white_level(picture: np.ndarray) -> float:
     """The value that is white in a picture: the largest of its type.
 
     Other types than unsigned integers tell none. Programs convert pictures of 8 and of 16 bits to them, so that there
-    the values decide.
+    the values decide, and so they do in 16 bits where none is above 255: as light that would be black.
 
     Args:
         picture: of any shape.
@@ -138,11 +138,11 @@ def white_level(picture: np.ndarray) -> float:
         ValueError: when the picture is empty, holds NaN or infinity, or values far beyond those of 16 bits.
 
     Example:
-        >>> white_level(np.array([0, 9], np.uint16)), white_level(np.array([0.0, 9.0])), white_level(np.array([9e3]))
+        >>> white_level(np.array([0, 900], np.uint16)), white_level(np.array([0.0, 9.0])), white_level(np.array([9e3]))
         (65535.0, 255.0, 65535.0)
     """
     highest = finite_range(picture)[1]
-    if picture.dtype.kind == "u":
+    if picture.dtype.kind == "u" and highest > 255:
         return float(np.iinfo(picture.dtype).max)
     for white in (255.0, 65535.0):
         if highest <= 2 * white:  # interpolation goes a little beyond white
