@@ -26,6 +26,7 @@ from monai_supmix.handlers.watch import TrainingWatch
 from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.listing import shorten
 from monai_supmix.weights import unwrap
+from monai_supmix.weights.tensor_files import plain, refuse_nonfinite
 
 logger = logging.getLogger(__name__)
 
@@ -147,19 +148,39 @@ def stateful_parts(trainer: SemiSupervisedTrainer) -> dict[str, Any]:
         trainer: the trainer.
 
     Returns:
-        those with a ``state_dict`` that holds something.
+        those with a ``state_dict`` that holds something, and terms whose state may begin empty.
+
+    Raises:
+        InputError: a state holds something else than tensors and plain values, which a checkpoint cannot keep.
     """
     views = trainer.strong_views
     parts: dict[str, Any] = {
         "supervised_loss": trainer.supervised_loss,
         "consistency_loss": trainer.consistency_loss,
-        "strong_augmentation": views and views.augmentation,
-        "mixing": views and views.mixing,
+        "strong_augmentation": getattr(views, "augmentation", None),
+        "mixing": getattr(views, "mixing", None),
         "inward": trainer.inward,
         "labeled_mixing": trainer.labeled_mixing,
         **{f"extra_terms_{number}": term for number, term in enumerate(trainer.extra_terms)},
     }
-    return {name: part for name, part in parts.items() if hasattr(part, "load_state_dict") and part.state_dict()}
+    found = {}
+    for name, part in parts.items():
+        if hasattr(part, "load_state_dict") and (part.state_dict() or name.startswith("extra_terms")):
+            found[name] = _Remembered(part)
+            try:
+                refuse_nonfinite(plain(part.state_dict()), name)
+            except ValueError as error:  # of which `InputError` is none
+                raise InputError(
+                    name, f"has a state that no checkpoint can keep ({error})", "make it tensors"
+                ) from error
+    return found
+
+
+class _Remembered:
+    """A part that a checkpoint is not to take for a network: its own ``load_state_dict`` says what fits."""
+
+    def __init__(self, part: Any) -> None:
+        self.state_dict, self.load_state_dict = part.state_dict, part.load_state_dict
 
 
 def check_crop_size(trainer: SemiSupervisedTrainer) -> None:

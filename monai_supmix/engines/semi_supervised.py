@@ -174,8 +174,9 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         check_feature_dropout(network, feature_dropout)
         consistency_loss = consistency_loss or ConsistencyLoss()
         check_consistency_loss(consistency_loss, inward)
+        epoch_length = trainer_kwargs.get("epoch_length") or len(train_data_loader)
         if max_iterations is not None:
-            max_epochs = -(-max_iterations // len(train_data_loader))
+            max_epochs = -(-max_iterations // epoch_length)
         super().__init__(
             device=device,
             max_epochs=max_epochs,
@@ -189,7 +190,17 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             **trainer_kwargs,
         )
         self.network = network.to(self.state.device)
-        for part in (discriminator, teacher, supervised_loss, consistency_loss, *extra_terms):
+        views = [getattr(strong_views, name, None) for name in ("augmentation", "mixing")]
+        for part in (
+            discriminator,
+            teacher,
+            supervised_loss,
+            consistency_loss,
+            inward,
+            labeled_mixing,
+            *views,
+            *extra_terms,
+        ):
             if isinstance(part, nn.Module):
                 part.to(self.state.device)
         channels_last_if_2d(network)
@@ -200,7 +211,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.feature_dropout = feature_dropout
         self.discriminator = discriminator
         self.discriminator_optimizer = discriminator_optimizer
-        self.burn_in = int(burn_in * (max_iterations or max_epochs * len(train_data_loader)))
+        self.burn_in = int(burn_in * (max_iterations or max_epochs * epoch_length))
         self.sufd_weight, self.sufd_ramp_up = sufd_weight, sufd_ramp_up
         # Before any hook is put on the network, because a copy would keep it.
         self.average = None if teacher_momentum is None else MovingAverage(network, teacher_momentum)
@@ -219,7 +230,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         # Not at STARTED itself: a CheckpointLoader that is attached later sets the iteration there.
         self.add_event_handler(Events.STARTED, self._expect_start)
         self.add_event_handler(Events.EPOCH_STARTED, self._start)
-        if max_iterations is not None and max_iterations % len(train_data_loader):  # else the last epoch ends by itself
+        if max_iterations is not None and max_iterations % epoch_length:  # else the last epoch ends by itself
             self.add_event_handler(Events.ITERATION_COMPLETED(once=max_iterations), Engine.terminate)
 
     @property

@@ -22,9 +22,11 @@ _KIND = b"\x02\x00\x02\x00UI"  # of the file meta information, which is little e
 # Segmentations, those that are label maps, and structure sets.
 _LABELS = tuple(b"1.2.840.10008.5.1.4.1.1." + kind for kind in (b"66.4", b"66.7", b"481.3"))
 # Waveforms, presentation states, measurements, reports and key objects, encapsulated documents; raw data,
-# registrations and surfaces; plans and records of radiotherapy; and what scanners of one make keep beside their images.
+# registrations and surfaces; plans and records of radiotherapy; protocols and spectra; and what scanners of one make
+# keep beside their images.
 _WITHOUT_PIXELS = re.compile(
-    rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.((9|11|68|78|88|104)\..+|66|66\.[12356]|67|131|481\.[4-9])"
+    rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.((9|11|68|78|88|104|200)\..+|4\.2|66|66\.[12356]|67|90\.1|131"
+    rb"|481\.([4-9]|1\d|2[0-5]))"
     rb"|1\.3\.12\.2\.1107\.5\.9\.1"
 )
 # Positions may deviate from an even grid by this part of a step; rounded positions stay well below it.

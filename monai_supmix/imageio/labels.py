@@ -132,7 +132,8 @@ def _is_turned(label: CaseImage, image: CaseImage) -> bool:
     steps = np.linalg.inv(image.affine) @ label.affine  # from indices of the label to those of the image
     turn = np.rint(steps[:3, :3])
     last = np.array(label.label_shape) - 1
-    if np.array_equal(turn, np.eye(3)) or not np.array_equal(turn @ turn.T, np.eye(3)):
+    several = last > 0  # to reverse an axis of one voxel changes nothing
+    if np.array_equal(turn[:, several], np.eye(3)[:, several]) or not np.array_equal(turn @ turn.T, np.eye(3)):
         return False
     if not np.array_equal(np.abs(turn) @ last, np.array(image.label_shape) - 1):
         return False

@@ -34,7 +34,6 @@ from monai_supmix.inferers.suitability import (
 )
 from monai_supmix.inferers.tensors import device_of, input_channels
 from monai_supmix.metrics.calibration import Calibration
-from monai_supmix.metrics.surface import volume_ml
 from monai_supmix.precision import autocast_dtype
 from monai_supmix.weights.record import current_versions
 
@@ -228,14 +227,13 @@ def class_volumes(mask: np.ndarray, class_names: Sequence[str], image: CaseImage
         >>> class_volumes(np.ones((10, 10, 5), np.uint8), ["background", "liver", "spleen"], image)
         {'liver': 5.0, 'spleen': 0.0}
     """
-    if image.is_picture or image.spacing is None or 1 in mask.shape:
+    if image.is_picture or image.affine is None or 1 in mask.shape:
         return None
-    counts = np.zeros((len(class_names), 3), np.int64)
+    counts = np.zeros(len(class_names), np.int64)
     for plane in np.moveaxis(mask, -1, 0):  # one after the other: counting copies to 64 bits
-        counts[:, 1] += np.bincount(plane.ravel(), minlength=len(class_names))
-    volumes = volume_ml(counts, image.spacing)  # as if all were wrongly found: the second of each pair
-    named = zip(class_names[1:], volumes[1:], strict=True)
-    return {name: round(volume[1], 6) for name, volume in named if volume is not None}
+        counts += np.bincount(plane.ravel(), minlength=len(class_names))
+    voxel = abs(np.linalg.det(image.affine[:3, :3])) / 1000  # also where axes are not perpendicular (tilted gantry)
+    return {name: round(count * voxel, 6) for name, count in zip(class_names[1:], counts[1:].tolist(), strict=True)}
 
 
 def _precision(inferer: Inferer, network: nn.Module) -> str:

@@ -145,12 +145,12 @@ class DatasetOverlap(Metric):
                 item.get("labelled_classes"),
             )
             sure = item.get("confidence")
-            self._add(item["case"], replace(measures, confidence=None if sure is None else tuple(sure)))
+            measures = replace(measures, confidence=None if sure is None else tuple(sure))
+            self._add(item["case"], measures, np.asarray)
 
-    def _add(self, case: str, measures: CaseMeasures) -> None:
-        # Two GPUs may differ in a pixel of one and the same case: what must agree is the truth, TP + FN.
+    def _add(self, case: str, measures: CaseMeasures, compared: Callable[[np.ndarray], np.ndarray]) -> None:
         first = self.cases.setdefault(case, measures)
-        if not np.array_equal(first.counts[:, ::2].sum(axis=1), measures.counts[:, ::2].sum(axis=1)):
+        if not np.array_equal(compared(first.counts), compared(measures.counts)):
             raise ValueError(f"two different cases have the name '{case}'; names of cases must be unique")
 
     def compute(self) -> float:
@@ -166,7 +166,7 @@ class DatasetOverlap(Metric):
         self.cases = {}
         for cases in gathered:
             for case, measures in cases.items():
-                self._add(case, measures)
+                self._add(case, measures, _sizes_of_truth)  # two GPUs may predict the same case a pixel apart
         self.cases = dict(sorted(self.cases.items()))
         if not self.cases:
             raise NotComputableError("no case was evaluated")
@@ -187,3 +187,8 @@ class DatasetOverlap(Metric):
             engine.state.metrics.update({f"{prefix}_{c}": v for c, v in present if not np.isnan(v)})
         if hasattr(engine.state, "metric_details"):  # MONAI's engines have it
             engine.state.metric_details[name] = dict(self.cases)
+
+
+def _sizes_of_truth(counts: np.ndarray) -> np.ndarray:
+    """True pixels of each class, TP + FN."""
+    return counts[:, ::2].sum(axis=1)

@@ -240,7 +240,7 @@ def unknown_value(data):
             "has no test set, and 1 case with labels to draw one from",
         ),
         (other_size, "b.png: has the shape 41 x 41, its image"),
-        (far_value, "b.png: holds the label value 255, and all label files hold 0, 1, 2 and 255"),
+        (far_value, "b.png: is the only label file with the value 255, the others hold 0, 1 and 2: save it again with"),
         (grey_values, "the background first: --labels 0=background,128=NAME,255=NAME"),
         (unknown_value, "b.png: holds label values that are not classes: 2: use 0 to 1"),
     ],

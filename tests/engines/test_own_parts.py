@@ -203,3 +203,43 @@ def test_modules_follow_the_network_to_its_device():
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     type(trainer("fixmatch"))("cpu", 1, data, network, optimizer, nn.CrossEntropyLoss(), consistency_loss=loss)
     assert moved
+
+
+class Bank(nn.Module):
+    """Its state begins empty."""
+
+    def __init__(self, first=None):
+        super().__init__()
+        if first is not None:
+            self.register_buffer("lowest", first)
+
+    def forward(self, step):
+        if not hasattr(self, "lowest"):
+            self.register_buffer("lowest", torch.zeros(3))
+        self.lowest = self.lowest + 1
+        return {}
+
+    def load_state_dict(self, state):
+        self.register_buffer("lowest", state["lowest"])
+
+
+def bank_run(folder, term, **kwargs):
+    engine = trainer("supervised", max_iterations=3, extra_terms=[term])
+    return TrainingRun(engine, folder, "mine", RECORD, 3, tensorboard=False, configuration={"seed": 0}, **kwargs)
+
+
+def test_a_state_that_begins_empty_is_kept_and_one_that_cannot_be_is_told_before_the_training(tmp_path):
+    bank_run(tmp_path, Bank()).run()
+    term = Bank()
+    (tmp_path / "model.pt").unlink()
+    bank_run(tmp_path, term, resume="auto").run()
+    assert torch.equal(term.lowest, torch.full((3,), 3.0))
+    with pytest.raises(InputError, match=r"extra_terms_0.*NaN or infinite"):
+        bank_run(tmp_path, Bank(torch.full((3,), torch.inf)))
+
+    class Foreign(Bank):
+        def state_dict(self):
+            return {"seen": np.zeros(3)}
+
+    with pytest.raises(InputError, match="extra_terms_0: has a state that no checkpoint can keep"):
+        bank_run(tmp_path, Foreign())

@@ -91,6 +91,13 @@ def test_shape_and_place_must_be_the_images(tmp_path):
             read_label(tmp_path / f"{name}.nii.gz", image)
 
 
+def test_an_axis_of_one_voxel_has_no_direction(tmp_path):
+    image, label = np.diag([1.0, 1.0, 5.0, 1.0]), np.diag([1.0, 1.0, -5.0, 1.0])
+    plane = save(tmp_path / "image.nii.gz", LABEL[..., :1].astype(np.int16), image)
+    truth = read_label(save(tmp_path / "label.nii.gz", LABEL[..., :1].astype(np.uint8), label), read_image(plane))
+    np.testing.assert_array_equal(truth, LABEL[..., :1])
+
+
 @pytest.mark.parametrize("codes", ["RPS", "RAS", "LAI", "PIR", "SLA"])
 def test_a_label_that_covers_the_image_along_other_axes_is_not_called_displaced(tmp_path, codes):
     """To edit its affine would mirror the mask."""

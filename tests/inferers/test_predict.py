@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from monai_supmix.errors import InputError
+from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.reading import read_image
 from monai_supmix.inferers import SliceVolumeInferer, collect, one_case, predict_cases, reading
 from monai_supmix.transforms.intensity import intensity_rule
@@ -82,6 +83,13 @@ def test_the_record_beside_the_mask(data, tmp_path):
     counts = {name: (mask == number).sum() for number, name in enumerate(RECORD["class_names"]) if number}
     volumes = {name: count * 0.7 * 0.7 * 2.5 / 1000 for name, count in counts.items()}
     assert record["volumes_ml"] == pytest.approx(volumes, abs=1e-6) and sum(counts.values()) > 0
+
+
+def test_volumes_are_those_of_a_tilted_gantry():
+    affine = np.diag([1.0, 1.0, 5.0, 1.0])
+    affine[1, 2] = 5.0  # each slice is shifted against the one below
+    image = CaseImage.from_array(np.zeros((10, 10, 5), np.int16), affine)
+    assert one_case.class_volumes(np.ones((10, 10, 5), np.uint8), ["background", "liver"], image) == {"liver": 2.5}
 
 
 def test_volumes_are_in_the_table_where_they_are_known(data, tmp_path):

@@ -97,12 +97,29 @@ def test_two_cases_of_one_name_are_an_error_and_the_same_case_again_is_not():
     metric = DatasetOverlap(NAMES)
     metric.update([first, first])
     assert len(metric.cases) == 1
-    counts, nearly = metric.counts, first["prediction"].copy()
+    nearly = first["prediction"].copy()
+    nearly[0, 0] = (nearly[0, 0] + 1) % 3
+    for other in (first | {"prediction": nearly}, second | {"case": "case0"}):
+        with pytest.raises(ValueError, match="two different cases have the name 'case0'"):
+            metric.update([other])
+
+
+def test_a_case_that_two_processes_predicted_a_pixel_apart_counts_once(monkeypatch):
+    first, second = make_items(2)
+    nearly = first["prediction"].copy()
     nearly[0, 0] = (nearly[0, 0] + 1) % 3  # another GPU rounds otherwise
-    metric.update([first | {"prediction": nearly}])
-    assert np.array_equal(metric.counts, counts), "the first one counts"
+    ranks = [DatasetOverlap(NAMES) for _ in range(3)]
+    for metric, item in zip(ranks, (first, first | {"prediction": nearly}, second | {"case": "case0"}), strict=True):
+        metric.update([item])
+    gathered = [dict(metric.cases) for metric in ranks]
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
+    monkeypatch.setattr("ignite.distributed.all_gather", lambda _cases: gathered[:2])
+    counts = ranks[0].counts
+    ranks[0].compute()
+    assert np.array_equal(ranks[0].counts, counts)
+    monkeypatch.setattr("ignite.distributed.all_gather", lambda _cases: gathered[::2])
     with pytest.raises(ValueError, match="two different cases have the name 'case0'"):
-        metric.update([second | {"case": "case0"}])
+        ranks[0].compute()
 
 
 def evaluate_on_one_of_two(rank, items, queue):

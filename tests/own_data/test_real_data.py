@@ -47,7 +47,7 @@ def chase_under_other_names(folder):
 @pytest.mark.parametrize(
     ("write", "grid", "counts"),
     [
-        (covid_in_nnunets_layout, {"size": [256, 224]}, (15, 35, 48)),
+        (covid_in_nnunets_layout, {"size": [256, 256]}, (15, 35, 48)),
         (chase_under_other_names, {}, (12, 14, 2)),
     ],
 )

@@ -11,6 +11,8 @@ from scipy import ndimage
 
 from monai_supmix.transforms.intensity.rule import IntensityRule, finite_range
 
+_OVERSHOOT = 1.25  # how far beyond white interpolation may go
+
 
 @dataclass(frozen=True)
 class FieldOfViewScale(IntensityRule):
@@ -123,31 +125,30 @@ def field_of_view(picture: np.ndarray, threshold: float = 0.08) -> np.ndarray:
 
 
 def white_level(picture: np.ndarray) -> float:
-    """The value that is white in a picture: the largest of its type.
+    """The value that is white in a picture.
 
-    Other types than unsigned integers tell none. Programs convert pictures of 8 and of 16 bits to them, so that there
-    the values decide, and so they do in 16 bits where none is above 255: as light that would be black.
+    It is 255 in pictures of 8 bits. Files of 16 bits may hold fewer, and programs convert pictures to other types, so
+    that there the values decide: white is the largest value of 8, 10, 12, 14 or 16 bits that none of them exceeds.
 
     Args:
         picture: of any shape.
 
     Returns:
-        255 for 8 bits, 65535 for 16.
+        255, 1023, 4095, 16383 or 65535.
 
     Raises:
         ValueError: when the picture is empty, holds NaN or infinity, or values far beyond those of 16 bits.
 
     Example:
-        >>> white_level(np.array([0, 900], np.uint16)), white_level(np.array([0.0, 9.0])), white_level(np.array([9e3]))
-        (65535.0, 255.0, 65535.0)
+        >>> white_level(np.array([0, 9], np.uint8)), white_level(np.array([0, 4000], np.uint16))
+        (255.0, 4095.0)
     """
     highest = finite_range(picture)[1]
-    if picture.dtype.kind == "u" and highest > 255:
-        return float(np.iinfo(picture.dtype).max)
-    for white in (255.0, 65535.0):
-        if highest <= 2 * white:  # interpolation goes a little beyond white
+    slack = 1.0 if picture.dtype.kind == "u" else _OVERSHOOT
+    for white in (2.0**bits - 1 for bits in (8, 10, 12, 14, 16)):
+        if highest <= slack * white:
             return white
-    raise ValueError(f"values up to {highest:g} are of no picture of 8 or 16 bits.")
+    raise ValueError(f"values up to {highest:g} are of no picture of 8 to 16 bits.")
 
 
 def _in_8_bits(picture: np.ndarray, white: float) -> np.ndarray:
