@@ -232,7 +232,8 @@ def class_volumes(mask: np.ndarray, class_names: Sequence[str], image: CaseImage
     counts = np.zeros(len(class_names), np.int64)
     for plane in np.moveaxis(mask, -1, 0):  # one after the other: counting copies to 64 bits
         counts += np.bincount(plane.ravel(), minlength=len(class_names))
-    voxel = abs(np.linalg.det(image.affine[:3, :3])) / 1000  # also where axes are not perpendicular (tilted gantry)
+    # the determinant also holds where axes are not perpendicular (tilted gantry)
+    voxel = abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
     return {name: round(count * voxel, 6) for name, count in zip(class_names[1:], counts[1:].tolist(), strict=True)}
 
 
