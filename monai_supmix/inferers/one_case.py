@@ -227,7 +227,7 @@ def class_volumes(mask: np.ndarray, class_names: Sequence[str], image: CaseImage
         >>> class_volumes(np.ones((10, 10, 5), np.uint8), ["background", "liver", "spleen"], image)
         {'liver': 5.0, 'spleen': 0.0}
     """
-    if image.is_picture or image.affine is None or 1 in mask.shape:
+    if image.is_picture or image.spacing is None or image.affine is None or 1 in mask.shape:
         return None
     counts = np.zeros(len(class_names), np.int64)
     for plane in np.moveaxis(mask, -1, 0):  # one after the other: counting copies to 64 bits

@@ -24,6 +24,7 @@ from monai_supmix.transforms.intensity import (
     intensity_rule,
     percentiles_of,
 )
+from monai_supmix.transforms.intensity.lit_area import white_level
 
 RNG = np.random.default_rng(0)
 
@@ -190,6 +191,12 @@ def test_a_picture_of_16_bits_becomes_what_it_is_in_8(dtype):
     np.testing.assert_array_equal(rule(deep), rule(picture))
     planes = deep.astype(np.float32)[:, 20:50]
     np.testing.assert_array_equal(rule.apply(planes, rule.fit(deep)), rule.apply(picture[:, 20:50], rule.fit(picture)))
+
+
+@pytest.mark.parametrize("top", [270, 4500])
+def test_white_does_not_depend_on_the_type(top):
+    picture = np.full((3, 9, 9), top)
+    assert len({white_level(picture.astype(dtype)) for dtype in (np.uint16, np.int32, np.float32)}) == 1
 
 
 def test_values_beyond_16_bits_are_refused():

@@ -144,7 +144,7 @@ def white_level(picture: np.ndarray) -> float:
         (255.0, 4095.0)
     """
     highest = finite_range(picture)[1]
-    slack = 1.0 if picture.dtype.kind == "u" else _OVERSHOOT
+    slack = 1.0 if picture.dtype == np.uint8 else _OVERSHOOT
     for white in (2.0**bits - 1 for bits in (8, 10, 12, 14, 16)):
         if highest <= slack * white:
             return white
