@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import itk
@@ -90,6 +91,11 @@ def test_volumes_are_those_of_a_tilted_gantry():
     affine[1, 2] = 5.0  # each slice is shifted against the one below
     image = CaseImage.from_array(np.zeros((10, 10, 5), np.int16), affine)
     assert one_case.class_volumes(np.ones((10, 10, 5), np.uint8), ["background", "liver"], image) == {"liver": 2.5}
+
+
+def test_no_volumes_where_the_voxels_have_no_known_size():
+    image = replace(CaseImage.from_array(np.zeros((10, 10, 5), np.int16), np.eye(4)), spacing=None)  # as of HDF5
+    assert one_case.class_volumes(np.ones((10, 10, 5), np.uint8), ["background", "liver"], image) is None
 
 
 def test_volumes_are_in_the_table_where_they_are_known(data, tmp_path):

@@ -2,31 +2,22 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import partly_labelled_table
 import pytest
 
-from monai_supmix.datalists import Datalist
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.listing import read_json
+from tests.scripts.made_up import CLASS_NAMES, patients
 
 ROOT = Path(__file__).parents[2]
 CELLS = ROOT / "scripts" / "simulated" / "acdc_partly_labelled.json"
-NAMES = ["background", "a", "b", "c"]
 
 
 @pytest.fixture
 def whole(tmp_path):
     """Five patients with all three classes."""
-    label = np.arange(64, dtype=np.uint8).reshape(4, 4, 4) % 4
-    items = []
-    for number in range(5):
-        paths = {key: tmp_path / f"p{number}_{key}.nii.gz" for key in ("image", "label")}
-        nib.save(nib.Nifti1Image(label.astype(np.float32) + number, np.eye(4)), paths["image"])
-        nib.save(nib.Nifti1Image(label, np.eye(4)), paths["label"])
-        items.append({"case": f"p{number}_1", "group": f"p{number}", **{k: str(path) for k, path in paths.items()}})
-    return Datalist(items, [], [], [], NAMES, [])
+    return patients(tmp_path, 5)
 
 
 def test_three_patients_lack_another_class_each_and_only_one_set_says_so(whole, tmp_path):
@@ -37,7 +28,7 @@ def test_three_patients_lack_another_class_each_and_only_one_set_says_so(whole, 
         full_image, full = load_case(original, 4)
         assert np.array_equal(image.array, full_image.array)
         assert np.array_equal(label, np.where(full == missing, 0, full))
-        assert item["labelled_classes"] == [name for value, name in enumerate(NAMES) if value != missing]
+        assert item["labelled_classes"] == [name for value, name in enumerate(CLASS_NAMES) if value != missing]
     sets = {arm: partly_labelled_table.datalist_of(arm, items, whole).labeled for arm in partly_labelled_table.ARMS}
     assert [item["case"] for item in sets["left_out"]] == ["p0_1", "p1_1"]
     assert sets["partly_labelled"] == items

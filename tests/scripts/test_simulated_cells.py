@@ -14,8 +14,7 @@ from monai_supmix.files import make_directory, write_json
 from monai_supmix.metrics import CaseMeasures, write_cases_csv
 from monai_supmix.phantoms import write_chest_ct_phantom
 from monai_supmix.report import HISTORY_NAME
-
-NAMES = ["background", "a", "b", "c"]
+from tests.scripts import made_up
 
 
 @pytest.fixture
@@ -35,17 +34,10 @@ def trained(monkeypatch):
     return hashes
 
 
-@pytest.fixture
-def patients(tmp_path):
-    """Seven labelled volumes and one of the test."""
-    label = np.arange(64, dtype=np.uint8).reshape(4, 4, 4) % 4
-    items = []
-    for number in range(8):
-        paths = {key: tmp_path / f"p{number}_{key}.nii.gz" for key in ("image", "label")}
-        for key, path in paths.items():
-            nib.save(nib.Nifti1Image(label.astype(np.uint8 if key == "label" else np.float32), np.eye(4)), path)
-        items.append({"case": f"p{number}_1", "group": f"p{number}", **{k: str(path) for k, path in paths.items()}})
-    return Datalist(items[:7], [], [], items[7:], NAMES, [])
+@pytest.fixture(name="patients")
+def seven_and_one(tmp_path):
+    """Seven labelled patients and one of the test."""
+    return made_up.patients(tmp_path, 7, 1)
 
 
 def correct(path):
