@@ -19,12 +19,14 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", spelt).strip("_")
 
 
-def folded(name: str) -> str:
+def casefolded(name: str) -> str:
     """What names have in common that differ in capitals and separators alone; a plus counts, and a minus after a word.
 
     Example:
-        >>> folded("Ground-Glass (GGO)"), folded("ER-") == folded("ER"), folded("grade<2") == folded("grade>2")
-        ('ground_glass_ggo', False, False)
+        >>> casefolded("Ground-Glass (GGO)"), casefolded("ER-") == casefolded("ER")
+        ('ground_glass_ggo', False)
+        >>> casefolded("grade<2") == casefolded("grade>2")
+        False
     """
     separated = re.sub(r"(?<![^\W_])-|-(?=[^\W_])|[^\w+-]", "_", safe_name(name))
     return re.sub(r"_+", "_", separated).strip("_").casefold()

@@ -25,7 +25,8 @@ from reproduction.statistics import check_same_data
 from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.errors import InputError
 from monai_supmix.metrics import class_differences, iou, paired_case_bootstrap
-from monai_supmix.metrics.paired import FOREGROUND, mean_sd, show_difference, why_no_interval
+from monai_supmix.metrics.overlap import mean_present
+from monai_supmix.metrics.paired import FOREGROUND, is_in_truth, mean_sd, show_difference, why_no_interval
 
 
 def cells_of(text: str, num_labeled: int) -> dict[int, Finished]:
@@ -54,8 +55,9 @@ def by_class(counts: np.ndarray, class_names: Sequence[str]) -> dict[str, list[f
         counts: ``(seeds, cases, C, 3)``.
         class_names: names of the classes, background first.
     """
-    figures = 100 * np.stack([iou(of_seed.sum(axis=0)) for of_seed in counts])[:, 1:]
-    known = dict(zip(class_names[1:], figures.T, strict=True)) | {FOREGROUND: np.nanmean(figures, axis=1)}
+    of_seeds = counts.sum(axis=1)
+    figures = 100 * np.where(is_in_truth(of_seeds), iou(of_seeds), np.nan)[:, 1:]
+    known = dict(zip(class_names[1:], figures.T, strict=True)) | {FOREGROUND: mean_present(figures)}
     return {name: [] if np.isnan(values).all() else values.tolist() for name, values in known.items()}
 
 

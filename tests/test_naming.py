@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monai_supmix.inferers.probability_maps import map_infixes
-from monai_supmix.naming import folded, plain_names, safe_name
+from monai_supmix.naming import casefolded, plain_names, safe_name
 
 NAMES = st.lists(st.text("aA1 <>/_.-+", max_size=6), unique=True, max_size=6)
 
@@ -22,7 +22,7 @@ def test_different_names_have_different_plain_names(names, others):
 @given(name=st.text("aA1 <>/_.-+", max_size=8))
 def test_a_safe_name_is_safe_for_good_and_still_the_same_name(name):
     assert re.fullmatch(r"[\w.+-]*", safe_name(name)) and safe_name(safe_name(name)) == safe_name(name)
-    assert folded(safe_name(name)) == folded(name) == folded(name.upper())
+    assert casefolded(safe_name(name)) == casefolded(name) == casefolded(name.upper())
 
 
 def test_probability_maps_of_classes_that_differ_in_a_sign_have_names_of_their_own():

@@ -17,6 +17,7 @@ from monai_supmix.bundle.trained import IntensityRules, Trained, load_trained, s
 from monai_supmix.bundle.training import TrainingRun
 from monai_supmix.config.error_lines import error_line
 from monai_supmix.config.running import check_overrides
+from monai_supmix.data.working_grid import with_margin
 from monai_supmix.datalists.pseudo_labels import with_pseudo_labels
 from monai_supmix.inferers.inputs import image_items
 from monai_supmix.processes import rank, world_size
@@ -39,6 +40,7 @@ __all__ = [
     "FollowSchedules",
     "TrainingRun",
     "SelfTraining",
+    "with_margin",
     "with_pseudo_labels",
     "EvaluationRun",
     "PredictionRun",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -115,7 +116,7 @@ def followed(
         loading: loads these cases.
         evaluator: validates; its ``case_inferer`` predicts these cases, if it can predict a batch.
         val_interval: epochs between two looks.
-        num_monitored: cases to look at.
+        num_monitored: cases to look at; none where pseudo-labels are given, which are not the network's.
 
     Returns:
         the history.
@@ -124,7 +125,8 @@ def followed(
     history.attach(trainer)
     TrainingWatch(history).attach(trainer)
     inferer: Any = evaluator and evaluator.case_inferer
-    if datalist is not None and loading is not None and hasattr(inferer, "probabilities"):
+    makes_pseudo_labels = not trainer.given_pseudo_labels and hasattr(inferer, "probabilities")
+    if datalist is not None and loading is not None and makes_pseudo_labels:
         monitor = PseudoLabelMonitor(
             history,
             hidden_truth(datalist, num_monitored),
@@ -169,7 +171,9 @@ def stateful_parts(trainer: SemiSupervisedTrainer) -> dict[str, Any]:
             found[name] = _Remembered(part)
             try:
                 refuse_nonfinite(plain(part.state_dict()), name)
-            except ValueError as error:  # of which `InputError` is none
+            except InputError:
+                raise
+            except ValueError as error:
                 raise InputError(
                     name, f"has a state that no checkpoint can keep ({error})", "make it tensors"
                 ) from error
@@ -202,6 +206,19 @@ def check_crop_size(trainer: SemiSupervisedTrainer) -> None:
     raise InputError("crop_size", f"is {size}, and the networks take crops of {needed}", "give such a size")
 
 
+def check_grid(loading: object, working: Mapping[str, Any] | None) -> None:
+    """Raise `InputError` where images are trained on another grid than the network is to predict on.
+
+    Args:
+        loading: loads the training images; one without a ``working`` grid is not judged.
+        working: what is kept with the weights. Two middles of planes may differ in size.
+    """
+    trained, kept = (dict(grid or {}) for grid in (getattr(loading, "working", working), working))
+    if json.dumps(trained) != json.dumps(kept) and not ("center" in trained and "center" in kept):
+        problem = f"is {kept}, on which the network is to predict, and it is trained on {trained} (loading)"
+        raise InputError("working", problem, "give both the same")
+
+
 def check_last_steps(steps: Sequence[Any], network: nn.Module) -> None:
     """Raise `InputError` where a last step's own ``check(network)`` says that it cannot be done at the end.
 
@@ -212,6 +229,8 @@ def check_last_steps(steps: Sequence[Any], network: nn.Module) -> None:
     for step in (step for step in steps if hasattr(step, "check")):
         try:
             step.check(network)
+        except InputError:
+            raise
         except ValueError as error:
             problem = f"has {type(step).__name__}, which does not suit this network ({error})"
             raise InputError("recalibration", problem, "correct it, or leave it out") from error

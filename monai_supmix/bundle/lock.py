@@ -14,6 +14,18 @@ try:
 except ImportError:  # Windows has no flock; only the checkpoints distinguish its users
     fcntl = None  # type: ignore[assignment]
 
+_held: set[int] = set()  # open descriptors of locks
+
+
+def _let_go() -> None:
+    """Close them in a forked process: a loader's worker would keep the lock of a killed parent."""
+    while _held:
+        os.close(_held.pop())
+
+
+if fcntl is not None:
+    os.register_at_fork(after_in_child=_let_go)
+
 
 @contextmanager
 def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
@@ -35,14 +47,7 @@ def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise writing_error(lock, error) from error
-    held = True
-
-    def close() -> None:
-        nonlocal held
-        if held:
-            held = False
-            os.close(descriptor)
-
+    _held.add(descriptor)
     try:
         if fcntl is not None:
             try:
@@ -51,8 +56,8 @@ def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
                 raise InputError(
                     folder, "another run writes to this folder", "wait for it or choose another output_dir"
                 ) from error
-            # A forked loader worker would keep the lock of a killed parent.
-            os.register_at_fork(after_in_child=close)
         yield
     finally:
-        close()
+        if descriptor in _held:  # else it was closed in a forked process, which this is
+            _held.remove(descriptor)
+            os.close(descriptor)

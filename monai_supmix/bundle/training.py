@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import _LRScheduler as LRScheduler  # as MONAI nam
 from monai_supmix.bundle.attached import (
     attach_schedules,
     check_crop_size,
+    check_grid,
     check_last_steps,
     check_learnable,
     check_partly_labelled,
@@ -40,6 +41,7 @@ from monai_supmix.handlers.checkpoints import TrainingCheckpoint, existing_check
 from monai_supmix.handlers.preemption import Preemption
 from monai_supmix.handlers.pseudo_labels import Loading
 from monai_supmix.inferers import VolumeInferer
+from monai_supmix.processes import agreed, from_first
 from monai_supmix.report import HISTORY_NAME, training_record, write_history, write_training_report
 from monai_supmix.weights import read_weights, record_run, save_weights
 from monai_supmix.weights.record import are_cleaning_rules, current_versions
@@ -98,9 +100,9 @@ class TrainingRun:
         configuration: what another run must agree in; ``None`` takes the configuration that MONAI made this from.
 
     Raises:
-        InputError: for an unknown ``resume``, crops that the network or the discriminator cannot take, cleaning of
-            other classes, a loss that does not suit partly labelled cases, or a handler
-            that steps ``lr_scheduler`` a second time.
+        InputError: for an unknown ``resume``, crops that the network or the discriminator cannot take, a grid of
+            training that is not that of prediction, cleaning of other classes, a loss that does not suit partly
+            labelled cases, or a handler that steps ``lr_scheduler`` a second time.
 
     Example:
         >>> import tempfile
@@ -146,6 +148,7 @@ class TrainingRun:
     ) -> None:
         check_resume(resume)
         check_crop_size(trainer)
+        check_grid(loading, record.get("working"))
         loaded = list(loaded)
         if datalist is not None:
             check_partly_labelled(datalist, trainer.supervised_loss, loaded)
@@ -245,6 +248,8 @@ class TrainingRun:
         logger.info("last step: %s", type(recalibration).__name__)
         try:
             self.record |= recalibration(self.trainer.saved_network) or {}
+        except InputError:
+            raise
         except ValueError as error:  # as by a network that pools a plane to one value, which has no variance
             remedy = "the training itself is kept: continue with recalibration=null and resume=force"
             raise InputError("recalibration", f"does not suit this network or size ({error})", remedy) from error
@@ -298,9 +303,10 @@ class TrainingRun:
             self.record["labelled_images"] = sorted({*image_digests(self.datalist.labeled), *learnt})
 
     def _restore(self) -> None:
-        path = checkpoint_to_continue(self.output_dir / "checkpoints", self.resume)
+        path = from_first(lambda: checkpoint_to_continue(self.output_dir / "checkpoints", self.resume))
         if path is not None:
-            restore(path, self.state, self.checkpoint.config, self.resume)
+            with agreed():
+                restore(path, self.state, self.checkpoint.config, self.resume)
             logger.info("resumed from %s at iteration %d.", path, self.trainer.state.iteration)
 
     def _save_and_tell(self, engine: Engine) -> None:

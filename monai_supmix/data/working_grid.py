@@ -46,6 +46,25 @@ def working_shape(
     return height, width
 
 
+def with_margin(working: Mapping[str, Any] | None, margin: int) -> Mapping[str, Any] | None:
+    """The working grid of a training, whose rotated crops reach further out than prediction looks.
+
+    Args:
+        working: that of the network, as for `working_shape`.
+        margin: pixels that are added to either side of the middle of planes; other grids have none.
+
+    Raises:
+        InputError: as `working_shape`.
+
+    Example:
+        >>> with_margin({"center": [160, 160]}, 32), with_margin({"size": [256, 256]}, 32)
+        ({'center': [192, 192]}, {'size': [256, 256]})
+    """
+    if "center" not in (working or {}):
+        return working
+    return {"center": [side + margin for side in working_shape((1, 1), None, working)]}
+
+
 def working_volume_shape(
     volume_shape: tuple[int, int, int],
     spacing: tuple[float, float, float] | None,

@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_supmix.errors import InputError
 from monai_supmix.listing import normal_form, read_json, shorten, stem_of, visible_files
-from monai_supmix.naming import folded
+from monai_supmix.naming import casefolded
 
 KEY = "labelled_classes"
 """Of an item, and of the file beside a label map: the classes that were labelled; without it all were."""
@@ -135,7 +135,7 @@ def _number_of(entry: Any, class_names: Sequence[str]) -> Any:
     """The number of a class, by its name, in the spelling of the label files' makers or in that of a bundle."""
     if not isinstance(entry, str) or entry in class_names:
         return class_names.index(entry) if entry in class_names else entry
-    alike = [number for number, name in enumerate(class_names) if folded(name) == folded(entry)]
+    alike = [number for number, name in enumerate(class_names) if casefolded(name) == casefolded(entry)]
     return alike[0] if len(alike) == 1 else entry
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_supmix.data.planes_loading import evenly_spaced
+from monai_supmix.networks.modes import evaluating
 from monai_supmix.weights import unwrap
 
 
@@ -23,8 +25,9 @@ class RecalibrateBatchNorm:
     caller's decision: those that the method trains on. (Wu, Johnson, "Rethinking 'Batch' in BatchNorm", 2021, call it
     PreciseBN; over images without labels it is the AdaBN of Li et al., "Revisiting Batch Normalization For Practical
     Domain Adaptation", 2016.) The statistics follow from weights and images alone: doing it twice changes nothing.
-    Planes pass one by one in training mode, so deeper layers see what was normalised plane by plane: for networks with
-    dozens of such layers, such as a pretrained encoder, those of the training are better.
+    Planes pass one by one, and only layers of batch normalisation are in training mode, so that nothing is dropped;
+    deeper ones see what was normalised plane by plane: for networks with dozens of such layers, such as a pretrained
+    encoder, those of the training are better.
 
     Args:
         network: the network, perhaps wrapped for several devices. One without batch normalisation is left as it is.
@@ -58,17 +61,12 @@ class RecalibrateBatchNorm:
         Args:
             network: another network instead, such as the teacher that is saved.
         """
-        network = unwrap(self.network if network is None else network)
-        device = next((parameter.device for parameter in network.parameters()), None)
-        update_bn(self._planes(), network, device)
+        _estimate(unwrap(self.network if network is None else network), self._planes())
 
     def check(self, network: nn.Module) -> None:
         """Raise `ValueError` where a plane that passes alone leaves a layer of the network without statistics."""
         if len(self.items):
-            copied = copy.deepcopy(unwrap(network)).train()
-            device = next((parameter.device for parameter in copied.parameters()), None)
-            with torch.no_grad():
-                copied(next(self._planes()).to(device))
+            _estimate(copy.deepcopy(unwrap(network)), itertools.islice(self._planes(), 1))
 
     def _planes(self) -> Iterator[Tensor]:
         """Planes one by one, ``(1, C, H, W)`` float32: they may differ in size."""
@@ -79,3 +77,25 @@ class RecalibrateBatchNorm:
                 width = max(width, 2 * self.divisor) if height <= self.divisor else width
                 padding = (0, width - plane.shape[-1], 0, height - plane.shape[-2])
                 yield F.pad(plane[None].float(), padding, mode="replicate")
+
+
+@torch.no_grad()
+def _estimate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replace running statistics by the mean of those of each batch.
+
+    As :func:`torch.optim.swa_utils.update_bn`, which puts dropout into training mode as well.
+    """
+    layers = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    device = next((parameter.device for parameter in network.parameters()), None)
+    with evaluating(network):
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # a plain mean
+            layer.train()
+        for batch in batches:
+            network(batch.to(device))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum

@@ -106,7 +106,10 @@ class StrongViews:
         return views
 
     def _augment(self, images: Tensor) -> Tensor:
-        return images if self.augmentation is None else self.augmentation(images.clone())  # it may write in place
+        if self.augmentation is None:
+            return images
+        copies = isinstance(self.augmentation, BatchCompose)  # another one may write in place
+        return self.augmentation(images if copies else images.clone())
 
     def _seed(self, view_seed: int) -> None:
         for part, name in ((self.augmentation, "augmentation"), (self.mixing, "mixing")):

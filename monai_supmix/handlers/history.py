@@ -17,6 +17,7 @@ class TrainingHistory:
     Values are summed on the device and read once per interval, so that following a training does not make a
     GPU wait. The newest row is in ``engine.state.metrics`` for other handlers. Vectors become one column per
     entry (``pseudo_label_share_0`` ...). The state is part of a checkpoint: a resumed run continues the table.
+    Of several processes each follows its own samples, and the first one's rows are those that are kept.
 
     Args:
         interval: iterations per row.

@@ -23,7 +23,8 @@ class TrainingWatch:
     """Looks at every loss term, without making a GPU wait.
 
     The first iteration at which a term is NaN or infinite is kept on the device and read at the history's interval and
-    before any checkpoint; on a CPU, where looking costs nothing, at every iteration.
+    at the end; on a CPU, where looking costs nothing, at every iteration. (A checkpoint in between refuses weights that
+    are not finite by itself.)
 
     Args:
         history: its rows are watched for a collapsed discriminator and for pseudo-labels of only one class.

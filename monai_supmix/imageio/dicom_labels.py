@@ -24,7 +24,7 @@ from monai_supmix.imageio.rtstruct_reading import contoured, roi_names, rtstruct
 from monai_supmix.imageio.seg_reading import seg_frames, seg_series, segment_names
 from monai_supmix.imageio.slice_grid import SliceGrid
 from monai_supmix.listing import shorten
-from monai_supmix.naming import folded
+from monai_supmix.naming import casefolded
 
 _OTHER_SERIES = "give the label of this series, or the series that it was drawn on"
 _ONLY_A_NUMBER = re.compile(r"(segment|label|class|structure|roi|region)?[\W_]*\d*", re.IGNORECASE)
@@ -158,7 +158,7 @@ def _place(name: str, known: Sequence[str]) -> int:
     """The class of a name: that of the same name, else the only one that differs in capitals or separators, else 0."""
     if name in known:
         return 1 + known.index(name)
-    alike = [folded(other) == folded(name) for other in known]
+    alike = [casefolded(other) == casefolded(name) for other in known]
     return 1 + alike.index(True) if sum(alike) == 1 else 0
 
 

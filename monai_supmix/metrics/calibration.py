@@ -91,8 +91,10 @@ def calibrate(cases: Iterable[CaseMeasures], inference: Mapping[str, Any] | None
     """Learn from cases that the network has not seen.
 
     The slope is the median of those between all pairs (Theil-Sen), which few odd cases do not move. The margin is a
-    quantile of how far cases lie from lines that were drawn without them (CV+: Barber, Candès, Ramdas and Tibshirani,
-    "Predictive inference with the jackknife+", 2021), at the level that so many cases need.
+    quantile of how far cases lie from lines that were drawn without them, around the line of all cases (the
+    cross-validated residuals of Barber, Candès, Ramdas and Tibshirani, "Predictive inference with the jackknife+",
+    2021, of whose intervals only those around each of the lines have a proven coverage), at the level that so many
+    cases need.
 
     Args:
         cases: with ``confidence``; a class counts where the mask has it, also where the truth has not.

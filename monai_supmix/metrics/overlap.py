@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,19 +116,23 @@ def none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def mean_present(values: Sequence[float] | np.ndarray) -> float:
+def mean_present(values: Sequence[float] | np.ndarray) -> Any:
     """Mean of the values that are not NaN: over the classes that are present.
 
     Args:
-        values: one value for each class.
+        values: one value for each class, ``(..., C)``.
 
     Returns:
-        the mean, NaN when there is nothing to average.
+        the mean over the last axis, a float of a single row; NaN where there is nothing to average.
 
     Example:
         >>> mean_present([0.5, float("nan"), 1.0])
         0.75
+        >>> mean_present(np.array([[1.0, np.nan], [np.nan, np.nan]]))
+        array([ 1., nan])
     """
-    present = np.asarray(values, np.float64)
-    present = present[~np.isnan(present)]
-    return float(present.mean()) if present.size else float("nan")
+    values = np.asarray(values, np.float64)
+    present = ~np.isnan(values)
+    total, count = np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1)
+    mean = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return mean if values.ndim > 1 else float(mean)

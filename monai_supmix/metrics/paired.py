@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_supmix.metrics.overlap import iou
+from monai_supmix.metrics.overlap import iou, mean_present
 
 RESAMPLES, CONFIDENCE = 10_000, 0.95
 FOREGROUND = "foreground"
@@ -76,11 +76,11 @@ def paired_bootstrap(
     def difference(times: np.ndarray) -> np.ndarray:
         """Per draw and seed, for the number of times that each group was drawn, ``(R, G)``."""
         drawn = (np.einsum("rg,sgck->rsck", times, counts) for counts in summed)
-        values = [_mean_present(np.where(_is_in_truth(counts), iou(counts), np.nan)) for counts in drawn]
+        values = [mean_present(np.where(is_in_truth(counts), iou(counts), np.nan)) for counts in drawn]
         return values[0] - values[1]
 
     mean = float(difference(np.ones((1, num_groups))).mean())
-    lone = num_seeds * _is_in_truth(summed[0][0]).any(axis=-1).sum() == 1
+    lone = num_seeds * is_in_truth(summed[0][0]).any(axis=-1).sum() == 1
     return _with_interval(mean, _over_seeds(difference(drawn_groups), drawn_seeds), lone, confidence)
 
 
@@ -168,17 +168,17 @@ def _with_interval(mean: float, draws: np.ndarray, lone: bool, confidence: float
     return Difference(mean, float(low), float(high))
 
 
-def _is_in_truth(counts: np.ndarray) -> np.ndarray:
-    """Whether the truth has a class at all: TP + FN > 0."""
+def is_in_truth(counts: np.ndarray) -> np.ndarray:
+    """Whether the truth has a class at all: TP + FN > 0.
+
+    Args:
+        counts: TP, FP and FN, ``(..., C, 3)``.
+
+    Example:
+        >>> is_in_truth(np.array([[5, 0, 1], [0, 3, 0]]))
+        array([ True, False])
+    """
     return counts[..., 0] + counts[..., 2] > 0
-
-
-def _mean_present(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN; NaN where nothing is left."""
-    present = ~np.isnan(values)
-    total = np.where(present, values, 0.0).sum(axis=-1)
-    count = present.sum(axis=-1)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def class_differences(

@@ -15,7 +15,7 @@ from monai_supmix.imageio.dicom_labels import dicom_label_names, is_only_a_numbe
 from monai_supmix.imageio.labels import is_dicom_file
 from monai_supmix.imageio.reading import read_label
 from monai_supmix.listing import shorten
-from monai_supmix.naming import folded, safe_name
+from monai_supmix.naming import casefolded, safe_name
 
 _MOST = 64  # more values than this are not classes
 _NAME_THEM = "name the values that are classes, the background first: --labels "
@@ -220,7 +220,7 @@ def _scaled(held: Mapping[Path, Sequence[int]]) -> Path | None:
 
 
 def _segment_names(labels: Sequence[Path]) -> list[str]:
-    """Names of classes by the segments of DICOM labels, in the order in which they come first; see `folded`.
+    """Names of classes by the segments of DICOM labels, in the order in which they come first; see `casefolded`.
 
     Returns:
         none where some labels are of another type, or where names say no more than numbers.
@@ -238,7 +238,7 @@ def _segment_names(labels: Sequence[Path]) -> list[str]:
             if found := dicom_label_names(path):
                 (numbered if all(map(is_only_a_number, found.values())) else telling).append(path)
                 for _, name in sorted(found.items()):
-                    names.setdefault(folded(name), safe_name(name))
+                    names.setdefault(casefolded(name), safe_name(name))
     if telling and numbered:
         problem = f"its segments have no names but numbers, and those of {telling[0].name} have names"
         raise InputError(numbered[0], problem, "name them alike, or say what numbers are: --labels 0=background,1=NAME")

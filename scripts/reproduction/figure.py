@@ -93,8 +93,8 @@ def choose_cases(cells: Sequence[Finished], num_cases: int = _NUM_CASES) -> list
     Returns:
         names of cases, the better ones first; cases without foreground are passed over.
     """
-    scores = np.array([[mean_present(values[1:]) for values in iou(one.counts)] for one in cells])
-    mean = np.array([mean_present(column) for column in scores.T])
+    scores = np.stack([mean_present(iou(one.counts)[:, 1:]) for one in cells])
+    mean = mean_present(scores.T)
     ranked = sorted(np.flatnonzero(~np.isnan(mean)), key=lambda index: -mean[index])
     places = np.unique(np.rint(np.linspace(-0.5, len(ranked) - 0.5, num_cases + 2)[1:-1]).astype(int))
     return [cells[0].cases[ranked[place]] for place in places if 0 <= place < len(ranked)]

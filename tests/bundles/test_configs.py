@@ -4,6 +4,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from monai_supmix.bundle.attached import check_grid
 from tests.bundles.workflows import (
     BUNDLES,
     METHODS,
@@ -156,6 +157,27 @@ def test_the_default_method_is_the_papers():
     for bundle in SHIPPED:
         train, method = read_config(bundle, "train"), read_config(bundle, "methods/supmix_sufd")
         assert {name: train[name] for name in method} == method
+
+
+@pytest.mark.parametrize("bundle", SHIPPED)
+def test_every_preset_trains_on_the_grid_on_which_it_predicts(bundle):
+    for preset in (None, *(path.stem for path in sorted((BUNDLES / bundle / "configs/presets").glob("*.json")))):
+        config = parser(bundle, preset=preset)
+        config.update({"pretrained": None})
+        loading, inferer, kept = (
+            config.get_parsed_content(name) for name in ("train#preprocessing", "validate#inferer", "working")
+        )
+        check_grid(loading, kept)
+        assert inferer.working == kept
+        if bundle == "acdc_supmix" and preset != "paper":
+            assert (kept, loading.working) == ({"center": [160, 160]}, {"center": [192, 192]})
+
+
+@pytest.mark.parametrize("bundle", SHIPPED)
+def test_the_paper_has_no_teacher_and_no_cleaning_and_mixes_no_labelled_images(bundle):
+    config = parser(bundle, preset="paper")
+    assert config.get_parsed_content("teacher_momentum") is None and config.get_parsed_content("save") == "student"
+    assert not config.get("labeled_mixing") and not config.get("cleaning")
 
 
 @pytest.mark.parametrize(

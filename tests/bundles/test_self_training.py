@@ -53,6 +53,7 @@ def test_each_round_learns_from_the_masks_of_the_one_before(finished):
     folders = [finished / f"rounds/{number}/network_{place}" for number in (0, 1) for place in (0, 1)]
     methods = [history(folder)["method"] for folder in (*folders, finished)]
     assert methods == ["supervised"] * 2 + ["self_training"] * 3
+    assert not history(finished)["pseudo_label_rows"], "masks that are given are not those of the network"
     labels = [pseudo_labels(folder) for folder in (*folders, finished)]
     masks = [
         {path.name: sha256(path)[:32] for path in (finished / f"rounds/{number}/pseudo_labels").glob("*.nii.gz")}

@@ -49,6 +49,19 @@ def test_weights_and_modes_stay_and_a_second_time_changes_nothing():
     assert all(torch.equal(once[name], tensor) for name, tensor in network.state_dict().items())
 
 
+def test_nothing_is_dropped_meanwhile():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Dropout2d(0.5), nn.Conv2d(8, 4, 3), nn.BatchNorm2d(4)).train()
+    network[1].p, dropped = 0.0, network[1].p
+    items = [case(n) for n in range(3)]
+    RecalibrateBatchNorm(network, items)()
+    expected = copy.deepcopy(network[3].state_dict())
+    network[1].p = dropped
+    RecalibrateBatchNorm(network, items)()
+    assert all(torch.equal(expected[name], tensor) for name, tensor in network[3].state_dict().items())
+    assert network[1].training
+
+
 def test_planes_of_a_volume_are_evenly_spaced_and_few():
     volume = torch.arange(10.0).reshape(10, 1, 1, 1).expand(10, 1, 4, 4)
     network = nn.BatchNorm2d(1)

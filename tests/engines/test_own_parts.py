@@ -10,6 +10,7 @@ from monai.transforms import Compose, RandCoarseDropout, RandFlipd, RandScaleInt
 from torch import nn
 
 from monai_supmix.bundle import TrainingRun
+from monai_supmix.bundle.attached import check_grid
 from monai_supmix.data.paired import PairedLoader
 from monai_supmix.data.streams import StreamLoader
 from monai_supmix.engines import StrongViews
@@ -243,3 +244,36 @@ def test_a_state_that_begins_empty_is_kept_and_one_that_cannot_be_is_told_before
 
     with pytest.raises(InputError, match="extra_terms_0: has a state that no checkpoint can keep"):
         bank_run(tmp_path, Foreign())
+
+
+class Refuses:
+    """A last step with an opinion of its own about what it is given."""
+
+    def check(self, network):
+        raise InputError("mine.csv", "is empty", "write it again")
+
+    __call__ = check
+
+
+def test_an_error_of_ones_own_is_told_in_its_own_words(tmp_path):
+    with pytest.raises(InputError, match=r"^mine\.csv: is empty: write it again$"):
+        bank_run(tmp_path / "checked", Bank(), recalibration=Refuses())
+    with pytest.raises(InputError, match=r"^mine\.csv: is empty: write it again$"):
+        bank_run(tmp_path / "called", Bank(), recalibration=Refuses().check).run()
+    with pytest.raises(InputError, match=r"^extra_terms_0: .*NaN or infinite"):
+        bank_run(tmp_path, Bank(torch.full((3,), torch.nan)))
+
+
+class Loads:
+    def __init__(self, working):
+        self.working = working
+
+
+@pytest.mark.parametrize(("trained", "kept"), [({"center": [9, 9]}, {"size": [8, 8]}), (None, {"scale": 2})])
+def test_a_network_is_not_trained_on_another_grid_than_it_predicts_on(trained, kept, tmp_path):
+    with pytest.raises(InputError, match=r"^working: is .*, on which the network is to predict, and it is trained on"):
+        check_grid(Loads(trained), kept)
+    for alike in ((trained, trained), ({}, None), ({"size": (8, 8)}, {"size": [8, 8]})):
+        check_grid(Loads(alike[0]), alike[1])
+    check_grid(Loads({"center": [9, 9]}), {"center": [8, 8]})
+    check_grid(lambda item: item, kept)  # says nothing of a grid

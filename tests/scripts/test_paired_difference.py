@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import paired_difference
 import pytest
 
@@ -37,6 +38,12 @@ def test_iou_differs_as_the_table_says(capsys):
     assert name == "vessel" and told in row
     (row,) = [line for line in table if line.startswith("| 2 (1/8) | vessel | 64")]
     assert all(f"| {mean} |" in row for mean in means.split(" against "))
+
+
+def test_a_class_that_no_test_image_shows_has_no_figure():
+    seen, false = [[9, 0, 0], [4, 0, 0], [0, 0, 0]], [[9, 0, 0], [4, 0, 0], [0, 5, 0]]
+    figures = paired_difference.by_class(np.array([[seen], [false]]), ["background", "a", "b"])
+    assert figures == {"a": [100, 100], "b": [], "foreground": [100, 100]}
 
 
 def test_cells_of_other_draws_are_no_pairs(tmp_path, capsys):
