@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ from monai_supmix.metrics.calibration import Calibration
 from monai_supmix.networks import Ensemble
 from monai_supmix.networks.output_layer import shift_logits
 from monai_supmix.precision import Amp
+from monai_supmix.transforms.intensity import IntensityRule
 from monai_supmix.weights import (
     common_record,
     configured_note,
@@ -33,9 +34,6 @@ from monai_supmix.weights import (
     other_label_values,
     read_weights,
 )
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
 
 logger = logging.getLogger(__name__)
 

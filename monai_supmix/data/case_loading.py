@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +16,7 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.cases import load_case
 from monai_supmix.imageio.partly import IGNORED, labelled_mask
 from monai_supmix.imageio.planes import Axis, Planes
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
+from monai_supmix.transforms.intensity import IntensityRule
 
 
 class CaseLoading(Transform):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
+from monai_supmix.transforms.intensity import IntensityRule
 
 
 def fit_intensity(image: CaseImage, intensity: IntensityRule) -> dict[str, Any]:

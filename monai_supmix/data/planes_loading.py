@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,7 @@ from monai_supmix.data.working_grid import to_working_grid, working_shape
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.partly import IGNORED
 from monai_supmix.imageio.planes import Planes
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
+from monai_supmix.transforms.intensity import IntensityRule
 
 
 class LoadPlanes(CaseLoading):

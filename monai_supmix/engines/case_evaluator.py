@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from monai.engines import SupervisedEvaluator
@@ -16,9 +16,7 @@ from monai_supmix.imageio.partly import IGNORED, labelled_mask
 from monai_supmix.inferers import Inferer
 from monai_supmix.inferers.confidence import predict_with_confidence
 from monai_supmix.inferers.tensors import input_channels
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
+from monai_supmix.transforms.intensity import IntensityRule
 
 
 class CaseEvaluator(SupervisedEvaluator):

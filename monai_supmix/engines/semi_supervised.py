@@ -269,7 +269,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         discriminator = self.discriminator if semi else None
 
         # The labelled batch x_l, y_l and the weak view x_w of the unlabelled batch, which the burn-in leaves out.
-        x_l, y_l, *labelled = self._labeled(batchdata["labeled"], not semi or self.given_pseudo_labels, key)
+        x_l, y_l, labelled_classes = self._labeled(batchdata["labeled"], not semi or self.given_pseudo_labels, key)
         unlabeled: dict[str, Any] = batchdata["unlabeled"] if semi else {Keys.IMAGE: x_l[:0]}
         x_w = self._to_device(unlabeled[Keys.IMAGE])
 
@@ -281,16 +281,20 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         logits, features = self._forward(torch.cat([x_l, x_w[:num_weak]]), num_dropped)
         judged = self._judged_maps(logits)[: len(x_l) + num_weak] if discriminator is not None else logits
         p_l, p_w, p_fp = logits.split([len(x_l), num_weak, num_dropped])
-        terms = {"loss_supervised": self.supervised_loss(p_l.float(), y_l, *labelled)}
+        terms = {"loss_supervised": self._supervised(p_l, y_l, labelled_classes)}
         output: dict[str, Tensor] = {}
 
         mixed: dict[str, Mixed | Blended] = {}
         if semi:
             # Pseudo-labels of the weak view (Eq. 7).
             confidence, pseudo_label = self._pseudo_label(x_w, p_w, unlabeled)
-            judge = self.consistency_loss
+            consistency = self.consistency_loss
             output |= pseudo_label_statistics(
-                pseudo_label, confidence, judge.threshold, num_classes=p_w.shape[1], ignore_index=judge.ignore_index
+                pseudo_label,
+                confidence,
+                consistency.threshold,
+                num_classes=p_w.shape[1],
+                ignore_index=consistency.ignore_index,
             )
             mixed = self._mix(x_l, y_l, x_w, pseudo_label, confidence, key)
 
@@ -300,7 +304,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             logits_mixed, features_mixed = self._forward(torch.cat([view.image for view in mixed.values()]))
             p_mixed = logits_mixed.split([len(view.image) for view in mixed.values()])
             for (name, view), p in zip(mixed.items(), p_mixed, strict=True):
-                terms[f"loss_{name}"] = self._mixed_loss(p, view, *labelled)
+                terms[f"loss_{name}"] = self._mixed_loss(p, view, labelled_classes)
 
         if num_dropped:
             terms["loss_feature_dropout"] = self.consistency_loss(p_fp, pseudo_label, confidence)
@@ -316,7 +320,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
                 logits=Maps.of(logits, logits_mixed, *sizes),
                 features=Maps.of(features, features_mixed, *sizes) if self._features else None,
                 label=y_l,
-                labelled_classes=labelled[0] if labelled else None,
+                labelled_classes=labelled_classes,
                 pseudo_label=pseudo_label if semi else None,
                 confidence=confidence if semi else None,
                 views=tuple(views),
@@ -350,16 +354,24 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             logits = self.network(images, num_dropped=num_dropped) if num_dropped else self.network(images)
             return logits, self._features(logits) if self._features else logits
 
-    def _labeled(self, batch: dict[str, Any], alone: bool, key: tuple[int, ...]) -> tuple[Tensor, ...]:
+    def _labeled(
+        self, batch: dict[str, Any], alone: bool, key: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Labelled images, mixed where an iteration has nothing else, truth, and labelled classes if not all are."""
         image, label = (self._to_device(batch[name]) for name in (Keys.IMAGE, Keys.LABEL))
         label = integer_label(label)
-        whole = batch.get("labelled_classes")
-        labelled = [] if whole is None or bool(whole.all()) else [self._to_device(whole)]
+        labelled_classes = batch.get("labelled_classes")
+        if labelled_classes is not None:
+            labelled_classes = None if bool(labelled_classes.all()) else self._to_device(labelled_classes)
         if self.labeled_mixing is not None and alone:
             seed = derive_seed(self.seed, "labeled mixing", *key)
-            image, label = mix_labeled(self.labeled_mixing, image, label, seed, *labelled)
-        return image, label, *labelled
+            image, label = mix_labeled(self.labeled_mixing, image, label, seed, labelled_classes)
+        return image, label, labelled_classes
+
+    def _supervised(self, p: Tensor, label: Tensor, labelled_classes: Tensor | None) -> Tensor:
+        """The supervised loss, which needs to know labelled classes only where some are missing."""
+        partly = () if labelled_classes is None else (labelled_classes,)
+        return self.supervised_loss(p.float(), label, *partly)
 
     def _mix(
         self, x_l: Tensor, y_l: Tensor, x_w: Tensor, pseudo_label: Tensor, confidence: Tensor, key: tuple[int, ...]
@@ -375,10 +387,10 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             mixed[INWARD] = paste_inward(self.inward, x_l, y_l, x_w, pseudo_label, confidence, sure, seed)
         return mixed
 
-    def _mixed_loss(self, p: Tensor, view: Mixed | Blended, *labelled: Tensor) -> Tensor:
+    def _mixed_loss(self, p: Tensor, view: Mixed | Blended, labelled_classes: Tensor | None) -> Tensor:
         """Consistency of a strong view; a mixed labelled image, which has no confidence, is trained on like any."""
         if view.confidence is None:
-            return self.supervised_loss(p.float(), view.label, *labelled)
+            return self._supervised(p, view.label, labelled_classes)
         return view_loss(self.consistency_loss, p, view)
 
     def _add_extra_terms(self, step: Step, terms: dict[str, Tensor]) -> Tensor:

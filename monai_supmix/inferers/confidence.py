@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -14,9 +14,7 @@ from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.inferers.filling import blank
 from monai_supmix.inferers.protocol import Inferer
 from monai_supmix.metrics.calibration import Calibration
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
+from monai_supmix.transforms.intensity import IntensityRule
 
 
 def predict_with_confidence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,9 +11,7 @@ from torch import nn
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis
 from monai_supmix.precision import Amp
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
+from monai_supmix.transforms.intensity import IntensityRule
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +25,7 @@ from monai_supmix.inferers.turned_views import View, mean_over_views
 from monai_supmix.listing import counted
 from monai_supmix.networks.modes import evaluating
 from monai_supmix.precision import Amp, autocast
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
+from monai_supmix.transforms.intensity import IntensityRule
 
 _CACHED_PLANES = 2  # on a processor, whose cache holds the feature maps of so many; eight took 1.4 times as long
 _MANY_WEIGHTS = 10_000_000  # of a network with more, which each pass reads anew, eight planes took 0.87 of the time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +11,7 @@ from monai_supmix.data.working_grid import margins
 from monai_supmix.errors import InputError
 from monai_supmix.imageio.case_image import CaseImage
 from monai_supmix.imageio.planes import Axis, Planes
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
+from monai_supmix.transforms.intensity import IntensityRule, intensity_rule
 
 RULE_NAMES = ("hu", "picture")
 _REMEDIES = {
@@ -50,8 +48,6 @@ def choose_intensity(
         >>> choose_intensity(record, CaseImage.from_array(np.zeros((4, 4, 4), np.int16), np.eye(4)))
         ('hu', HUWindow(low=-1250.0, high=250.0))
     """
-    from monai_supmix.transforms.intensity import intensity_rule  # noqa: PLC0415
-
     if wanted not in (None, *RULE_NAMES):
         raise InputError("intensity", f"is {wanted!r}", "use 'hu' or 'picture', or leave it out")
     rules = record.get("intensity") or {}

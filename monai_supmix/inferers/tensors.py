@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import monai.inferers
 import numpy as np
@@ -21,10 +21,8 @@ from monai_supmix.imageio.case_image import CaseImage, check_affine, voxel_size
 from monai_supmix.imageio.channels import fit_channels
 from monai_supmix.imageio.masks import in_label_values
 from monai_supmix.transforms.components import clean
+from monai_supmix.transforms.intensity import IntensityRule
 from monai_supmix.weights import unwrap
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
 
 _SHAPES = "give (B, 1, X, Y, Z) or (B, C, W, H)"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +23,8 @@ from monai_supmix.inferers.slice_volume import check_channels
 from monai_supmix.inferers.tensors import CaseInferer, device_of
 from monai_supmix.networks.modes import evaluating
 from monai_supmix.precision import Amp, autocast
+from monai_supmix.transforms.intensity import IntensityRule
 from monai_supmix.weights import unwrap
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
 
 _PLANES_AT_ONCE = 8
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
@@ -21,9 +21,7 @@ from monai_supmix.metrics.dataset import measure_case
 from monai_supmix.metrics.overlap import iou, mean_present
 from monai_supmix.processes import gather
 from monai_supmix.report.pictures import PlanePictures, draw_plane
-
-if TYPE_CHECKING:
-    from monai_supmix.transforms.intensity import IntensityRule
+from monai_supmix.transforms.intensity import IntensityRule
 
 _PICTURE_SIDE, _SLICE_SIDE, _MAX_SLICES = 480, 320, 24
 
