@@ -58,7 +58,7 @@ def nearest(name: str, known: Iterable[str], otherwise: str, shown: str = "{}") 
         'use one of train, evaluate'
     """
     names = {entry.casefold(): entry for entry in known}
-    found = difflib.get_close_matches(name.casefold(), names, n=1)
-    if found:
-        return f"did you mean {shown.format(names[found[0]])}?"
+    matches = difflib.get_close_matches(name.casefold(), names, n=1)
+    if matches:
+        return f"did you mean {shown.format(names[matches[0]])}?"
     return otherwise.format(", ".join(names.values()) or "(none)")

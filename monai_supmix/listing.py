@@ -103,7 +103,7 @@ def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
         InputError: two files differ only in their ending or Unicode form, so that it is unclear which one is
             meant; or a link leads nowhere.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in visible_files(folder):
         ending = next((e for e in endings if path.name.lower().endswith(e)), None)
         if ending is None or is_companion(path):
@@ -111,12 +111,12 @@ def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
         if not path.exists():
             raise InputError(path, "is a link that leads nowhere", "fix or remove it")
         stem = normal_form(path.name[: -len(ending)])
-        if stem in found:
-            same = normal_form(found[stem].name) == normal_form(path.name)
-            problem = f"both {found[stem].name} and {path.name} exist" + " in two Unicode forms" * same
+        if stem in files:
+            same = normal_form(files[stem].name) == normal_form(path.name)
+            problem = f"both {files[stem].name} and {path.name} exist" + " in two Unicode forms" * same
             raise InputError(folder, problem, "keep one file for each case")
-        found[stem] = path
-    return found
+        files[stem] = path
+    return files
 
 
 def visible_files(folder: Path) -> list[Path]:
@@ -190,11 +190,11 @@ def find_data_folder(root: Path, is_it: Callable[[Path], bool]) -> Path | None:
     """
     if is_it(root):
         return root
-    found = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".") and is_it(path)]
-    if len(found) > 1:
-        names = shorten([path.name for path in found])
+    roots = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".") and is_it(path)]
+    if len(roots) > 1:
+        names = shorten([path.name for path in roots])
         raise InputError(root, f"several sub-folders hold such data: {names}", "name one of them")
-    return found[0] if found else None
+    return roots[0] if roots else None
 
 
 def _read_text(path: Path) -> str:

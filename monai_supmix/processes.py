@@ -63,8 +63,8 @@ def agreed() -> Iterator[None]:
         yield
     except Exception as error:
         mine = error
-    told = mine if mine is None or isinstance(mine, InputError) else RuntimeError(f"{type(mine).__name__}: {mine}")
-    errors = [error for error in gather(told) if error is not None]
+    shared = mine if mine is None or isinstance(mine, InputError) else RuntimeError(f"{type(mine).__name__}: {mine}")
+    errors = [error for error in gather(shared) if error is not None]
     if mine is not None or errors:
         raise mine or errors[0]
 
@@ -79,12 +79,12 @@ def from_first(make: Callable[[], Item]) -> Item:
         >>> from_first(lambda: ["a.nii", "b.nii"])
         ['a.nii', 'b.nii']
     """
-    made: list[Any] = [None]
+    holder: list[Any] = [None]
     with agreed():
-        made[0] = make() if rank() == 0 else None
+        holder[0] = make() if rank() == 0 else None
     if world_size() > 1:
-        dist.broadcast_object_list(made)
-    return made[0]
+        dist.broadcast_object_list(holder)
+    return holder[0]
 
 
 def read_shard(shard: str | None) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def attach_schedules(
         problem = "is a ReduceLROnPlateau, which follows a figure, and schedules follow iterations here"
         raise InputError("lr_scheduler", problem, "use another, such as PolynomialLR, or a handler of your own")
     for handler in handlers:
-        if isinstance(handler, LrScheduleHandler) and any(handler.lr_scheduler is known for known in schedules):
+        if isinstance(handler, LrScheduleHandler) and any(handler.lr_scheduler is schedule for schedule in schedules):
             problem = "steps a schedule that the run already steps, so the learning rate would fall twice as fast"
             raise InputError("train#handlers", problem, "leave the LrScheduleHandler out")
     if lr_scheduler is not None:
@@ -165,10 +165,10 @@ def stateful_parts(trainer: SemiSupervisedTrainer) -> dict[str, Any]:
         "labeled_mixing": trainer.labeled_mixing,
         **{f"extra_terms_{number}": term for number, term in enumerate(trainer.extra_terms)},
     }
-    found = {}
+    stateful = {}
     for name, part in parts.items():
         if hasattr(part, "load_state_dict") and (part.state_dict() or name.startswith("extra_terms")):
-            found[name] = _Remembered(part)
+            stateful[name] = _Remembered(part)
             try:
                 refuse_nonfinite(plain(part.state_dict()), name)
             except InputError:
@@ -177,7 +177,7 @@ def stateful_parts(trainer: SemiSupervisedTrainer) -> dict[str, Any]:
                 raise InputError(
                     name, f"has a state that no checkpoint can keep ({error})", "make it tensors"
                 ) from error
-    return found
+    return stateful
 
 
 class _Remembered:
@@ -272,5 +272,5 @@ def check_learnable(datalist: Datalist, begins_with: object, given_pseudo_labels
     if not teachers:
         refuse_unlearnable(datalist.labeled, datalist.class_names, KEY)
     elif missing := classes_without_labels(datalist.labeled, datalist.class_names):
-        told = "no training case has labels of %s: what is known of it comes from the %s alone."
-        logger.warning(told, shorten(missing), " and ".join(teachers))
+        warning = "no training case has labels of %s: what is known of it comes from the %s alone."
+        logger.warning(warning, shorten(missing), " and ".join(teachers))

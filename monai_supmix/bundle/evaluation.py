@@ -122,8 +122,8 @@ class EvaluationRun:
         """
         # Reads every test image once more, so one process does it, which also writes the notes.
         learnt = self.trained.record.get("labelled_images", ()) if rank() == 0 else ()
-        seen = seen_note(self.datalist.test, learnt)
-        for note in seen:
+        seen_notes = seen_note(self.datalist.test, learnt)
+        for note in seen_notes:
             logger.warning("%s: %s", self.trained.path, note)
         make_directory(self.output_dir)
         self.evaluator.run()
@@ -138,7 +138,7 @@ class EvaluationRun:
             settings=self.settings,
             inference=self.evaluator.case_inferer.settings,
             notes=[
-                *seen,
+                *seen_notes,
                 *self.datalist.notes,
                 *partly_labelled_note(self.datalist),
                 *configured_note(self.trained.record),
@@ -191,8 +191,8 @@ def describe(summary: Mapping[str, Any]) -> list[str]:
     mean = {"iou": summary["mean_foreground_iou"], "dice": summary["mean_foreground_dice"]}
     rows = {counted(summary["num_images"], "image"): "     IoU    Dice"}
     for name, figures in [*summary["classes"].items(), ("mean of the foreground", mean)]:
-        known = figures is not None and figures["iou"] is not None
-        rows[name] = f"{figures['iou']:8.4f}{figures['dice']:8.4f}" if known else "  absent"
+        present = figures is not None and figures["iou"] is not None
+        rows[name] = f"{figures['iou']:8.4f}{figures['dice']:8.4f}" if present else "  absent"
     width = max(map(len, rows))
     lines = [name.ljust(width) + cells for name, cells in rows.items()]
     if summary.get("mean_case_dice") is not None:
@@ -209,5 +209,5 @@ def partly_labelled_note(datalist: Datalist) -> list[str]:
         >>> partly_labelled_note(Datalist([], [], [], items, ["background", "disc", "cup"]))
         ['test: 1 of 1 partly labelled: 1 lacks cup; missing classes and background are not judged or drawn']
     """
-    told = partly_labelled(datalist.test, datalist.class_names)
-    return [f"test: {told}; missing classes and background are not judged or drawn"] if told else []
+    lacking = partly_labelled(datalist.test, datalist.class_names)
+    return [f"test: {lacking}; missing classes and background are not judged or drawn"] if lacking else []

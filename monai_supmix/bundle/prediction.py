@@ -170,8 +170,8 @@ def told(summary: PredictionSummary, output_dir: Path, collected: Mapping[str, A
         counts = ", ".join(f"{collected[status]} {status}" for status in ("done", "failed", "open"))
         lines.append(f"of {collected['cases']} cases in all: {counts}")
         if collected["flagged"] is not None:
-            told = counted(collected["flagged"], "case")
-            lines.append(f"predicted Dice below {LOOK_BELOW} in some class, look at these masks: {told}")
+            flagged = counted(collected["flagged"], "case")
+            lines.append(f"predicted Dice below {LOOK_BELOW} in some class, look at these masks: {flagged}")
         first = [
             f"{row['case']} ({row['least_sure']} {row['confidence']:.2f})" for row in collected["look_first"][:_FEW]
         ]

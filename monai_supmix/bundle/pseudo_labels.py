@@ -62,25 +62,25 @@ def write_pseudo_labels(
     network = Ensemble([one.network for one in trained]).eval()
     record = common_record({one.path: one.record for one in trained})
     values = datalist.label_values()
-    found = np.zeros(len(datalist.class_names), np.int64)
-    told: dict[str, list[str]] = {}
+    pixels = np.zeros(len(datalist.class_names), np.int64)
+    case_warnings: dict[str, list[str]] = {}
     with agreed(), waiting_for_all():
         for item in share(datalist.unlabeled):
-            image, _ = load_case({key: value for key, value in item.items() if key != "label"}, len(found))
+            image, _ = load_case({key: value for key, value in item.items() if key != "label"}, len(pixels))
             image = fit_channels(image, input_channels(network))
-            mask, _, _, told[item["case"]] = predict_and_judge(image, network, record, inferer, intensity)
-            found += np.bincount(mask.ravel(order="K"), minlength=len(found))
+            mask, _, _, case_warnings[item["case"]] = predict_and_judge(image, network, record, inferer, intensity)
+            pixels += np.bincount(mask.ravel(order="K"), minlength=len(pixels))
             path = masks / f"{item['case']}_seg{mask_suffix(image)}"
             make_directory(path.parent)
             write_mask(in_label_values(mask, {} if values is None else {"label_values": values}), image, path)
-    found = np.sum(gather(found), axis=0)
-    told = {case: warnings for part in gather(told) for case, warnings in part.items()}
+    pixels = np.sum(gather(pixels), axis=0)
+    case_warnings = {case: warnings for part in gather(case_warnings) for case, warnings in part.items()}
     if rank() > 0:
         return
     write_json(made_by, note)  # last: it says that all masks are there
-    for kind, cases in alike(told).items():
-        logger.warning("pseudo-labels of %s: %s", shorten(cases), first_of(kind, told[cases[0]]))
-    shares = zip(datalist.class_names[1:], found[1:] / found.sum(), strict=True)
+    for kind, cases in alike(case_warnings).items():
+        logger.warning("pseudo-labels of %s: %s", shorten(cases), first_of(kind, case_warnings[cases[0]]))
+    shares = zip(datalist.class_names[1:], pixels[1:] / pixels.sum(), strict=True)
     of_each = ", ".join(f"{100 * part:.2g} % {name}" for name, part in shares)
     logger.info("%d pseudo-labels, %s: %s", len(datalist.unlabeled), of_each, masks)
 

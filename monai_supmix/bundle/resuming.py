@@ -78,7 +78,7 @@ def restore(path: Path, state: Mapping[str, Any], config: Mapping[str, Any], res
     if differing and resume != "force":
         named = [f"{key} was {was!r}, is {now!r}" for key, (was, now) in differing.items()]
         more = [f"and {len(named) - _TOLD} more"] if len(named) > _TOLD else []
-        told = "; ".join([*named[:_TOLD], *more])
+        differences = "; ".join([*named[:_TOLD], *more])
         remedy = "run with the same ones, give resume=force to continue all the same, or another output_dir"
-        raise InputError(path, f"belongs to a run with other settings or data ({told})", remedy)
+        raise InputError(path, f"belongs to a run with other settings or data ({differences})", remedy)
     load_checkpoint(content, state)

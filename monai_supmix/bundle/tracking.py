@@ -114,8 +114,8 @@ def finish_mlflow(run: MLflowRun, files: Iterable[Path]) -> list[str]:
         lines that say where to look; none without a run.
     """
     run.add_files(files)
-    told = run.end("FINISHED")
-    return [] if told is None else [f"tracked by MLflow: {told}"]
+    where = run.end("FINISHED")
+    return [] if where is None else [f"tracked by MLflow: {where}"]
 
 
 def run_parameters(record: Mapping[str, Any]) -> dict[str, Any]:

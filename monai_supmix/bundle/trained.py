@@ -105,11 +105,11 @@ class Trained:
         Args:
             configured: ``[d, h, w]`` of the configuration's crops.
         """
-        known = list(self.record.get("window", configured))
-        if known != list(configured):
-            told = "windows of %s, as in these weights' training, not of crop_size %s; --inferer#roi_size sets others"
-            logger.info(told, known, list(configured))
-        return known
+        window = list(self.record.get("window", configured))
+        if window != list(configured):
+            text = "windows of %s, as in these weights' training, not of crop_size %s; --inferer#roi_size sets others"
+            logger.info(text, window, list(configured))
+        return window
 
     def require_one(self) -> None:
         """Raise `InputError` for several networks, where only one can be used."""
@@ -214,10 +214,10 @@ def _without_effect(
 def _values(record: Mapping[str, Any], bundle_root: str | os.PathLike[str]) -> list[str]:
     """Whether these weights write other values than the bundle; masks have those of the weights, and record them."""
     try:
-        told = other_label_values(record, bundle_root)
+        difference = other_label_values(record, bundle_root)
     except InputError:  # of a datalist that no prediction needs
         return []
-    return [] if told is None else [told]
+    return [] if difference is None else [difference]
 
 
 def start_from(
@@ -259,6 +259,6 @@ def start_from(
         if offsets and len(offsets) == len(class_names or offsets):  # with other classes, the output layer is new
             shift_logits(network, -torch.tensor(offsets))
         if class_names is not None and theirs is not None and theirs != list(class_names):
-            told = f"{', '.join(theirs)}, and this training is for {', '.join(class_names)}"
-            logger.warning("the weights %s are for the classes %s: their output layer means others", ckpt_path, told)
+            classes = f"{', '.join(theirs)}, and this training is for {', '.join(class_names)}"
+            logger.warning("the weights %s are for the classes %s: their output layer means others", ckpt_path, classes)
         logger.info("training begins with the weights %s (SHA-256 %s): %s", ckpt_path, weights.sha256, report)

@@ -160,11 +160,11 @@ def _portable(configured: Configured) -> dict[str, Any]:
 
 def _used(config: dict[str, Any], own: Collection[str]) -> dict[str, Any]:
     """The entries named in ``own``, and those that these refer to (``@entry``, also inside expressions)."""
-    used, found = set[str](), config.keys() & own
-    while found - used:
-        used |= found
-        told = json.dumps([config[key] for key in used], ensure_ascii=False)
-        found = {key for key in re.findall(r"[@%][#:]*(\w+)", told) if key in config}
+    used, reached = set[str](), config.keys() & own
+    while reached - used:
+        used |= reached
+        text = json.dumps([config[key] for key in used], ensure_ascii=False)
+        reached = {key for key in re.findall(r"[@%][#:]*(\w+)", text) if key in config}
     return {key: value for key, value in config.items() if key in used}
 
 

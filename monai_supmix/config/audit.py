@@ -91,7 +91,7 @@ def audit_bundle(bundle: Path) -> list[Finding]:
             except Exception as error:  # whatever the parsers raise: the file is not read
                 problem = f"cannot be read ({type(error).__name__}: {error})"
         elif path.suffix.lower() in _LOGGING:
-            findings += [Finding(name, *found) for found in logging_problems(path)]
+            findings += [Finding(name, *rest) for rest in logging_problems(path)]
         if problem:
             findings.append(Finding(name, "", "", problem))
     return findings
@@ -141,8 +141,8 @@ def audit_config(config: Any, file: str = "configs/config.json") -> list[Finding
 def _shipped() -> frozenset[str]:
     """Components and expressions of the shipped bundles, and of those that are written from them."""
     files = [path for home in HOMES for path in home.glob("*/configs/**/*.json")]
-    found = (entry for file in files for entry in entries(ConfigParser.load_config_file(str(file))))
-    shipped = {v for id_, v in found if id_.endswith("_target_") or (isinstance(v, str) and v.startswith("$"))}
+    config_entries = (entry for file in files for entry in entries(ConfigParser.load_config_file(str(file))))
+    shipped = {v for id_, v in config_entries if id_.endswith("_target_") or (isinstance(v, str) and v.startswith("$"))}
     return frozenset(shipped | {*ADDED})
 
 

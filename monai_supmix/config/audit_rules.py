@@ -52,11 +52,11 @@ def name_problem(name: str) -> str | None:
 def _home_problem(name: str) -> str | None:
     """Where a name of the libraries leads to."""
     try:
-        found = locate(name)
+        target = locate(name)
     except Exception as error:  # whatever importing a name that is none can raise
         return f"cannot be resolved ({type(error).__name__})"
-    module = str(getattr(found, "__module__", None) or "")
-    home = f"{module}.{getattr(found, '__qualname__', '')}"
+    module = str(getattr(target, "__module__", None) or "")
+    home = f"{module}.{getattr(target, '__qualname__', '')}"
     dangerous = module.partition(".")[0] in sys.stdlib_module_names - {"builtins"} or _REACHING.match(home)
     return f"leads to {module}" if dangerous else None
 
@@ -75,8 +75,8 @@ def switch_problem(key: str, value: Any, config: Any) -> str | None:
         except (ValueError, SyntaxError):
             return f"{_SWITCHES[key][1]}, depending on {value}"
     safe, danger = _SWITCHES[key]
-    told = isinstance(value, str) and not is_dynamic(value) and key == "pretrained"  # the name of an encoder's weights
-    return None if value is safe or told or (value is None and not safe) else danger
+    named = isinstance(value, str) and not is_dynamic(value) and key == "pretrained"  # the name of an encoder's weights
+    return None if value is safe or named or (value is None and not safe) else danger
 
 
 def path_problem(text: str, may_be_absolute: bool = False) -> str | None:
@@ -105,8 +105,8 @@ def call_problem(name: str, given: Mapping[str, Any], config: Any, positional: S
             return problem
     for key, (safe, danger) in _LEFT_OUT.items():
         default = defaults.get(key, inspect.Parameter.empty)
-        told = key in given or key in placed or default is inspect.Parameter.empty
-        if not told and (bool(default) != bool(safe)):
+        is_settled = key in given or key in placed or default is inspect.Parameter.empty
+        if not is_settled and (bool(default) != bool(safe)):
             return f"{danger} where {key} is left out"
     if name.startswith("torchvision.models.") or name.endswith(".TorchVisionFCModel"):
         weights = given.get("weights", placed.get("weights"))

@@ -45,8 +45,8 @@ def error_line(error: BaseException) -> str | None:
         >>> error_line(RuntimeError("a bug")) is None
         True
     """
-    found = _mistake(error)
-    return None if found is None else f"error: {' '.join(str(in_words_of_options(found)).split())}"
+    mistake = _mistake(error)
+    return None if mistake is None else f"error: {' '.join(str(in_words_of_options(mistake)).split())}"
 
 
 def told_mistake(error: Exception) -> int:
@@ -81,24 +81,24 @@ def mistakes_as_themselves() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = _mistake(error)
-        if found is None or found is error:
+        mistake = _mistake(error)
+        if mistake is None or mistake is error:
             raise
-        raise found from found.__cause__
+        raise mistake from mistake.__cause__
 
 
 def _mistake(error: BaseException) -> InputError | None:
     """The user's mistake behind an exception."""
-    found = (cause for cause in causes(error) if isinstance(cause, InputError))
-    return next(found, None) or _refused_setting(error) or _plain_network(error)
+    mistakes = (cause for cause in causes(error) if isinstance(cause, InputError))
+    return next(mistakes, None) or _refused_setting(error) or _plain_network(error)
 
 
 def _refused_setting(error: BaseException) -> InputError | None:
     """The mistake behind a ``ValueError`` with which this package refused to make a component of a configuration."""
     component = None
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
-        made = re.match(r"Failed to instantiate component '([\w.]+)'", str(error))  # as MONAI says it
-        component = made[1].rpartition(".")[2] if made else component
+        match = re.match(r"Failed to instantiate component '([\w.]+)'", str(error))  # as MONAI says it
+        component = match[1].rpartition(".")[2] if match else component
         error = error.__cause__
     if component is None or not isinstance(error, ValueError) or not _raised_here(error):
         return None

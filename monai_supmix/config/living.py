@@ -21,7 +21,7 @@ def living(kind: type[T]) -> Iterator[T]:
     """
     # Asked once for the class, not for each of a million objects; by id, for somebody's class may have no hash.
     kinds = {id(one) for one in (kind, *_derived(kind))}
-    yield from (found for found in gc.get_objects() if id(type(found)) in kinds)
+    yield from (candidate for candidate in gc.get_objects() if id(type(candidate)) in kinds)
 
 
 def _derived(kind: type[T]) -> Iterator[type[T]]:

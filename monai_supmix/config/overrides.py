@@ -46,7 +46,7 @@ def split_flags(arguments: Sequence[str], own: Sequence[str] = ()) -> tuple[dict
     """
     pairs: dict[str, str | None] = {}
     rest: list[str] = []
-    seen: set[str] = set()
+    given: set[str] = set()
     index = 0
     while index < len(arguments):
         argument = arguments[index]
@@ -63,9 +63,9 @@ def split_flags(arguments: Sequence[str], own: Sequence[str] = ()) -> tuple[dict
             index += 1
         key = flag.lstrip("-").replace("-", "_")
         if key in own:
-            if key in seen:  # the last would count, without a word
+            if key in given:  # the last would count, without a word
                 raise InputError(flag, "is given twice", "give it once")
-            seen.add(key)
+            given.add(key)
             rest += taken
         elif key in pairs:
             raise InputError(flag, "is given twice", "give it once")

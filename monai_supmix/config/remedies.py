@@ -41,12 +41,12 @@ def as_options(remedy: str) -> str:
         >>> as_options("set dataset_dir to the folder of the data set, or give ckpt_path the path of a model.pt")
         'give --dataset_dir the folder of the data set, or give --ckpt_path the path of a model.pt'
     """
-    told = _SET_TRUE.sub(r"give --\1", remedy)
-    told = _SET_QUOTED.sub(r"give --\1 \2", told)
-    told = _SET.sub(r"give --\1 ", told)
-    told = _GIVE.sub(r"give --\1 ", told)
-    told = _EQUALS.sub(r"--\1 ", told)
-    return _OTHER.sub("another --output_dir", told)
+    text = _SET_TRUE.sub(r"give --\1", remedy)
+    text = _SET_QUOTED.sub(r"give --\1 \2", text)
+    text = _SET.sub(r"give --\1 ", text)
+    text = _GIVE.sub(r"give --\1 ", text)
+    text = _EQUALS.sub(r"--\1 ", text)
+    return _OTHER.sub("another --output_dir", text)
 
 
 @contextmanager

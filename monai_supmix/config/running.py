@@ -72,13 +72,13 @@ def _put(workflow: ConfigWorkflow, key: str, value: Any) -> None:
 
 def _needed(config: Mapping[str, Any], key: str) -> set[str]:
     """The entries that an entry refers to, and those that they refer to."""
-    found: set[str] = set()
+    needed: set[str] = set()
     todo = [key]
     while todo:
-        names = {reference.split("::")[0] for reference in _references(config.get(todo.pop()))} - found
-        found |= names
+        names = {reference.split("::")[0] for reference in _references(config.get(todo.pop()))} - needed
+        needed |= names
         todo += names
-    return found
+    return needed
 
 
 def running_workflow(meta: Mapping[str, Any] | None) -> ConfigWorkflow | None:

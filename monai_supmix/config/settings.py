@@ -159,8 +159,8 @@ def value_problem(key: str, value: Any, default: Any) -> str | None:
     """
     if is_dynamic(value):
         return None
-    known = key in SETTINGS and not isinstance(default, Mapping)
-    expected = SETTINGS[key] if known else _like(default)
+    is_setting = key in SETTINGS and not isinstance(default, Mapping)
+    expected = SETTINGS[key] if is_setting else _like(default)
     return expected.words if expected is not None and not expected.fits(value) else None
 
 

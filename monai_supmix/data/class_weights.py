@@ -56,12 +56,12 @@ def labelled_pixels(items: Iterable[Mapping[str, Any]], num_classes: int) -> tor
     counts, pixels, every = torch.zeros(3, num_classes, dtype=torch.float64)
     for item in items:
         label = torch.as_tensor(item["label"]).flatten().long()
-        found = torch.bincount(label[(label >= 0) & (label < num_classes)], minlength=num_classes)
+        label_counts = torch.bincount(label[(label >= 0) & (label < num_classes)], minlength=num_classes)
         labelled = torch.as_tensor(item.get("labelled_classes", torch.ones(num_classes, dtype=torch.bool)))
         labelled = labelled.view(-1, num_classes)[0]  # the same for all planes of a case
-        counts += labelled * found
-        pixels += labelled * found.sum()
-        every += found
+        counts += labelled * label_counts
+        pixels += labelled * label_counts.sum()
+        every += label_counts
     if not every.any():
         raise ValueError("the labelled images hold no pixel of any class to count.")
     if not pixels[0]:  # it may hold missing classes, but it is not rare

@@ -170,4 +170,4 @@ def trained_on(items: Iterable[Mapping[str, Any]]) -> dict[str, list[float] | No
         if item["spacing"] is not None:
             values["spacing"] += item["spacing"]
             values["field_of_view"] += np.multiply(item["plane_shape"], item["spacing"]).tolist()
-    return {name: [min(found), max(found)] if found else None for name, found in values.items()}
+    return {name: [min(numbers), max(numbers)] if numbers else None for name, numbers in values.items()}

@@ -158,12 +158,12 @@ def _random_transforms(items: Any, seen: set[int] | None = None) -> Iterator[Ran
     """What may draw something for each item: a dataset or its transform, and those of the datasets it is made of."""
     seen = set() if seen is None else seen
     seen.add(id(items))
-    yield from (one for one in (items, getattr(items, "transform", None)) if isinstance(one, Randomizable))
+    yield from (part for part in (items, getattr(items, "transform", None)) if isinstance(part, Randomizable))
     for name in ("dataset", "data", "datasets"):
         inner = getattr(items, name, None)
-        for one in inner if isinstance(inner, (list, tuple)) else (inner,):
-            if isinstance(one, Dataset) and id(one) not in seen:
-                yield from _random_transforms(one, seen)
+        for part in inner if isinstance(inner, (list, tuple)) else (inner,):
+            if isinstance(part, Dataset) and id(part) not in seen:
+                yield from _random_transforms(part, seen)
 
 
 def collate(samples: Sequence[Any]) -> Any:

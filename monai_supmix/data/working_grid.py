@@ -173,11 +173,11 @@ def margins(native: tuple[int, int], grid: tuple[int, int]) -> list[int]:
         >>> margins((10, 7), (6, 8))
         [0, 1, -2, -2]
     """
-    found = []
+    padding = []
     for side, wanted in zip(reversed(native), reversed(grid), strict=True):
         before = (wanted - side) // 2
-        found += [before, wanted - side - before]
-    return found
+        padding += [before, wanted - side - before]
+    return padding
 
 
 def resize_planes(planes: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -171,8 +171,8 @@ def _drop_copies(items: list[Item]) -> list[str]:
 def _patient_folders(root: Path) -> list[Path]:
     """The patients' folders of the publisher's layout, in order of their numbers."""
     places = (root, root / "training", root / "testing")
-    found = [path for place in places for path in place.glob("patient[0-9][0-9][0-9]") if path.is_dir()]
-    return sorted(found, key=lambda path: path.name)
+    folders = [path for place in places for path in place.glob("patient[0-9][0-9][0-9]") if path.is_dir()]
+    return sorted(folders, key=lambda path: path.name)
 
 
 def _nifti_items(root: Path) -> tuple[list[Item], list[str]]:

@@ -62,11 +62,11 @@ class Datalist:
 
     def describe(self) -> list[str]:
         """Say in a few lines what the list holds: counts, patients if known, labelled cases, classes and notes."""
-        lines, known = [], patients_known(item for side in SIDES for item in getattr(self, side))
+        lines, with_patients = [], patients_known(item for side in SIDES for item in getattr(self, side))
         for name, side in zip(("labelled", "unlabelled", "validation", "test"), SIDES, strict=True):
             items = getattr(self, side)
             line = f"{name} {len(items)}"
-            if items and known:
+            if items and with_patients:
                 line += f" ({counted(len({item['group'] for item in items}), 'patient')})"
             if side == "labeled" and items:
                 line += ": " + shorten(sorted(item["case"] for item in items), 12)

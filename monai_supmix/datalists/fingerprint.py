@@ -31,16 +31,16 @@ def fingerprint(datalist: Datalist) -> dict[str, Any]:
 
     Example:
         >>> item = {"image": __file__, "case": "a", "group": "a"}
-        >>> found = fingerprint(Datalist([], [item], [], [], ["background", "vessel"]))
-        >>> found["unlabeled"], found["files"]["a"]["image"].split(" (")[0]
+        >>> data = fingerprint(Datalist([], [item], [], [], ["background", "vessel"]))
+        >>> data["unlabeled"], data["files"]["a"]["image"].split(" (")[0]
         (['a'], 'fingerprint.py')
     """
     content = lru_cache(maxsize=None)(_content)  # many slices share one file
     files: dict[str, dict[str, Any]] = {}
     for item in (*datalist.labeled, *datalist.unlabeled):
-        told: dict[str, Any] = {key: content(item[key]) for key in _FILES if key in item}
-        told |= {key: value for key, value in item.items() if key not in (*_FILES, "case", "group")}
-        files[item["case"]] = files.get(item["case"], {}) | told
+        facts: dict[str, Any] = {key: content(item[key]) for key in _FILES if key in item}
+        facts |= {key: value for key, value in item.items() if key not in (*_FILES, "case", "group")}
+        files[item["case"]] = files.get(item["case"], {}) | facts
     sides = {side: [item["case"] for item in getattr(datalist, side)] for side in ("labeled", "unlabeled")}
     return {**sides, "files": files}
 

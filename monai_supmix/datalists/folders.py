@@ -91,9 +91,9 @@ def _would_match(labels: Sequence[str], images: Sequence[str]) -> str:
             left.remove(like[0])
         else:
             missing.append(label)
-    told = [f"rename {shorten(renamed)}"] if renamed else []
-    told += [f"add the {'image' if len(missing) == 1 else 'images'} {shorten(missing)}"] if missing else []
-    return "; ".join(told)
+    remedies = [f"rename {shorten(renamed)}"] if renamed else []
+    remedies += [f"add the {'image' if len(missing) == 1 else 'images'} {shorten(missing)}"] if missing else []
+    return "; ".join(remedies)
 
 
 def _masks_among(images: Mapping[str, Path], labels: Mapping[str, Path]) -> set[str]:
@@ -162,8 +162,8 @@ def _split_by_lists(
 
 def _one_list(root: Path, side: str) -> Path | None:
     """Find the one text file of case names of a side, or None."""
-    found = sorted(root.glob(f"{side}*.txt"))
-    if len(found) > 1:
-        names = shorten([path.name for path in found])
+    lists = sorted(root.glob(f"{side}*.txt"))
+    if len(lists) > 1:
+        names = shorten([path.name for path in lists])
         raise InputError(root, f"holds several lists for one side: {names}", f"keep one {side}*.txt")
-    return found[0] if found else None
+    return lists[0] if lists else None

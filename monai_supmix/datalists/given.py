@@ -52,14 +52,14 @@ def given_datalist(
     taken = {_place(Path(item[key])) for item in (*labeled, *validation) for key in ("image", "label")}
     folders = sorted({Path(item["image"]).parent for item in labeled})
     endings = {suffix_of(item["image"]).lower() for item in labeled}
-    found = [
+    candidates = [
         path
         for folder in folders
         for path in visible_files(folder)
         if suffix_of(path).lower() in endings and not is_companion(path) and _place(path) not in taken
     ]
-    pool = _without_labels(found, labeled)
-    left_out = len(found) - len(pool)
+    pool = _without_labels(candidates, labeled)
+    left_out = len(candidates) - len(pool)
     root = Path(os.path.commonpath([path.parent for path in (*named, *pool)])) if named else Path()
     datalist = Datalist(
         prepared([_item(item, root) for item in labeled], class_names, "train#dataset#data"),
@@ -79,11 +79,11 @@ def given_datalist(
 def _without_labels(pool: Sequence[Path], labeled: Sequence[Mapping[str, Any]]) -> list[Path]:
     """The pool without label maps of its images: files named after another one as the given labels are."""
     patterns = {
-        (label[: found.start()], label[found.end() :])
+        (label[: match.start()], label[match.end() :])
         for item in labeled
         for image, label in [(_stem(Path(item["image"])), _stem(Path(item["label"])))]
         if Path(item["label"]).parent == Path(item["image"]).parent
-        for found in re.finditer(re.escape(image), label)
+        for match in re.finditer(re.escape(image), label)
         if image != label
     }
     labels = {path.with_name(f"{before}{_stem(path)}{after}") for path in pool for before, after in patterns}

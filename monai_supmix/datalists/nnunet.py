@@ -85,8 +85,8 @@ def nnunet_datalist(
     items = _pair(root, "Tr", endings)
     tests = _pair(root, "Ts", endings)
     if not items:
-        told = f" ending in {endings[0]}, the file_ending of dataset.json" if "file_ending" in record else ""
-        raise InputError(root / "imagesTr", f"holds no images{told}", _LAYOUT)
+        with_ending = f" ending in {endings[0]}, the file_ending of dataset.json" if "file_ending" in record else ""
+        raise InputError(root / "imagesTr", f"holds no images{with_ending}", _LAYOUT)
     for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         notes += left_out_of(root / name, endings)
     notes += group_by_pattern([*items, *tests], group_pattern, record.get("patients"))

@@ -199,8 +199,8 @@ def refuse_ambiguous_numbers(items: Iterable[Mapping[str, Any]]) -> None:
         listed = read_sidecar(label).get(KEY)
         numbers = [entry for entry in listed if isinstance(entry, int)] if isinstance(listed, list) else []
         if numbers:
-            known = f"the values of the classes in label files ({item['values']})"
-            problem = f"lists the number {numbers[0]}, and {known} have gaps"
+            values = f"the values of the classes in label files ({item['values']})"
+            problem = f"lists the number {numbers[0]}, and {values} have gaps"
             raise InputError(sidecar_of(label), problem, "list names of classes instead of numbers")
 
 
@@ -223,8 +223,8 @@ def classes_without_labels(labeled: Iterable[Mapping[str, Any]], class_names: Se
         (['cup'], [])
     """
     every = range(1, len(class_names))
-    known = {number for item in labeled for number in item.get(KEY, every)}
-    return [class_names[number] for number in every if number not in known]
+    labelled = {number for item in labeled for number in item.get(KEY, every)}
+    return [class_names[number] for number in every if number not in labelled]
 
 
 def refuse_unlearnable(labeled: Iterable[Mapping[str, Any]], class_names: Sequence[str], subject: object) -> None:
@@ -270,6 +270,6 @@ def partly_labelled(items: Iterable[Mapping[str, Any]], class_names: Sequence[st
     """
     items = list(items)
     partly = [item[KEY] for item in items if KEY in item]
-    lacking = Counter(number for known in partly for number in range(1, len(class_names)) if number not in known)
-    told = [f"{count} {'lacks' if count == 1 else 'lack'} {class_names[c]}" for c, count in sorted(lacking.items())]
-    return f"{len(partly)} of {len(items)} partly labelled: {', '.join(told)}" if partly else ""
+    lacking = Counter(number for labelled in partly for number in range(1, len(class_names)) if number not in labelled)
+    by_class = [f"{count} {'lacks' if count == 1 else 'lack'} {class_names[c]}" for c, count in sorted(lacking.items())]
+    return f"{len(partly)} of {len(items)} partly labelled: {', '.join(by_class)}" if partly else ""

@@ -36,14 +36,14 @@ def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalis
         >>> masks = Path(tempfile.mkdtemp())
         >>> (masks / "b_seg.png").touch()
         >>> items = [{"image": f"{name}.png", "case": name, "group": name} for name in "abc"]
-        >>> found = with_pseudo_labels(Datalist(items[:1], items[1:], [], [], ["background", "lesion"]), masks)
-        >>> [item["case"] for item in found.unlabeled], Path(found.unlabeled[0]["label"]).name, found.notes
+        >>> labelled = with_pseudo_labels(Datalist(items[:1], items[1:], [], [], ["background", "lesion"]), masks)
+        >>> [item["case"] for item in labelled.unlabeled], Path(labelled.unlabeled[0]["label"]).name, labelled.notes
         (['b'], 'b_seg.png', ['1 of 2 unlabelled images without a pseudo-label are left out'])
     """
     if folder is None:
         return datalist
     root = check_folder(folder, "give the folder of the masks")
-    found: list[Item] = []
+    with_masks: list[Item] = []
     taken: dict[Path, str] = {}
     values = next(({"values": item["values"]} for item in datalist.labeled if "values" in item), {})
     labeled = {item["case"] for item in datalist.labeled}
@@ -61,12 +61,12 @@ def with_pseudo_labels(datalist: Datalist, folder: str | Path | None) -> Datalis
             raise InputError(masks[0], problem, "keep one mask for each case, named CASE_seg")
         if masks:
             taken[masks[0]] = item["case"]
-            found.append(
+            with_masks.append(
                 {**values, **item, "label": str(masks[0]), **({"label_of_slice": 1} if "slice" in item else {})}
             )
-    if not found:
+    if not with_masks:
         example = f"{pool[0]['case']}_seg.nii.gz" if pool else "CASE_seg.nii.gz"
         raise InputError(root, "holds no mask of an unlabelled image", f"give masks named by case, such as {example}")
-    missing = len(pool) - len(found)
+    missing = len(pool) - len(with_masks)
     notes = [f"{missing} of {len(pool)} unlabelled images without a pseudo-label are left out"]
-    return dataclasses.replace(datalist, unlabeled=found, notes=[*datalist.notes, *(notes if missing else [])])
+    return dataclasses.replace(datalist, unlabeled=with_masks, notes=[*datalist.notes, *(notes if missing else [])])

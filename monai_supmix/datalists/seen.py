@@ -61,9 +61,9 @@ def seen_note(test: Iterable[Mapping[str, Any]], labelled_images: Collection[str
     seen = [item["case"] for item in items if _digest(item, content) in learnt]
     if not seen:
         return []
-    told = ", ".join([*seen[:_TOLD], *(["..."] if len(seen) > _TOLD else [])])
+    names = ", ".join([*seen[:_TOLD], *(["..."] if len(seen) > _TOLD else [])])
     verb = "was trained on with its labels" if len(seen) == 1 else "were trained on with their labels"
     return [
-        f"test: {len(seen)} of {len(items)} {verb} ({told}): figures are too good; "
+        f"test: {len(seen)} of {len(items)} {verb} ({names}): figures are too good; "
         "test on images that no training has seen"
     ]

@@ -59,10 +59,10 @@ def hold_out_test(
     order = sorted(groups, key=lambda group: (derive_seed(seed, "test", group), group))
     held = _draw_test(groups, order, min(max(1, round(fraction * len(groups))), len(groups) - 1))
     if not held:
-        one = "patient" if patients_known(labelled) else "case"
-        problem = f"has no test set, and each {one} is the only one with labels of a class, which training needs"
-        raise InputError(subject, problem, f"label classes in more {one}s, or set test_list to none")
-    how = "" if all(known == [_ALL] * len(known) for known in groups.values()) else ", whole ones first"
+        unit = "patient" if patients_known(labelled) else "case"
+        problem = f"has no test set, and each {unit} is the only one with labels of a class, which training needs"
+        raise InputError(subject, problem, f"label classes in more {unit}s, or set test_list to none")
+    how = "" if all(classes == [_ALL] * len(classes) for classes in groups.values()) else ", whole ones first"
     drawn = f"{len(held)} of {counted_groups(labelled)} with labels"
     note = f"no test set was given: {drawn} {'was' if len(held) == 1 else 'were'} drawn for it{how} (seed {seed})"
     train = [item for item in items if item["group"] not in held]

@@ -170,15 +170,15 @@ def _describe_classes(names: Sequence[str], counts: dict[str, np.ndarray]) -> li
     for side, count in counts.items():
         if count.sum():
             percent = 100 * count / count.sum()
-            told = [f"{name} {part:.3g} %" for name, part in zip(names, percent, strict=True)]
+            shares = [f"{name} {part:.3g} %" for name, part in zip(names, percent, strict=True)]
             if len(names) > _MANY:
                 others = percent[1:][percent[1:] > 0]
                 classes = counted(len(others), "other class", "other classes")
-                told = [
-                    told[0],
+                shares = [
+                    shares[0],
                     *([f"{classes} of {others.min():.2g} to {others.max():.3g} % each"] if len(others) else []),
                 ]
-            lines.append(f"pixels of {_IN_WORDS[side]}: {', '.join(told)}")
+            lines.append(f"pixels of {_IN_WORDS[side]}: {', '.join(shares)}")
     return lines
 
 
@@ -201,11 +201,11 @@ def _rare_classes(names: Sequence[str], shares: np.ndarray, images: np.ndarray, 
     if len(names) < 3:
         return
     for common in (False, True):
-        told = [f"{names[c]} ({100 * shares[c]:.2g} %)" for c in rare if (2 * images[c] > images.max()) == common]
-        it, them, its = ("it", "it", "its") if len(told) == 1 else ("they", "them", "their")
+        named = [f"{names[c]} ({100 * shares[c]:.2g} %)" for c in rare if (2 * images[c] > images.max()) == common]
+        it, them, its = ("it", "it", "its") if len(named) == 1 else ("they", "them", "their")
         small = f"small in the images that show {them}, {it} may stay unlearnt: look at {its} own figures"
-        if told:
-            yield f"few of the labelled pixels show {', '.join(told)}: {small if common else advice}"
+        if named:
+            yield f"few of the labelled pixels show {', '.join(named)}: {small if common else advice}"
 
 
 def _class_warnings(
@@ -219,11 +219,11 @@ def _class_warnings(
     for side, where in (("labeled", "labelled"), ("test", "test")):
         missing = [name for name, count in zip(datalist.class_names, counts[side], strict=True) if not count]
         if missing and getattr(datalist, side):
-            one = "it" if len(missing) == 1 else "they"
+            pronoun = "it" if len(missing) == 1 else "they"
             advice = (
-                f"{one} cannot be learnt; label some, or leave out the class"
+                f"{pronoun} cannot be learnt; label some, or leave out the class"
                 if side == "labeled"
-                else f"{one} cannot be measured; choose other test cases (test_list)"
+                else f"{pronoun} cannot be measured; choose other test cases (test_list)"
             )
             yield f"no {where} image shows {', '.join(missing)}: {advice}"
     yield from _rare_classes(datalist.class_names, labeled_shares, labeled_showing, rare_class_advice)

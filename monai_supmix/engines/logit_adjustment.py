@@ -77,10 +77,10 @@ class AdjustLogits:
         offsets = torch.where(pixels > 0, self.tau * (reference / pixels).log(), 0.0)
         shift_logits(network, offsets.float())
         for number, (offset, share) in enumerate(zip(offsets.tolist(), (pixels / pixels.sum()).tolist(), strict=True)):
-            told = f"class {number}, {100 * share:.3g} % of the labelled pixels: logit {offset:+.2f}"
+            message = f"class {number}, {100 * share:.3g} % of the labelled pixels: logit {offset:+.2f}"
             if offset > _FAR:
-                told += (
+                message += (
                     f", odds times {math.exp(offset):.0f}, so it may be found where it is not: try a smaller strength"
                 )
-            logger.log(logging.WARNING if offset > _FAR else logging.INFO, told)
+            logger.log(logging.WARNING if offset > _FAR else logging.INFO, message)
         return {"logit_offsets": offsets.tolist()}

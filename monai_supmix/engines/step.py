@@ -154,11 +154,11 @@ def evaluate(terms: Iterable[ExtraTerm], step: Step) -> dict[str, tuple[float, T
     """
     result: dict[str, tuple[float, Tensor]] = {}
     for term in terms:
-        found = term(step)
-        if not isinstance(found, Mapping):
-            problem = f"one returns a {type(found).__name__}"
+        losses = term(step)
+        if not isinstance(losses, Mapping):
+            problem = f"one returns a {type(losses).__name__}"
             raise InputError("extra_terms", problem, "return a dictionary, {name: (weight, loss)}")
-        for name, weighted in found.items():
+        for name, weighted in losses.items():
             if not _is_weighted(weighted):
                 raise InputError(
                     "extra_terms", f"{name!r} is no weight with a loss", "return (weight, loss), a scalar tensor"

@@ -124,8 +124,8 @@ class Comparer:
         """Run what is not finished; the page is written after every seed that is."""
         make_directory(self.output / "runs")
         with exclusive(self.output / "runs"):
-            for number, one in enumerate(self.judged.lists):
-                one.to_json(self._cases(number))
+            for number, datalist in enumerate(self.judged.lists):
+                datalist.to_json(self._cases(number))
             usual = self._plan_runs(self.methods)
             self._run_all(usual)
             self._run_all([run for steps in self._more_steps() for run in self._plan_runs([self.baseline], steps)])
@@ -188,8 +188,8 @@ class Comparer:
         if len(rows) < len(self.methods) or any(len(row.seeds) < len(self.seeds) for row in rows.values()):
             return {}
         seconds = {method: row.seconds for method, row in rows.items()}
-        found = equal_time_steps(seconds, self.baseline, rows[self.baseline].steps)
-        return settled(found, read_long_steps(self.output))
+        long_steps = equal_time_steps(seconds, self.baseline, rows[self.baseline].steps)
+        return settled(long_steps, read_long_steps(self.output))
 
     def _more_steps(self) -> list[int]:
         row = self._row(self.baseline)
@@ -200,7 +200,7 @@ class Comparer:
         long_steps = self._long_steps()
         long = (self._row(self.baseline, steps) for steps in self._more_steps())
         rows = [*self._usual_rows(), *(row for row in long if row is not None)]
-        found = Comparison(
+        comparison = Comparison(
             Path(self.plan.bundle).name,
             self.baseline,
             self.judged,
@@ -209,8 +209,8 @@ class Comparer:
             long_steps,
             complete,
         )
-        write_comparison(self.output, found)
-        return found
+        write_comparison(self.output, comparison)
+        return comparison
 
 
 def _labels(methods: Sequence[str]) -> dict[str, str]:

@@ -65,12 +65,12 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
         _check_final(final, output)
     folder, files = output / f"{num_folds}_folds", contents(datalist)
     trials = [
-        plan.trial(place, place / "datalist.json", data_of(one, files), method)
-        for place, one in ((folder / f"fold_{number}", one) for number, one in enumerate(lists, 1))
+        plan.trial(place, place / "datalist.json", data_of(fold, files), method)
+        for place, fold in ((folder / f"fold_{number}", fold) for number, fold in enumerate(lists, 1))
     ]
-    for number, (trial, one) in enumerate(zip(trials, lists, strict=True), 1):
+    for number, (trial, fold) in enumerate(zip(trials, lists, strict=True), 1):
         if only in (None, number):
-            _run_fold(trial, one, f"fold {number} of {num_folds}")
+            _run_fold(trial, fold, f"fold {number} of {num_folds}")
     missing = [str(number) for number, trial in enumerate(trials, 1) if not trial.finished()]
     calibration = None
     if missing:
@@ -89,11 +89,11 @@ def run_folds(plan: Plan, num_folds: int, only: int | None = None, method: str |
 
 def _run_fold(trial: Trial, datalist: Datalist, name: str) -> None:
     """Train and judge a fold unless that is done, and say so."""
-    told = f"{name} judges {shorten(sorted(item['case'] for item in datalist.test))}"
+    line = f"{name} judges {shorten(sorted(item['case'] for item in datalist.test))}"
     if trial.finished():
-        print(f"{told}: finished")
+        print(f"{line}: finished")
         return
-    print(*filter(None, [told, without_labels_of(datalist)]), sep="; ", flush=True)
+    print(*filter(None, [line, without_labels_of(datalist)]), sep="; ", flush=True)
     datalist.to_json(trial.folder / "datalist.json")
     trial.run()
 
@@ -138,21 +138,21 @@ def _write_figures(folder: Path, trials: Sequence[Trial], judged: Judged) -> Cal
         judged.class_names,
         num_groups=len(set(judged.groups)),
         num_folds=len(trials),
-        checkpoint_sha256=[one["checkpoint_sha256"] for one in own],
+        checkpoint_sha256=[metrics["checkpoint_sha256"] for metrics in own],
         settings=own[0]["settings"],
-        notes=[*judged.notes, *judged.lone_classes(np.stack([one.counts for one in cases.values()]))],
+        notes=[*judged.notes, *judged.lone_classes(np.stack([case.counts for case in cases.values()]))],
         versions=current_versions(),
     )
     files = [folder / "metrics.json", folder / "cases.csv"]
     write_json(summary, files[0])
     make_way(folder)
     write_cases_csv(files[1], cases, judged.class_names, judged.about)
-    told = ["out of fold: each case judged by a network that has not seen its patient", *describe(summary)]
-    told += [f"note: {note}" for note in summary["notes"]]
+    lines = ["out of fold: each case judged by a network that has not seen its patient", *describe(summary)]
+    lines += [f"note: {note}" for note in summary["notes"]]
     calibration = calibrate(cases.values(), own[0].get("inference"))
     if calibration is None:
-        told.append(f"no Dice is predicted for new masks: that takes {LEAST_VALUES} values of different confidence")
+        lines.append(f"no Dice is predicted for new masks: that takes {LEAST_VALUES} values of different confidence")
     else:
-        told.append(calibration.in_words())
-    print(*told, *closing_lines(folder, files), sep="\n", flush=True)
+        lines.append(calibration.in_words())
+    print(*lines, *closing_lines(folder, files), sep="\n", flush=True)
     return calibration

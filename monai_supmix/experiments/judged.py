@@ -35,16 +35,16 @@ class Judged:
     @functools.cached_property
     def about(self) -> dict[str, dict[str, Any]]:
         """Of each case, in the order of the names, its ``fold`` if there are folds, and its ``group`` (the patient)."""
-        found: dict[str, dict[str, Any]] = {}
-        for number, one in enumerate(self.lists, 1):
+        by_case: dict[str, dict[str, Any]] = {}
+        for number, datalist in enumerate(self.lists, 1):
             fold = {"fold": number} if self.num_folds else {}
-            found |= {item["case"]: {**fold, "group": item["group"]} for item in one.test}
-        return dict(sorted(found.items()))
+            by_case |= {item["case"]: {**fold, "group": item["group"]} for item in datalist.test}
+        return dict(sorted(by_case.items()))
 
     @property
     def groups(self) -> list[str]:
         """The patient of each case."""
-        return [one["group"] for one in self.about.values()]
+        return [case["group"] for case in self.about.values()]
 
     @property
     def patients_known(self) -> bool:
@@ -54,7 +54,7 @@ class Judged:
     @property
     def notes(self) -> list[str]:
         """What a reader of the figures must know: what all lists note."""
-        return [note for note in self.lists[0].notes if all(note in one.notes for one in self.lists)]
+        return [note for note in self.lists[0].notes if all(note in datalist.notes for datalist in self.lists)]
 
     def measures(self, trials: Sequence[Trial]) -> dict[str, CaseMeasures]:
         """Put the cases of all folds together.
@@ -79,7 +79,7 @@ class Judged:
         notes = []
         for index, name in enumerate(self.class_names[1:], 1) if self.num_folds else ():
             shown = counts[:, index, 0] + counts[:, index, 2] > 0
-            folds = {one["fold"] for one, is_there in zip(self.about.values(), shown, strict=True) if is_there}
+            folds = {case["fold"] for case, is_there in zip(self.about.values(), shown, strict=True) if is_there}
             if len(folds) == 1:
                 notes.append(f"all labels of {name} are in fold {min(folds)}, whose network has never seen the class")
         return notes

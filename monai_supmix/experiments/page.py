@@ -145,14 +145,14 @@ def record(found: Comparison) -> dict[str, Any]:
 
 def _lines(found: Comparison) -> Iterator[str]:
     judged = found.judged
-    told, group = counted(len(judged.groups), "labelled image"), "patient" if judged.patients_known else "image"
+    images, group = counted(len(judged.groups), "labelled image"), "patient" if judged.patients_known else "image"
     if judged.patients_known:
-        told += f" of {counted(found.num_groups, 'patient')}"
+        images += f" of {counted(found.num_groups, 'patient')}"
     yield from (f"# Methods on {found.bundle}", "", f"**{found.sentence}**", "")
     if judged.num_folds is None:
-        yield f"* Judged on the test: {told}."
+        yield f"* Judged on the test: {images}."
     else:
-        yield f"* Judged out of fold ({judged.num_folds} folds), by networks that have not seen the {group}: {told}."
+        yield f"* Judged out of fold ({judged.num_folds} folds), by networks that have not seen the {group}: {images}."
     yield from (f"* {note}." for note in found.notes)
     yield from ("", "## IoU in %", "", "Mean ± standard deviation over seeds; counts summed over all images.", "")
     yield from table_head(["method", "steps", "seconds", "seeds", *judged.class_names])
@@ -171,7 +171,7 @@ def _lines(found: Comparison) -> Iterator[str]:
             else "Bold: the interval does not hold 0. The intervals are rough, and none is corrected for the number of "
             "methods."
         )
-        + why_no_interval(one for pair in found.pairs for one in pair.differences.values())
+        + why_no_interval(difference for pair in found.pairs for difference in pair.differences.values())
     )
     names = list(found.pairs[0].differences)
     yield from ("", *table_head(["method", "minus", "at", "seeds", *names]))

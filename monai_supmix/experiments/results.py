@@ -87,14 +87,14 @@ def equal_time_steps(seconds: Mapping[str, float], baseline: str, steps: int) ->
         >>> equal_time_steps({"supervised": 100.0, "supmix": 290.0, "sufd": 300.0, "quick": 105.0}, "supervised", 1000)
         {'sufd': 3000, 'supmix': 3000, 'quick': 1000}
     """
-    found: dict[str, int] = {}
+    long_steps: dict[str, int] = {}
     given = 0.0
     for method in sorted(seconds.keys() - {baseline}, key=lambda name: (-seconds[name], name)):
-        if not found or seconds[method] < given * (1 - _ABOUT_AS_LONG):
+        if not long_steps or seconds[method] < given * (1 - _ABOUT_AS_LONG):
             given = seconds[method]
         ratio = given / seconds[baseline]
-        found[method] = steps if ratio <= 1 + _ABOUT_AS_LONG else round(steps * ratio)
-    return found
+        long_steps[method] = steps if ratio <= 1 + _ABOUT_AS_LONG else round(steps * ratio)
+    return long_steps
 
 
 def settled(found: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
@@ -141,6 +141,6 @@ def pair_up(
         for at, other in ((EQUAL_STEPS if as_long else OWN_STEPS, usual), (EQUAL_TIME, timed)):
             seeds = tuple(seed for seed in row.seeds if other is not None and seed in other.seeds)
             if other is not None and seeds:
-                ours, theirs = (one.counts[[one.seeds.index(seed) for seed in seeds]] for one in (row, other))
+                ours, theirs = (side.counts[[side.seeds.index(seed) for seed in seeds]] for side in (row, other))
                 pairs.append(Pair(row, other, at, seeds, class_differences(ours, theirs, groups, class_names)))
     return pairs

@@ -158,12 +158,12 @@ def check_trainable(lists: Sequence[Datalist], trainings: Sequence[Configured], 
     """
     parsers = [training.parser() for training in trainings]
     knows_nothing = not all(parser.get("ckpt_path") or parser.get("pseudo_labels") for parser in parsers)
-    for number, one in enumerate(lists, 1):
+    for number, datalist in enumerate(lists, 1):
         if any(training.uses_unlabeled() for training in trainings):
-            require_unlabeled(one)
+            require_unlabeled(datalist)
         if knows_nothing:
             of_fold = f"{subject} (fold {number})" if len(lists) > 1 else subject
-            refuse_unlearnable(one.labeled, one.class_names, of_fold)
+            refuse_unlearnable(datalist.labeled, datalist.class_names, of_fold)
 
 
 def data_of(datalist: Datalist, files: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,8 +27,8 @@ def shortcomings(num_seeds: int, num_groups: int, steps: int, group: str = "pati
         >>> shortcomings(3, 5, 200)
         []
     """
-    found = ((num_seeds, "seed", MIN_SEEDS), (num_groups, group, MIN_GROUPS), (steps, "step", MIN_STEPS))
-    return [f"{counted(number, name)} ({least} or more are needed)" for number, name, least in found if number < least]
+    counts = ((num_seeds, "seed", MIN_SEEDS), (num_groups, group, MIN_GROUPS), (steps, "step", MIN_STEPS))
+    return [f"{counted(number, name)} ({least} or more are needed)" for number, name, least in counts if number < least]
 
 
 def verdict(pairs: Sequence[Pair], baseline: str, short_of: Sequence[str]) -> str:
@@ -47,7 +47,7 @@ def verdict(pairs: Sequence[Pair], baseline: str, short_of: Sequence[str]) -> st
     by_method: dict[str, dict[bool, Pair]] = {}
     for pair in pairs:
         by_method.setdefault(pair.method.method, {})[pair.timed] = pair
-    compared = [(found[False], found[True]) for found in by_method.values() if len(found) == 2]
+    compared = [(both[False], both[True]) for both in by_method.values() if len(both) == 2]
     if not compared:
         return "Nothing is compared yet."
     better = [both for both in compared if all(pair.overall.low > 0 for pair in both)]
@@ -65,17 +65,17 @@ def verdict(pairs: Sequence[Pair], baseline: str, short_of: Sequence[str]) -> st
             f"at {usual.at}, and is not shown to be better than a training of {baseline} that takes as long "
             f"({_points(timed.overall)})."
         )
-    told = "; ".join(f"{timed.method.method} {_points(timed.overall)}" for _, timed in compared)
+    differences = "; ".join(f"{timed.method.method} {_points(timed.overall)}" for _, timed in compared)
     worse = all(timed.overall.high < 0 for _, timed in compared)
     shown = "the others are worse" if worse else "no other method is shown to be better"
-    return f"Use {baseline}: {shown} (difference of IoU at equal time: {told})."
+    return f"Use {baseline}: {shown} (difference of IoU at equal time: {differences})."
 
 
-def _points(found: Difference) -> str:
+def _points(difference: Difference) -> str:
     """A difference in words.
 
     Example:
         >>> _points(Difference(0.0123, 0.004, 0.02))
         '+1.2 points (+0.4 to +2.0)'
     """
-    return f"{100 * found.mean:+.1f} points ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    return f"{100 * difference.mean:+.1f} points ({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"

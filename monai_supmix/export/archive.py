@@ -122,8 +122,8 @@ def _files(place: Path) -> list[Path]:
     """A file, or all files of a folder without hidden ones, in order."""
     if place.is_file():
         return [place]
-    found = ((file, file.relative_to(place).parts) for file in place.rglob("*") if file.is_file())
-    return sorted(file for file, parts in found if not any(part[0] == "." or part == "__pycache__" for part in parts))
+    listed = ((file, file.relative_to(place).parts) for file in place.rglob("*") if file.is_file())
+    return sorted(file for file, parts in listed if not any(part[0] == "." or part == "__pycache__" for part in parts))
 
 
 def _verify(laid_out: Path, bundle: Path, weights: Path) -> None:

@@ -54,11 +54,11 @@ class Parity:
         return self.max_difference <= self.tolerance and same
 
     def __str__(self) -> str:
-        found = ", ".join(f"{name} {value:.4f}" for name, value in self.dice.items() if value is not None)
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.dice.items() if value is not None)
         absent = ", ".join(name for name, value in self.dice.items() if value is None)
         return (
             f"logits differ by at most {self.max_difference:.1e} (allowed {self.tolerance:.1e}), "
-            f"Dice in {self.num_pixels} pixels: {found or 'none'}" + (f" (neither finds {absent})" if absent else "")
+            f"Dice in {self.num_pixels} pixels: {scores or 'none'}" + (f" (neither finds {absent})" if absent else "")
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,5 +109,5 @@ def compare(
         raise ValueError("There is nothing to compare: no batch was given.")
     values = [] if isinstance(counts, int) else dice(counts)[1:].tolist()
     names = list(class_names)[1:] or [f"class {number}" for number in range(1, 1 + len(values))]
-    told = {name: None if math.isnan(value) else value for name, value in zip(names, values, strict=False)}
-    return Parity(max(differences), max(largest), told, pixels)
+    by_class = {name: None if math.isnan(value) else value for name, value in zip(names, values, strict=False)}
+    return Parity(max(differences), max(largest), by_class, pixels)

@@ -76,8 +76,8 @@ class HistoryFollower:
         raise NotImplementedError
 
     def _start(self, engine: Engine) -> None:
-        known = self.open(engine.state.iteration)
-        self._handed_on = [len(rows) if known else 0 for rows in self._tables()]
+        already_written = self.open(engine.state.iteration)
+        self._handed_on = [len(rows) if already_written else 0 for rows in self._tables()]
         self._follow()
 
     def _tables(self) -> tuple[list[Row], list[Row], list[Row]]:

@@ -42,12 +42,12 @@ class MLflowRun:
     def __init__(self, handlers: Iterable[Any]) -> None:
         from monai.handlers import MLFlowHandler  # noqa: PLC0415  # loads MLflow, where it is installed
 
-        found: list[Any] = [handler for handler in handlers if isinstance(handler, MLFlowHandler)]
-        for handler in found:
+        mlflow_handlers: list[Any] = [handler for handler in handlers if isinstance(handler, MLFlowHandler)]
+        for handler in mlflow_handlers:
             handler.iteration_logger = handler.iteration_logger or _nothing
             handler.epoch_logger = handler.epoch_logger or _nothing
             _keep_files_beside_the_store(handler)
-        self._handler: Any = found[0] if found else None
+        self._handler: Any = mlflow_handlers[0] if mlflow_handlers else None
         self._run_id: str | None = None
 
     def attach(self, engine: Engine, parameters: Mapping[str, Any]) -> None:
@@ -112,12 +112,12 @@ class MLflowRun:
             return None
         client, uri = self._handler.client, str(self._handler.client.tracking_uri)
         client.set_terminated(self._run_id, status)
-        told = f"run {client.get_run(self._run_id).info.run_name!r} of experiment {self._handler.experiment.name!r}"
+        title = f"run {client.get_run(self._run_id).info.run_name!r} of experiment {self._handler.experiment.name!r}"
         self._run_id = self._handler.cur_run = None
         self._handler.close()
         # The address of a server may hold a password.
         look = f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
-        return f"{told}, look at it with {look}" if uri.startswith(_LOCAL) else told
+        return f"{title}, look at it with {look}" if uri.startswith(_LOCAL) else title
 
 
 class MLflowCurves(HistoryFollower):

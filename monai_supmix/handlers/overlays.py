@@ -162,10 +162,10 @@ def panel(
     present = np.unique(prediction)
     if truth is not None:
         truth = np.asarray(truth)
-        known = truth if ignore_index is None else np.where(truth == ignore_index, 0, truth)
-        present = np.union1d(present, known)
+        shown_truth = truth if ignore_index is None else np.where(truth == ignore_index, 0, truth)
+        present = np.union1d(present, shown_truth)
         errors = overlay_errors(image, truth, prediction, ignore_index)
-        tiles = {"input": tiles["input"], "truth": overlay_labels(image, known), **tiles, "errors": errors}
+        tiles = {"input": tiles["input"], "truth": overlay_labels(image, shown_truth), **tiles, "errors": errors}
         several = len(class_names) > 2
         legends = {
             "truth": [],

@@ -116,8 +116,8 @@ class PseudoLabelMonitor:
         self.history.pseudo_label_rows.append({"iteration": iteration, **row})
         engine.state.metrics.update({f"hidden_truth_{name}": value for name, value in row.items()})
         right = f", {100 * row['precision']:.1f} % of them right" if "precision" in row else ""
-        told = f"{100 * row['coverage']:.1f} % of the pixels are confident{right}"
-        logger.info("pseudo-labels of %s with hidden truth: %s", counted(len(self._samples), "unlabelled case"), told)
+        shares = f"{100 * row['coverage']:.1f} % of the pixels are confident{right}"
+        logger.info("pseudo-labels of %s with hidden truth: %s", counted(len(self._samples), "unlabelled case"), shares)
 
     def _load(self) -> list[tuple[Tensor, Tensor]]:
         """Images and truth; a case that cannot be read is left out, for training does not need its truth."""
@@ -147,10 +147,10 @@ class PseudoLabelMonitor:
                 confidence, pseudo_label = probabilities.max(dim=1, keepdim=True)
                 sure = believed(pseudo_label, confidence, self.threshold)
                 truth_there = truth.to(device, torch.int64)
-                known = (truth_there >= 0) & (truth_there < count)  # what the truth leaves out, as 255, is of no class
+                judged = (truth_there >= 0) & (truth_there < count)  # what the truth leaves out, as 255, is of no class
                 pairs = count * truth_there + pseudo_label
-                confident += torch.bincount(pairs[known & sure], minlength=count**2)
-                doubtful += torch.bincount(pairs[known & ~sure], minlength=count**2)
+                confident += torch.bincount(pairs[judged & sure], minlength=count**2)
+                doubtful += torch.bincount(pairs[judged & ~sure], minlength=count**2)
         square = (count, count)
         return pseudo_label_quality(confident.view(square).cpu(), doubtful.view(square).cpu(), self.class_names)
 

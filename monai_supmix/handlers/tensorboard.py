@@ -60,15 +60,15 @@ class TensorBoardCurves(HistoryFollower):
         """Begin a new event file; steps after `iteration` in older ones do not count any more."""
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  # takes a second to load
 
-        known = bool(self.files())
+        had_files = bool(self.files())
         make_directory(self.log_dir)
         try:
             self._writer = SummaryWriter(str(self.log_dir), purge_step=iteration + 1)
         except OSError as error:
             raise writing_error(self.log_dir, error) from error
-        if self.method is not None and not known:
+        if self.method is not None and not had_files:
             self._writer.add_text("method", self.method)
-        return known
+        return had_files
 
     def write(self, figures: Mapping[str, float], iteration: int) -> None:
         """Write points and flush them, because the next checkpoint says that they are written."""

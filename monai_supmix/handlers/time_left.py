@@ -57,8 +57,8 @@ class TimeLeft:
 
     def _later_pace(self, iteration: int) -> float:
         """Seconds of an iteration after the burn-in: measured once there are some, else foreseen."""
-        seen = iteration - self._begun[True][0] if True in self._begun else 0
-        if seen < _TRUSTED and False in self._pace:
+        measured = iteration - self._begun[True][0] if True in self._begun else 0
+        if measured < _TRUSTED and False in self._pace:
             return self.ratio * self._pace[False]
         return self._pace.get(True, 0.0)
 

@@ -66,8 +66,8 @@ class DicomImage(CaseImage):
         """Take one slice with its file."""
         taken = super().take_slice(index)
         assert isinstance(taken, DicomImage)
-        one = slice(index, index + 1)
-        return replace(taken, files=self.files[one], positions=self.positions[one])
+        span = slice(index, index + 1)
+        return replace(taken, files=self.files[span], positions=self.positions[span])
 
 
 def list_dicom_files(folder: Path) -> list[Path]:
@@ -122,14 +122,14 @@ def read_dicom(folder: str | Path) -> DicomImage:
     """
     folder = Path(folder)
     files, without_pixels = _list_files(folder)
-    told = f"{counted(without_pixels, 'DICOM object')} without pixels, such as reports and presentation states"
+    other_objects = f"{counted(without_pixels, 'DICOM object')} without pixels, such as reports and presentation states"
     if not files:
-        problem = "holds no DICOM slices" + (f", only {told}" if without_pixels else "")
+        problem = "holds no DICOM slices" + (f", only {other_objects}" if without_pixels else "")
         raise InputError(folder, problem, "give the folder that holds the slices of one series")
     slices = _read_headers(folder, files)
     slices, step = _order(folder, slices)
     first = slices[0]
-    notes = [f"{told}: left out"] if without_pixels else []
+    notes = [f"{other_objects}: left out"] if without_pixels else []
     if len(slices) == 1:
         thickness = first.thickness if np.isfinite(first.thickness) and first.thickness > 0 else 1.0
         step = step * thickness

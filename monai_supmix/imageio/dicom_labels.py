@@ -143,15 +143,15 @@ def _classes(
                 problem = f"has the segment {number} with the name {name!r}"
                 raise InputError(path, problem, "export it with numbers and names that agree, or name the segments")
         order = list(range(num_classes or 1 + max([0, *names]))) if values is None else list(values)
-        found = {number: order.index(number) if number in order[1:] else 0 for number in names}
+        classes = {number: order.index(number) if number in order[1:] else 0 for number in names}
         remedy = f"use the numbers {shorten([str(number) for number in order[1:]], 8)}"
     else:
-        found = {number: _place(name, known) for number, name in names.items()}
+        classes = {number: _place(name, known) for number, name in names.items()}
         remedy = f"name segments like the classes {shorten(known, 8)}, or remove them"
-    if wrong := [f"{number} ({names[number]})" for number, place in found.items() if place == 0]:
+    if wrong := [f"{number} ({names[number]})" for number, place in classes.items() if place == 0]:
         problem = f"holds segments that are no class: {shorten(wrong, 8)}"
         raise InputError(path, problem, remedy)
-    return found
+    return classes
 
 
 def _place(name: str, known: Sequence[str]) -> int:
@@ -162,10 +162,10 @@ def _place(name: str, known: Sequence[str]) -> int:
     return 1 + alike.index(True) if sum(alike) == 1 else 0
 
 
-def _check_series(path: Path, told: tuple[set[str], set[str]], image: DicomImage) -> None:
+def _check_series(path: Path, referred: tuple[set[str], set[str]], image: DicomImage) -> None:
     """Raise `InputError` for a label of another frame of reference or another series."""
     header = pydicom.dcmread(image.files[0], specific_tags=["SeriesInstanceUID", "FrameOfReferenceUID"])
-    frames, series = told
+    frames, series = referred
     if not frames:
         raise InputError(path, "does not say its frame of reference", "export it again")
     for wrong, words in (

@@ -120,12 +120,12 @@ class DicomResults(ABC):
         if not self.on or not isinstance(image, DicomImage):
             return None, []
         try:
-            made = self._try(mask, image, range(mask.shape[2]))
+            result = self._try(mask, image, range(mask.shape[2]))
         except InputError as error:
             if self.required:
                 raise
             return None, [f"no {self.words}: {error.problem}"]
-        return made, [] if mask.any() else [f"no class was found: the {self.words} {self.nothing_found}"]
+        return result, [] if mask.any() else [f"no class was found: the {self.words} {self.nothing_found}"]
 
     def _try(self, mask: np.ndarray, image: DicomImage, slices: Sequence[int]) -> Dataset:
         with quiet():
@@ -181,9 +181,9 @@ class DicomResults(ABC):
     def _check_identity(self, image: CaseImage, headers: Sequence[Dataset]) -> None:
         """Raise `InputError` unless the slices can be referred to as slices of one series."""
         for keyword, words in _MUST_BE_ONE.items():
-            found = {str(header.get(keyword) or "") for header in headers}
-            if found == {""} or len(found) > 1:
-                problem = f"its slices {'have no' if found == {''} else 'differ in their'} {words}"
+            values = {str(header.get(keyword) or "") for header in headers}
+            if values == {""} or len(values) > 1:
+                problem = f"its slices {'have no' if values == {''} else 'differ in their'} {words}"
                 raise InputError(image.path, f"{problem}, which a {self.words} needs", self.remedy)
         if len({str(header.get("SOPInstanceUID") or "") for header in headers} - {""}) < len(headers):
             problem = f"its slices have no identifiers of their own, which a {self.words} needs"

@@ -103,8 +103,8 @@ def unread_storage(header: pydicom.Dataset) -> str:
     signed = header.get("PixelRepresentation")
     plain = isinstance(stored, int) and isinstance(allocated, int)  # a damaged file may give lists
     if not plain or allocated not in (8, 16, 32) or not 1 <= stored <= allocated or signed not in (0, 1):
-        told = f"values of {stored} in {allocated} bits, signed or not, which have no meaning"
-        return told if stored is not None else _NO_BITS
+        problem = f"values of {stored} in {allocated} bits, signed or not, which have no meaning"
+        return problem if stored is not None else _NO_BITS
     if header.get("HighBit", stored - 1) != stored - 1:
         return "values that do not begin at the lowest bit (HighBit)"
     if "ModalityLUTSequence" in header:
@@ -149,10 +149,10 @@ def _read_stored(data: pydicom.Dataset) -> np.ndarray:
         return _read_compressed(data)
     if syntax is None:  # no preamble: pydicom has guessed how the elements are written, which is all there is
         implicit, little = data.original_encoding
-        known = {(True, True): "1.2.840.10008.1.2", (False, True): "1.2.840.10008.1.2.1"}
-        known |= {(False, False): "1.2.840.10008.1.2.2"}
+        syntaxes = {(True, True): "1.2.840.10008.1.2", (False, True): "1.2.840.10008.1.2.1"}
+        syntaxes |= {(False, False): "1.2.840.10008.1.2.2"}
         data.file_meta = pydicom.dataset.FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = pydicom.uid.UID(known[bool(implicit), bool(little)])
+        data.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntaxes[bool(implicit), bool(little)])
     elif syntax != RLELossless:
         expected = int(data.Rows) * int(data.Columns) * (int(data.BitsAllocated) // 8)
         if len(data.PixelData) not in (expected, expected + expected % 2):

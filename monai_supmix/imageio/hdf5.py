@@ -78,10 +78,10 @@ def files_of(pattern: Path) -> list[Path]:
     before, after = pattern.name.split(_SEVERAL, 1)
     rule = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
     files = pattern.parent.iterdir() if pattern.parent.is_dir() else ()
-    found = [(int(match[1]), file) for file in files if (match := rule.fullmatch(file.name))]
-    if not found:
+    numbered = [(int(match[1]), file) for file in files if (match := rule.fullmatch(file.name))]
+    if not numbered:
         raise InputError(pattern, "matches no file", "check the path")
-    return [file for _, file in sorted(found)]
+    return [file for _, file in sorted(numbered)]
 
 
 def is_there(path: Path) -> bool:

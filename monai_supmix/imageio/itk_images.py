@@ -148,11 +148,11 @@ def _find_nrrd(path: Path) -> _Payload:
     notes = (
         () if "space" in fields else ("no anatomical space given: orientation assumed as left, posterior, superior",)
     )
-    told = fields.get("endian") in ("big", "little")
+    order_told = fields.get("endian") in ("big", "little")
     units = re.findall('"([^"]*)"', fields.get("spaceunits", "") or fields.get("units", ""))
     millimetres, unit_notes = _length_unit(units, path)
     notes = (*notes, *unit_notes)
-    return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes, told, millimetres)
+    return _Payload(path, offset, encoding != "raw", fields.get("endian") == "big", notes, order_told, millimetres)
 
 
 def _find_meta(path: Path) -> _Payload:
@@ -169,8 +169,8 @@ def _find_meta(path: Path) -> _Payload:
     if not {"elementspacing", "elementsize"} & fields.keys():
         notes = (*notes, "no voxel size given: taken as 1 mm")
     big_endian = _flag(fields, "binarydatabyteordermsb", "elementbyteordermsb")
-    told = fields.get("distanceunits", "?").strip('"').lower()
-    millimetres, unit_notes = _length_unit([] if told == "?" else [told], path)
+    unit = fields.get("distanceunits", "?").strip('"').lower()
+    millimetres, unit_notes = _length_unit([] if unit == "?" else [unit], path)
     notes = (*notes, *unit_notes)
     compressed = _flag(fields, "compresseddata")
     return _Payload(file_path, offset, compressed, big_endian, notes, millimetres=millimetres)

@@ -68,17 +68,17 @@ def read_label(
     label = read_hdf5(path, "label") if is_hdf5(path) else _read_file(path)
     if like is not None:
         _check_same_grid(label, like)
-    found = _to_integers(label)
-    out = None if ignored is None else found == ignored
+    numbers = _to_integers(label)
+    out = None if ignored is None else numbers == ignored
     if out is not None:
-        found = np.where(out, 0 if values is None else values[0], found)
+        numbers = np.where(out, 0 if values is None else values[0], numbers)
     if values is not None:
-        found = _renumber(found, path, values)
+        numbers = _renumber(numbers, path, values)
     elif num_classes is not None:
-        found = _check_classes(found, path, num_classes)
+        numbers = _check_classes(numbers, path, num_classes)
     if out is not None:
-        found = np.where(out, IGNORED, found)
-    return found[0] if label.is_picture else found
+        numbers = np.where(out, IGNORED, numbers)
+    return numbers[0] if label.is_picture else numbers
 
 
 def is_dicom_file(path: Path) -> bool:
@@ -165,13 +165,13 @@ def _to_integers(label: CaseImage) -> np.ndarray:
 def _renumber(label: np.ndarray, path: Path, values: Sequence[int]) -> np.ndarray:
     """Put the number of its class in the place of each value."""
     order = np.argsort(values)
-    known = np.asarray(values)[order]
+    sorted_values = np.asarray(values)[order]
     numbers = np.empty(label.shape, np.uint8 if len(values) <= 256 else np.int32, order="F" if label.ndim == 3 else "C")
     for index in range(label.shape[-1]):
-        place = np.minimum(np.searchsorted(known, label[..., index]), len(known) - 1)
-        wrong = label[..., index][known[place] != label[..., index]]
+        place = np.minimum(np.searchsorted(sorted_values, label[..., index]), len(sorted_values) - 1)
+        wrong = label[..., index][sorted_values[place] != label[..., index]]
         if wrong.size:
-            remedy = f"use {shorten([str(value) for value in known], 8)}"
+            remedy = f"use {shorten([str(value) for value in sorted_values], 8)}"
             raise InputError(path, f"holds the label value {wrong[0]}, which is no class", remedy)
         numbers[..., index] = order[place]
     return numbers
@@ -181,16 +181,16 @@ def _check_classes(values: np.ndarray, path: Path, num_classes: int) -> np.ndarr
     """Check that all values are below `num_classes`; a 0/255 mask of two classes becomes 0/1."""
     if values.min() >= 0 and values.max() < num_classes:
         return values
-    found = sorted({int(value) for index in range(values.shape[-1]) for value in np.unique(values[..., index])})
-    if num_classes == 2 and set(found) <= {0, 255}:
+    distinct = sorted({int(value) for index in range(values.shape[-1]) for value in np.unique(values[..., index])})
+    if num_classes == 2 and set(distinct) <= {0, 255}:
         return (values == 255).view(np.uint8)
-    wrong = [value for value in found if not 0 <= value < num_classes]
+    wrong = [value for value in distinct if not 0 <= value < num_classes]
     text = ", ".join(str(value) for value in wrong[:8]) + (", ..." if len(wrong) > 8 else "")
     remedy = f"use 0 to {num_classes - 1}, one number per class, or name more classes (the first is the background)"
-    if len(found) <= num_classes < found[-1] and found[0] >= 0:  # some other value for each class
-        named = ["0=background", *(f"{value}=NAME" for value in found if value)]
-        told = "which value is which class"
+    if len(distinct) <= num_classes < distinct[-1] and distinct[0] >= 0:  # some other value for each class
+        named = ["0=background", *(f"{value}=NAME" for value in distinct if value)]
+        meaning = "which value is which class"
         if len(named) < num_classes:  # other files may hold others: a list of these alone would refuse them next
-            named, told = [*named, "..."], f"{told} in all files"
-        remedy = f"use 0 to {num_classes - 1}, or say when the bundle is made {told} (labels {','.join(named)})"
+            named, meaning = [*named, "..."], f"{meaning} in all files"
+        remedy = f"use 0 to {num_classes - 1}, or say when the bundle is made {meaning} (labels {','.join(named)})"
     raise InputError(path, f"holds label values that are not classes: {text}", remedy)

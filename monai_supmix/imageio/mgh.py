@@ -64,8 +64,8 @@ def read_mgh(path: str | Path) -> CaseImage:
             )
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(path, f"is damaged or truncated ({error})", "copy or export it again") from error
-    told = int(header["goodRASFlag"]) == 1
-    notes = () if told else ("no orientation given: FreeSurfer's coronal planes are assumed",)
+    is_oriented = int(header["goodRASFlag"]) == 1
+    notes = () if is_oriented else ("no orientation given: FreeSurfer's coronal planes are assumed",)
     image = CaseImage(path, "nifti", array, affine=affine, spacing=voxel_size(affine), notes=notes)
     check_values(image)
     return image

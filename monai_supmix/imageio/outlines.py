@@ -32,7 +32,7 @@ def outline(mask: np.ndarray) -> list[np.ndarray]:
     edges = np.stack([after2 & ~after, before2 & ~after2, before & ~before2, after & ~before])
     corners, columns = edges[0].size, edges.shape[2]
     there, seen, steps = edges.tobytes(), bytearray(edges.size), (columns, 1, -columns, -1)
-    found = []
+    outlines = []
     for start in np.flatnonzero(edges).tolist():
         edge, turns = start, []
         while not seen[edge]:
@@ -45,8 +45,8 @@ def outline(mask: np.ndarray) -> list[np.ndarray]:
                 turns.append(corner)
             edge = ahead % 4 * corners + corner
         if turns:
-            found.append(np.stack(np.divmod(np.array(turns), columns), axis=1) - 0.5)
-    return found
+            outlines.append(np.stack(np.divmod(np.array(turns), columns), axis=1) - 0.5)
+    return outlines
 
 
 def fill(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

@@ -36,10 +36,10 @@ def files_of(path: Path) -> tuple[Path, Path]:
     is_header = plain.lower().endswith(".hdr")
     stem, other = plain[:-4], ".img" if is_header else ".hdr"
     names = [stem + ending for ending in (other, other.upper(), other + ".gz")]
-    found = next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
-    if found is None:
+    partner = next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+    if partner is None:
         raise InputError(path, f"has no {other} file beside it", "put both files into one folder")
-    return (path, found) if is_header else (found, path)
+    return (path, partner) if is_header else (partner, path)
 
 
 def read_pair(path: str | Path) -> CaseImage:

@@ -143,8 +143,8 @@ def _check_packing(picture: Image.Image, rawmode: str, top: int, path: Path) -> 
         raise InputError(path, "holds 3 channels of 16 bits, which are not read from PPM", "save it as 16-bit PNG")
     deep = picture.format == "PNG" and rawmode in _DEEP
     planar = picture.format == "TIFF" and rawmode in ("R", "G", "B", "A", "X") and picture.mode in ("RGB", "RGBA", "LA")
-    known = (*_SEVERAL, *_FEW_BITS, *_PREMULTIPLIED, "CMYK")
-    if picture.mode == "LAB" or not (deep or planar or rawmode in known or _GREY.fullmatch(rawmode)):
+    rawmodes = (*_SEVERAL, *_FEW_BITS, *_PREMULTIPLIED, "CMYK")
+    if picture.mode == "LAB" or not (deep or planar or rawmode in rawmodes or _GREY.fullmatch(rawmode)):
         problem = f"is stored in a way that is not read exactly ({picture.format} {picture.mode}, {rawmode})"
         raise InputError(path, problem, f"{_SAVE_AGAIN} in grey or RGB")
 

@@ -47,13 +47,13 @@ def nearest_axes(affine: np.ndarray) -> list[tuple[int, int]]:
         leading = np.sign(column[np.flatnonzero(column)[0]])
         return (-np.abs(column).max(), *(-leading * column))
 
-    found: dict[int, tuple[int, int]] = {}
+    nearest: dict[int, tuple[int, int]] = {}
     free = [0, 1, 2]
     for axis in sorted(range(3), key=order):
         world = max(free, key=lambda candidate: abs(rotation[candidate, axis]))
         free.remove(world)
-        found[axis] = (world, 1 if rotation[world, axis] > 0 else -1)
-    return [found[axis] for axis in range(3)]
+        nearest[axis] = (world, 1 if rotation[world, axis] > 0 else -1)
+    return [nearest[axis] for axis in range(3)]
 
 
 def check_axis(axis: str) -> None:

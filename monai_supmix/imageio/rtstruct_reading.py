@@ -31,13 +31,13 @@ def roi_names(data: Dataset) -> dict[int, str]:
 def rtstruct_series(data: Dataset) -> tuple[set[str], set[str]]:
     """The frames of reference and the series that a structure set refers to."""
     frames = data.get("ReferencedFrameOfReferenceSequence") or ()
-    told = {str(frame.FrameOfReferenceUID) for frame in frames}
+    of_frames = {str(frame.FrameOfReferenceUID) for frame in frames}
     studies = [study for frame in frames for study in frame.get("RTReferencedStudySequence") or ()]
     series = [part for study in studies for part in study.get("RTReferencedSeriesSequence") or ()]
     drawn = roi_names(data)
     regions = [region for region in data.StructureSetROISequence if int(region.ROINumber) in drawn]
     of_regions = {str(region.get("ReferencedFrameOfReferenceUID") or "") for region in regions} - {""}
-    return of_regions or told, {str(part.SeriesInstanceUID) for part in series}
+    return of_regions or of_frames, {str(part.SeriesInstanceUID) for part in series}
 
 
 def contoured(path: Path, data: Dataset, grid: SliceGrid) -> Iterator[tuple[int, int, np.ndarray]]:

@@ -57,8 +57,8 @@ def seg_frames(path: Path, data: Dataset, grid: SliceGrid) -> Iterator[tuple[int
         if kind == "LABELMAP":
             numbers = frame[frame != 0]
         else:
-            told = _group("SegmentIdentificationSequence", groups, shared).ReferencedSegmentNumber
-            numbers = np.full(len(columns), int(told))
+            segment = _group("SegmentIdentificationSequence", groups, shared).ReferencedSegmentNumber
+            numbers = np.full(len(columns), int(segment))
         for number in np.unique(numbers):
             voxels = np.zeros(grid.shape[:2], bool)
             voxels[columns[numbers == number], rows[numbers == number]] = True

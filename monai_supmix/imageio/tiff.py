@@ -245,8 +245,8 @@ def _pages_behind(tags: ImageFileDirectory_v2, more: bool) -> int:
     if depth > 1 or not more:
         return depth
     if text.startswith("ImageJ="):
-        found = re.search(r"^images=(\d+)", text, re.MULTILINE)
-        return int(found[1]) if found else 1
+        match = re.search(r"^images=(\d+)", text, re.MULTILINE)
+        return int(match[1]) if match else 1
     try:
         shape = json.loads(text)["shape"]
         return math.prod(shape) // (int(tags[_WIDTH]) * int(tags[_HEIGHT]) * int(tags.get(_SAMPLES, 1)))

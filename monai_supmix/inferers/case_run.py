@@ -94,9 +94,9 @@ class CaseRun:
                     progress.step()
 
         free = open_ones(cohort.take(cases), look)
-        found = read_cases(free, readers) if only is None else ((case, only) for case in free)
+        loaded = read_cases(free, readers) if only is None else ((case, only) for case in free)
         with ThreadPoolExecutor(1, "writer") as writer:
-            for case, image in itertools.chain(found, read_cases(open_ones(waited_for()))):
+            for case, image in itertools.chain(loaded, read_cases(open_ones(waited_for()))):
                 try:
                     write = self._predict(case, image)
                 finally:
@@ -134,9 +134,9 @@ class CaseRun:
         try:
             yield
         except Exception as error:
-            known = isinstance(error, InputError)
+            is_mistake = isinstance(error, InputError)
             subject = error.subject if isinstance(error, InputError) else str(case.path)
-            text = str(error) if known else f"{subject}: {type(error).__name__}: {error}"
+            text = str(error) if is_mistake else f"{subject}: {type(error).__name__}: {error}"
             self.records.write(case, "failed", problem=text.removeprefix(f"{subject}: "))
             if self.on_error == "raise":
                 raise

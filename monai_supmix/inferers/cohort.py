@@ -129,15 +129,15 @@ class Cohort:
 
     def wait(self) -> Iterator[InputCase]:
         """Claim what was put aside, as soon as the others have given it back or have died."""
-        pause, told = 0.05, False
+        pause, announced = 0.05, False
         while self._aside:
             for case in list(self._aside):
                 if self._claim(case):
                     self._aside.remove(case)
                     yield case
                     pause = 0.05
-            if self._aside and not told and pause > 1:
-                told = True
+            if self._aside and not announced and pause > 1:
+                announced = True
                 owner = read_owner(claim_file(self._result(self._aside[0])))
                 logger.info("waiting for %s that others predict (%s)", counted(len(self._aside), "case"), owner)
             if self._aside:
@@ -164,15 +164,15 @@ def members(folder: Path, now: float) -> list[dict[str, Any]]:
         folder: the folder with their files.
         now: the time of the file system.
     """
-    found = []
+    alive = []
     for place in sorted(folder.glob("*.member")):
         try:
             record = json.loads(place.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # leaving, or not there yet
             continue
         if "settings" in record and is_alive(place, now):
-            found.append({**record, "place": place})
-    return found
+            alive.append({**record, "place": place})
+    return alive
 
 
 @contextlib.contextmanager

@@ -194,8 +194,8 @@ def _merge(output_dir: Path, planned: Sequence[Path], records: Sequence[Path]) -
 
 
 def _put(rows: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
-    known = rows.get(row["mask"])
-    if known is None or row["time"] >= known["time"]:
+    earlier = rows.get(row["mask"])
+    if earlier is None or row["time"] >= earlier["time"]:
         rows[row["mask"]] = row
 
 
@@ -224,10 +224,12 @@ def _write(output_dir: Path, collected: Mapping[str, Any]) -> dict[str, Any]:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*COLUMNS, *(f"{name}_ml" for name in measured)])
         for row, each in zip(rows, volumes, strict=True):
-            told = "; ".join(row.get("warnings", []))
+            warnings = "; ".join(row.get("warnings", []))
             sure = [row.get(key, "") if row["status"] == "done" else "" for key in _SURE]
             of_classes = [each.get(name, "") for name in measured]
-            writer.writerow([row["case"], row["mask"], row["status"], *sure, told, row.get("problem", ""), *of_classes])
+            writer.writerow(
+                [row["case"], row["mask"], row["status"], *sure, warnings, row.get("problem", ""), *of_classes]
+            )
     known = [row for row in rows if row["status"] == "done" and "confidence" in row]
     by_confidence = sorted(known, key=lambda row: row["confidence"])
     summary = {

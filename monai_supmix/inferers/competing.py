@@ -60,21 +60,21 @@ def competition(
         >>> competition(probabilities, (16, 16)) is None
         True
         >>> probabilities[:, 2, 0, 4] = 1
-        >>> found = competition(probabilities, (16, 16))
-        >>> found.classes, found.native
+        >>> rivalry = competition(probabilities, (16, 16))
+        >>> rivalry.classes, rivalry.native
         ([0, 2], (slice(0, 8, None), slice(2, 16, None)))
     """
     lead = probabilities[:, 1:] - probabilities[:, :1]
     rivals = (lead.amax(dim=(0, 2, 3)) > -_MARGIN).nonzero().flatten() + 1
     if not len(rivals):
         return None
-    found = replace(everywhere(probabilities, native), classes=[0, *rivals.tolist()])
+    whole = replace(everywhere(probabilities, native), classes=[0, *rivals.tolist()])
     if "center" in (working or {}):
-        return found
+        return whole
     possible = lead.amax(dim=(0, 1)) > -_MARGIN
     rows = _window(possible.any(dim=1), native[0])
     columns = _window(possible.any(dim=0), native[1])
-    return replace(found, working=(rows[0], columns[0]), native=(rows[1], columns[1]))
+    return replace(whole, working=(rows[0], columns[0]), native=(rows[1], columns[1]))
 
 
 def everywhere(probabilities: Tensor, native: tuple[int, int]) -> Competition:
@@ -89,9 +89,9 @@ def _window(possible: Tensor, native: int) -> tuple[slice, slice]:
 
     It consists of whole blocks, the smallest that both grids have, so that pixels keep their places.
     """
-    found = possible.nonzero().flatten()
+    places = possible.nonzero().flatten()
     side, count = len(possible), gcd(len(possible), native)
     reach = 2 + 2 * side // native  # as far as smoothing reaches when the native grid is the coarser one
-    first = max(0, int(found[0]) - reach) * count // side
-    last = min(side - 1, int(found[-1]) + reach) * count // side + 1
+    first = max(0, int(places[0]) - reach) * count // side
+    last = min(side - 1, int(places[-1]) + reach) * count // side + 1
     return slice(first * side // count, last * side // count), slice(first * native // count, last * native // count)

@@ -129,10 +129,10 @@ def least_sure(
         >>> least_sure({"vessel": 0.9, "lesion": 0.6, "tumour": None})
         {'confidence': 0.6, 'least_sure': 'lesion'}
     """
-    found = [(value, name) for name, value in (confidence or {}).items() if value is not None]
-    if not found:
+    confidences = [(value, name) for name, value in (confidence or {}).items() if value is not None]
+    if not confidences:
         return {}
-    value, name = min(found)
-    told = (predicted or {}).get(name)
-    more = {} if told is None else {"predicted_dice": told["dice"], "look": told["look"]}
+    value, name = min(confidences)
+    expected = (predicted or {}).get(name)
+    more = {} if expected is None else {"predicted_dice": expected["dice"], "look": expected["look"]}
     return {"confidence": value, "least_sure": name, **more}

@@ -217,10 +217,10 @@ def _expand(entry: str | Path, notes: list[str], several: bool) -> Iterator[Inpu
     elif path.name.lower().endswith(".json"):
         yield from _relative(_read_datalist(path, notes))
     elif not path.exists() and glob.has_magic(str(entry)):
-        found = [Path(match) for match in sorted(glob.glob(str(entry), recursive=True))]  # noqa: PTH207  # may be absolute
-        files = [match for match in found if match.is_file() and suffix_of(match) and not _is_own(match.name)]
-        folders = [match for match in found if match.is_dir() and list_dicom_files(match)]
-        notes += _told([match for match in found if match.is_file() and match not in files], str(entry))
+        paths = [Path(match) for match in sorted(glob.glob(str(entry), recursive=True))]  # noqa: PTH207  # may be absolute
+        files = [match for match in paths if match.is_file() and suffix_of(match) and not _is_own(match.name)]
+        folders = [match for match in paths if match.is_dir() and list_dicom_files(match)]
+        notes += _told([match for match in paths if match.is_file() and match not in files], str(entry))
         yield from _relative(InputCase(match) for match in [*files, *folders])
     else:
         yield InputCase(path)
@@ -229,8 +229,8 @@ def _expand(entry: str | Path, notes: list[str], several: bool) -> Iterator[Inpu
 def _beside(taken: ImageFolder) -> Iterator[str]:
     """Tell of images in the data folder that are not in its folder of images; label maps are none."""
     folder = Path(taken)
-    known = (folder, *(folder.with_name(name) for name in _LABELS))
-    count = sum(1 for _ in _search(folder.parent, _HERE, [], without=known))
+    not_counted = (folder, *(folder.with_name(name) for name in _LABELS))
+    count = sum(1 for _ in _search(folder.parent, _HERE, [], without=not_counted))
     if count:
         how = "to predict them, give their folder, their files or a pattern"
         yield f"only images in {folder.name} are predicted, {count} beside it left out: {how}"
@@ -291,16 +291,16 @@ def _read_datalist(path: Path, notes: list[str]) -> Iterator[InputCase]:
         raise InputError(path, f"cannot be read as JSON ({error})", remedy) from error
     sides = record.values() if isinstance(record, dict) else [record]
     lists = [side for side in sides if isinstance(side, list) and any(_image_of(item) for item in side)]
-    found = [item for side in lists for item in side if _image_of(item)]
-    if not found:
+    items = [item for side in lists for item in side if _image_of(item)]
+    if not items:
         raise InputError(path, "names no image", remedy)
     if dropped := [str(item) for side in lists for item in side if not _image_of(item)]:
         notes.append(f"{len(dropped)} entries of {path.name} name no image and are left out: {shorten(dropped)}")
-    files = [below(path.parent, _image_of(item)) for item in found]
+    files = [below(path.parent, _image_of(item)) for item in items]
     if not any(file.exists() for file in files):
-        problem = f"names images that are not where it lies, such as {_image_of(found[0])}"
+        problem = f"names images that are not where it lies, such as {_image_of(items[0])}"
         raise InputError(path, problem, "give the folder of the images, or a datalist with paths relative to itself")
-    for file, item in zip(files, found, strict=True):
+    for file, item in zip(files, items, strict=True):
         how = item if isinstance(item, dict) else {}
         yield InputCase(file, turns=int(how.get("turns", 0)), mirror=int(how.get("mirror", 0)))
 

@@ -161,12 +161,12 @@ class CasePrediction:
                 failing.callback(maps.close)
             filled = None if maps is None else maps.array
             mask, sure, name, warnings = predict_and_judge(image, network, record, inferer, self.intensity, filled)
-            made = {results.option: results.make(mask, image) for results in self.dicom}
+            objects = {results.option: results.make(mask, image) for results in self.dicom}
             failing.pop_all()
         confidence = None if sure is None else dict(zip(self.class_names[1:], sure[1:], strict=True))
         volumes = class_volumes(mask, self.class_names, image)
         predicted, quality_notes = predicted_dice(confidence, self.quality, inferer.settings)
-        dicom_notes = [note for _, notes in made.values() for note in notes]
+        dicom_notes = [note for _, notes in objects.values() for note in notes]
         image = replace(
             image, array=np.broadcast_to(np.uint8(0), image.array.shape)
         )  # where it lies, without its values
@@ -201,7 +201,7 @@ class CasePrediction:
             write_json(sidecar, case.output(self.output_dir, ".json"))
             dicom = [
                 write_dicom(result, case.output(self.output_dir, DICOM_ENDINGS[option]))
-                for option, (result, _) in made.items()
+                for option, (result, _) in objects.items()
                 if result is not None
             ]
             write_mask(in_label_values(mask, record), image, mask_path)

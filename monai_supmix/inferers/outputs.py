@@ -70,8 +70,8 @@ def among_inputs(cases: Sequence[InputCase], output_dir: Path) -> list[str]:
     """
     if not any(_real(case.output(output_dir).parent) == _real(case.path.parent) for case in cases):
         return []
-    told = f"masks and records (*_seg.*) are written among the images in {output_dir}"
-    return [f"{told}: another output_dir keeps them apart"]
+    note = f"masks and records (*_seg.*) are written among the images in {output_dir}"
+    return [f"{note}: another output_dir keeps them apart"]
 
 
 def _check_names(cases: Sequence[InputCase], folder: Path, maps: Sequence[str]) -> None:
@@ -127,11 +127,11 @@ def is_there(
         return True
     wanted = json.loads(json.dumps(made_with))
     try:
-        found = json.loads(record_path.read_text(encoding="utf-8"))
-        differing = [key for key, value in wanted.items() if found.get(key) != value]
+        record = json.loads(record_path.read_text(encoding="utf-8"))
+        differing = [key for key, value in wanted.items() if record.get(key) != value]
     except (OSError, ValueError, AttributeError):
-        found, differing = {}, ["record unreadable"]
-    another = bool(found) and not _is_of(case, found, record_path, verify)
+        record, differing = {}, ["record unreadable"]
+    another = bool(record) and not _is_of(case, record, record_path, verify)
     if another or differing:
         problem = "exists, made from another image" if another else f"exists, made differently ({', '.join(differing)})"
         raise InputError(mask_path, problem, "set overwrite to true, or choose another output_dir")

@@ -82,8 +82,8 @@ def progress_line(counts: Mapping[str, int], seconds: float) -> str:
     """
     done = counts["done"]
     left = tqdm.format_interval(math.ceil(seconds * (counts["cases"] - done) / max(1, done)))
-    told = f"case {done} of {counts['cases']}, {60 * done / seconds:.1f} per minute, {left} left"
-    return f"{told}, {counts['failed']} failed"
+    line = f"case {done} of {counts['cases']}, {60 * done / seconds:.1f} per minute, {left} left"
+    return f"{line}, {counts['failed']} failed"
 
 
 def alike(messages: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

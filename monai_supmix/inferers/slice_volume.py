@@ -240,14 +240,14 @@ class SliceVolumeInferer(CaseInferer):
     def _decide(self, probabilities: Tensor, first: int, filling: Filling) -> None:
         """Decide some planes on their own grid, the first of which has the number `first`, where classes compete."""
         native = filling.planes.shape
-        found: Competition | None = everywhere(probabilities, native)
+        competing: Competition | None = everywhere(probabilities, native)
         if filling.probabilities is None and probabilities.device.type == "cpu":
-            found = competition(probabilities, native, self.working)
-        if found is None:  # all is background, as the mask is already
+            competing = competition(probabilities, native, self.working)
+        if competing is None:  # all is background, as the mask is already
             return
-        window = (slice(None), slice(None), *found.working)
-        predicted = from_working_grid(probabilities[window][:, found.classes], found.shape, self.working)
-        filling.put((slice(first, first + len(probabilities)), *found.native), predicted, found.classes)
+        window = (slice(None), slice(None), *competing.working)
+        predicted = from_working_grid(probabilities[window][:, competing.classes], competing.shape, self.working)
+        filling.put((slice(first, first + len(probabilities)), *competing.native), predicted, competing.classes)
 
 
 def check_channels(image: CaseImage, network: nn.Module) -> None:

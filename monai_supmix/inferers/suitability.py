@@ -114,13 +114,13 @@ def edge_warnings(
     cut = [max(0, -margin) for margin in margins((view.shape[1], view.shape[2]), (height, width))]
     if not any(cut):
         return []
-    told = f"the middle {height} x {width} pixels of the planes"
+    area = f"the middle {height} x {width} pixels of the planes"
     if not mask.any():
-        return [f"nothing was found in {told}, and further out nothing is looked for"]
+        return [f"nothing was found in {area}, and further out nothing is looked for"]
     left, right, above, below = cut
     edges = (view[:, :, left], view[:, :, -1 - right], view[:, above], view[:, -1 - below])
     if any(count and edge.any() for count, edge in zip(cut, edges, strict=True)):
-        return [f"the mask reaches the edge of {told}, and further out nothing is looked for: what is there is missing"]
+        return [f"the mask reaches the edge of {area}, and further out nothing is looked for: what is there is missing"]
     return []
 
 
@@ -147,9 +147,9 @@ def cleaning_warnings(found: np.ndarray, mask: np.ndarray, class_names: Sequence
         before += np.bincount(earlier.ravel(), minlength=size)
         after += np.bincount(later.ravel(), minlength=size)
     lost = (before - after) / before.clip(min=1)
-    told = "was taken away by cleaning, which keeps one piece: look at the mask with care"
+    warning = "was taken away by cleaning, which keeps one piece: look at the mask with care"
     return [
-        f"{100 * share:.0f} % of what was found of {name} {told}"
+        f"{100 * share:.0f} % of what was found of {name} {warning}"
         for name, share in zip(class_names[1:], lost[1:], strict=True)
         if share >= _MUCH_LOST
     ]
@@ -179,10 +179,10 @@ def _size_warnings(image: CaseImage, trained_on: Mapping[str, Any], axis: Axis) 
         sizes["field_of_view"] = ("planes of {} mm", field)
     warnings = []
     for key, (what, values) in sizes.items():
-        known = trained_on.get(key)
-        if known and (min(values) < known[0] / _TOLERANCE or max(values) > known[1] * _TOLERANCE):
+        limits = trained_on.get(key)
+        if limits and (min(values) < limits[0] / _TOLERANCE or max(values) > limits[1] * _TOLERANCE):
             here = what.format(" x ".join(dict.fromkeys(map(_plain, values))))
-            trained = f"{_plain(known[0])} to {_plain(known[1])}"
+            trained = f"{_plain(limits[0])} to {_plain(limits[1])}"
             warnings.append(f"{here}, the network was trained on {trained}: {_REMEDIES[key]}")
     return warnings
 

@@ -92,10 +92,10 @@ class CaseInferer(monai.inferers.Inferer):
             ValueError: there is no intensity rule, or the network's output or `probabilities` has the wrong shape.
         """
         if isinstance(inputs, CaseImage):
-            found = self.predict(inputs, network, intensity or self._rule(inputs), probabilities, confidence)
+            predicted = self.predict(inputs, network, intensity or self._rule(inputs), probabilities, confidence)
             if uncleaned is not None:
-                uncleaned[...] = found
-            return clean(found, self.cleaning)
+                uncleaned[...] = predicted
+            return clean(predicted, self.cleaning)
         if not isinstance(inputs, Tensor):
             kind = type(inputs).__name__
             raise InputError("inputs", f"are of the type {kind}", "give a tensor with a batch, or a CaseImage")

@@ -56,17 +56,17 @@ def doubts(scores: Sequence[CaseScore]) -> list[float]:
     """
     measures = [[-math.inf if s.confidence is None else -s.confidence for s in scores]]
     measures += [[-math.inf if s.disagreement is None else s.disagreement for s in scores]]
-    ranks = [found for measure in measures if (found := _ranks(np.array(measure))) is not None]
+    ranks = [ranked for measure in measures if (ranked := _ranks(np.array(measure))) is not None]
     return np.mean(ranks, axis=0).tolist() if ranks else [_UNKNOWN] * len(scores)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray | None:
     """Ranks in (0, 1) of what is finite, equal for equals; the middle for the rest."""
-    known = np.isfinite(values)
-    if not known.any():
+    finite = np.isfinite(values)
+    if not finite.any():
         return None
     ranks = np.full(len(values), _UNKNOWN)
-    ranks[known] = (rankdata(values[known]) - 0.5) / known.sum()
+    ranks[finite] = (rankdata(values[finite]) - 0.5) / finite.sum()
     return ranks
 
 
@@ -132,9 +132,9 @@ def choose(pool: Sequence[CaseScore], labelled: Sequence[CaseScore], count: int,
     }
     order = sorted(units, key=lambda name: (-units[name].doubt, name))
     rows = [features[grouped[name]].mean(axis=0) for name in order]
-    known = len(order)
-    considered = range(min(known, max(count, math.ceil(CONSIDERED * known))))
-    taken = [0, *range(known, known + len(labelled))]
+    num_units = len(order)
+    considered = range(min(num_units, max(count, math.ceil(CONSIDERED * num_units))))
+    taken = [0, *range(num_units, num_units + len(labelled))]
     chosen = [0, *farthest_first(np.stack([*rows, *features[len(pool) :]]), taken, considered[1:], count - 1)]
     first = [Unit(units[order[i]].name, units[order[i]].cases, units[order[i]].doubt, suggested=True) for i in chosen]
     return [*first, *(units[name] for i, name in enumerate(order) if i not in chosen)]
@@ -143,8 +143,8 @@ def choose(pool: Sequence[CaseScore], labelled: Sequence[CaseScore], count: int,
 def _standardised(scores: Sequence[CaseScore]) -> np.ndarray:
     """Signatures with mean 0 and deviation 1 in each number; 0 where it is not known, or always the same."""
     values = np.array([[np.nan if v is None else v for v in score.signature] for score in scores], float)
-    known = ~np.isnan(values)
-    count = np.maximum(known.sum(axis=0), 1)
-    centred = np.where(known, values - np.where(known, values, 0).sum(axis=0) / count, 0.0)
+    has_value = ~np.isnan(values)
+    count = np.maximum(has_value.sum(axis=0), 1)
+    centred = np.where(has_value, values - np.where(has_value, values, 0).sum(axis=0) / count, 0.0)
     deviation = np.sqrt((centred**2).sum(axis=0) / count)
     return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-6)  # rounded to 1e-4

@@ -87,15 +87,15 @@ class Scorer:
         masks = [inferer(image, network, rule) for inferer, network in self._others()]
         masks = masks if len(masks) > 1 else [mask, *masks]
         confidence = None if sure is None else dict(zip(names[1:], sure[1:], strict=True))
-        told = least_sure(confidence, predicted_dice(confidence, self.trained.quality, self.inferer.settings)[0])
+        doubt = least_sure(confidence, predicted_dice(confidence, self.trained.quality, self.inferer.settings)[0])
         planes, show = Planes(image, self.inferer.axis), brightness(image, self.rules)
         labels = planes.view(mask)
         score = CaseScore(
             item["case"],
             item["group"],
-            told.get("confidence"),
-            told.get("least_sure"),
-            told.get("predicted_dice"),
+            doubt.get("confidence"),
+            doubt.get("least_sure"),
+            doubt.get("predicted_dice"),
             round(disagreement(masks, len(names)), 4) if len(masks) > 1 else None,
             signature(planes, labels, show, len(names)),
         )
@@ -106,7 +106,7 @@ class Scorer:
     def _others(self) -> Iterator[tuple[Inferer, nn.Module]]:
         network = self.trained.network
         if isinstance(network, Ensemble):
-            yield from ((self.inferer, one) for one in network.networks)
+            yield from ((self.inferer, member) for member in network.networks)
         elif self.second is not None:
             yield self.second, network
 

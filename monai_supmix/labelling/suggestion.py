@@ -83,12 +83,12 @@ def suggest(
     with exclusive(output):
         files = fingerprint(replace(datalist, unlabeled=pool))["files"]
         items = [*pool, *datalist.labeled]
-        told = f"{len(pool)} unlabelled and {len(datalist.labeled)} labelled"
-        print(f"scoring {told} images with the weights {scorer.weights}", flush=True)
+        counts = f"{len(pool)} unlabelled and {len(datalist.labeled)} labelled"
+        print(f"scoring {counts} images with the weights {scorer.weights}", flush=True)
         scores = [scorer.kept(item, files[item["case"]], output / KEPT) for item in _progress(items)]
         units = choose(scores[: len(pool)], scores[len(pool) :], count, unit == "patient")
-        found = Suggestions(bundle, datalist, units, notes, scorer, preset)
-        for line in (*found.write(output, training), *found.next_steps(output, training)):
+        suggestions = Suggestions(bundle, datalist, units, notes, scorer, preset)
+        for line in (*suggestions.write(output, training), *suggestions.next_steps(output, training)):
             print(line)
     return int(bool(problems))
 
@@ -127,11 +127,11 @@ def configured_for(
     if idle := [key for key in pairs if key in _OF_MASKS]:
         raise InputError(f"--{idle[0]}", "is about masks, and none are written", "leave it out")
     folder = find_bundle(bundle)
-    plan, known = Plan(bundle, pairs, preset=preset), merge(config_files(folder, ["inference"]))
+    plan, inference = Plan(bundle, pairs, preset=preset), merge(config_files(folder, ["inference"]))
     of_weights = {key: text for key, text in pairs.items() if key in _OF_WEIGHTS}
     shared = {key: text for key, text in pairs.items() if key not in of_weights}
-    for_training = {k: text for k, text in shared.items() if k in plan.merged or not applies_to(k, known)}
-    own = {key: text for key, text in shared.items() if applies_to(key, known) and key != "dataset_dir"}
+    for_training = {k: text for k, text in shared.items() if k in plan.merged or not applies_to(k, inference)}
+    own = {key: text for key, text in shared.items() if applies_to(key, inference) and key != "dataset_dir"}
     training = Plan(bundle, {**for_training, "output_dir": str(output)}, preset=preset).training()
     prediction = configure(bundle, ["inference"], {**own, **of_weights}, preset=preset_for(folder, "inference", preset))
     prediction.overrides["output_dir"] = str(output)
@@ -160,9 +160,9 @@ def make_scorer(prediction: Configured) -> Scorer:
             parser["tta"] = not parser.get_parsed_content("tta")
             second = parser.get_parsed_content("inferer")
             second = None if second.settings == inferer.settings else second
-    for one in (inferer, second):
-        if one is not None:
-            one.progress = False
+    for predictor in (inferer, second):
+        if predictor is not None:
+            predictor.progress = False
     return Scorer(trained, inferer, second, trained.intensity_rules(wanted))
 
 
@@ -183,15 +183,15 @@ def _pool(datalist: Datalist, count: int, by_patient: bool) -> list[dict[str, An
 
 def _seen_before(trained: Trained, pool: Sequence[Mapping[str, Any]]) -> list[str]:
     """A note where the weights were trained on labels of the pool, as far as the record of their training tells."""
-    known: set[str] = set()
+    trained_on: set[str] = set()
     for path in (trained.path, *trained.others):
         with contextlib.suppress(InputError):  # none, or of another version: it tells nothing
             sides = read_history(path.parent / HISTORY_NAME)["data"]["sides"]
-            known |= set(sides.get("labelled", {}).get("cases", ()))
-    seen = [item["case"] for item in pool if item["case"] in known]
-    if not seen:
+            trained_on |= set(sides.get("labelled", {}).get("cases", ()))
+    learnt = [item["case"] for item in pool if item["case"] in trained_on]
+    if not learnt:
         return []
     return [
-        f"the weights were trained on labels of {counted(len(seen), 'case')} of the pool, and are too sure of them: "
-        f"{shorten(seen, 3)}; give the options of that training, such as num_labeled"
+        f"the weights were trained on labels of {counted(len(learnt), 'case')} of the pool, and are too sure of them: "
+        f"{shorten(learnt, 3)}; give the options of that training, such as num_labeled"
     ]

@@ -84,8 +84,8 @@ class Suggestions:
             "versions": versions_line(current_versions()),
         }
         names, heads = self.datalist.class_names, [_HEADS.get(column, column) for column in columns]
-        told = f"{self._counted()} to label next, of {counted(len(rows), 'unlabelled image')}"
-        write_suggestions_page(output / PAGE, names, cards, heads, rows, about, self.notes, command_line(), told)
+        subtitle = f"{self._counted()} to label next, of {counted(len(rows), 'unlabelled image')}"
+        write_suggestions_page(output / PAGE, names, cards, heads, rows, about, self.notes, command_line(), subtitle)
         files = [LIST, TABLE, PAGE]
         if self.datalist.test and _lists_cases(training):
             files.append(TEST)
@@ -119,22 +119,22 @@ class Suggestions:
 
     def _card(self, unit: Unit, output: Path) -> Card:
         pictures = {s.case: thumbnail_of(s.case, output / KEPT).read_bytes() for s in unit.cases}
-        known = [
+        confidences = [
             (score.confidence, score.least_sure, score.predicted_dice)
             for score in unit.cases
             if score.confidence is not None
         ]
         cases = [score.case for score in unit.cases]
-        told = [] if cases == [unit.name] else [shorten(cases, _NAMED)]
-        if known:
-            confidence, name, expected = min(known, key=lambda one: one[0])
-            told.append(f"confidence {confidence:.2f} ({name})")
-            told += [] if expected is None else [f"predicted Dice {expected:.2f}"]
+        facts = [] if cases == [unit.name] else [shorten(cases, _NAMED)]
+        if confidences:
+            confidence, name, expected = min(confidences, key=lambda one: one[0])
+            facts.append(f"confidence {confidence:.2f} ({name})")
+            facts += [] if expected is None else [f"predicted Dice {expected:.2f}"]
         else:
-            told.append("nothing is found")
+            facts.append("nothing is found")
         apart = [score.disagreement for score in unit.cases if score.disagreement is not None]
-        told += [f"disagreement {max(apart):.2f}"] if apart else []
-        return Card(unit.name, ", ".join(told), pictures)
+        facts += [f"disagreement {max(apart):.2f}"] if apart else []
+        return Card(unit.name, ", ".join(facts), pictures)
 
     def _counted(self) -> str:
         """The suggestions in words: patients and their images, or single images."""

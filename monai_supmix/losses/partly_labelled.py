@@ -73,12 +73,12 @@ def compared_maps(
         tensor(False)
     """
     target = class_index_map(label, logits)
-    known = _per_pixel(labelled_classes, logits)
+    compared = _per_pixel(labelled_classes, logits)
     if ignore_index is not None:
         counted = target != ignore_index
-        target, known = torch.where(counted, target, 0), known & counted[:, None]
+        target, compared = torch.where(counted, target, 0), compared & counted[:, None]
     truth = F.one_hot(target, logits.shape[1]).movedim(-1, 1)
-    return logits.float().softmax(dim=1) * known, (truth * known).float()
+    return logits.float().softmax(dim=1) * compared, (truth * compared).float()
 
 
 def _per_pixel(labelled_classes: Tensor, logits: Tensor) -> Tensor:

@@ -48,8 +48,8 @@ def masked_cross_entropy(
         return total / target.numel()
     weight = torch.ones_like(target, dtype=torch.float32) if counted is None else counted.float()
     if class_weights is not None:
-        known = target if counted is None else torch.where(counted, target, 0)
-        weight = weight * class_weights.to(weight)[known]
+        classes = target if counted is None else torch.where(counted, target, 0)
+        weight = weight * class_weights.to(weight)[classes]
     divisor = weight.sum()
     return total / torch.where(divisor > 0, divisor, 1.0)
 

@@ -75,12 +75,12 @@ class Calibration:
             'a mask with mean confidence 0.90 is expected to have a Dice of 0.75 ± 0.10 (90 %), learnt from 9 cases'
         """
         expected = f"{self.predict(self.usual)['dice']:.2f} ± {self.margin:.2f} ({100 * COVERAGE:.0f} %)"
-        told = f"a mask with mean confidence {self.usual:.2f} is expected to have a Dice of {expected}"
-        told += f", learnt from {counted(self.cases, 'case') if self.cases else counted(self.values, 'value')}"
+        sentence = f"a mask with mean confidence {self.usual:.2f} is expected to have a Dice of {expected}"
+        sentence += f", learnt from {counted(self.cases, 'case') if self.cases else counted(self.values, 'value')}"
         if self.margin > _WIDE:
-            return f"{told}: so wide an interval tells little of a single mask"
+            return f"{sentence}: so wide an interval tells little of a single mask"
         few = 0 < self.cases < _LEAST_CASES
-        return f"{told}: so few that the interval may be too narrow" if few else told
+        return f"{sentence}: so few that the interval may be too narrow" if few else sentence
 
     def plain(self) -> dict[str, Any]:
         """The arguments, as JSON has them."""
@@ -110,28 +110,28 @@ def calibrate(cases: Iterable[CaseMeasures], inference: Mapping[str, Any] | None
         >>> learnt.predict(0.9)["dice"], learnt.values
         (0.885, 10)
     """
-    known = [
+    points = [
         (number, sure, overlap)
         for number, case in enumerate(cases)
         for sure, overlap in zip(case.confidence or (), dice(case.counts).tolist(), strict=False)
         if sure is not None and not math.isnan(overlap)
     ]
-    if len(known) < LEAST_VALUES:
+    if len(points) < LEAST_VALUES:
         return None
-    numbers, sure, overlap = np.array(known).T
+    numbers, sure, overlap = np.array(points).T
     of_case = np.unique(numbers, return_inverse=True)[1]
     num_cases = int(of_case.max()) + 1
     if np.ptp(sure) <= _EQUAL or num_cases == 1:
         return None
     slope, intercept = _line(sure, overlap)
-    part, distances = of_case % _MOST_PARTS, np.zeros(len(known))
+    part, distances = of_case % _MOST_PARTS, np.zeros(len(points))
     for left_out in (part == number for number in range(min(num_cases, _MOST_PARTS))):
         without = _line(sure[~left_out], overlap[~left_out])
         distances[left_out] = np.abs(overlap[left_out] - np.clip(without[0] * sure[left_out] + without[1], 0, 1))
     level = min(1.0, COVERAGE * (1 + 1 / num_cases))
     margin = float(np.quantile(distances, level, method="higher"))
     line = (round(slope, 4), round(intercept, 4), round(margin, 4))
-    return Calibration(*line, len(known), dict(inference or {}), round(float(np.median(sure)), 3), num_cases)
+    return Calibration(*line, len(points), dict(inference or {}), round(float(np.median(sure)), 3), num_cases)
 
 
 def _line(sure: np.ndarray, overlap: np.ndarray) -> tuple[float, float]:

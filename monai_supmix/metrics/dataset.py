@@ -70,17 +70,17 @@ def measure_case(
         >>> case.distances[1].hd95_mm, case.volumes_ml[1]
         (0.0, (0.04, 0.04))
     """
-    known = np.ones(num_classes, bool) if labelled_classes is None else np.asarray(labelled_classes)
-    known = known & (np.arange(num_classes) > 0) if not known.all() else known
-    counts = overlap_counts(prediction, truth, num_classes, ignore_index) * known[:, None]
+    labelled = np.ones(num_classes, bool) if labelled_classes is None else np.asarray(labelled_classes)
+    labelled = labelled & (np.arange(num_classes) > 0) if not labelled.all() else labelled
+    counts = overlap_counts(prediction, truth, num_classes, ignore_index) * labelled[:, None]
     if spacing is None:
         return CaseMeasures(counts)
-    found = surface_distances(prediction, truth, num_classes, spacing, ignore_index)
-    distances = tuple(distance if k else None for distance, k in zip(found, known, strict=True))
+    of_classes = surface_distances(prediction, truth, num_classes, spacing, ignore_index)
+    distances = tuple(distance if k else None for distance, k in zip(of_classes, labelled, strict=True))
     if len(spacing) != 3:
         return CaseMeasures(counts, distances)
     volumes = volume_ml(counts, spacing)
-    return CaseMeasures(counts, distances, tuple(v if k else None for v, k in zip(volumes, known, strict=True)))
+    return CaseMeasures(counts, distances, tuple(v if k else None for v, k in zip(volumes, labelled, strict=True)))
 
 
 class DatasetOverlap(Metric):

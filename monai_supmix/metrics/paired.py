@@ -64,8 +64,8 @@ def paired_bootstrap(
     Example:
         >>> ours = np.array([[[[6, 2, 2]], [[8, 1, 1]]]])  # one seed, two patients, one class
         >>> theirs = np.array([[[[5, 2, 3]], [[4, 3, 3]]]])
-        >>> found = paired_bootstrap(ours, theirs, ["a", "b"], classes=[0])
-        >>> np.round([found.mean, found.low, found.high], 3).tolist()  # 14/20 - 9/20, 0.6 - 0.5, 0.8 - 0.4
+        >>> gain = paired_bootstrap(ours, theirs, ["a", "b"], classes=[0])
+        >>> np.round([gain.mean, gain.low, gain.high], 3).tolist()  # 14/20 - 9/20, 0.6 - 0.5, 0.8 - 0.4
         [0.25, 0.1, 0.4]
     """
     membership = _membership(ours, theirs, groups)
@@ -112,13 +112,13 @@ def paired_case_bootstrap(
         ValueError: the shapes differ.
 
     Example:
-        >>> found = paired_case_bootstrap(np.array([[0.9, 0.8, 0.7]]), np.array([[0.8, 0.8, 0.6]]), ["a", "a", "b"])
-        >>> np.round([found.mean, found.low, found.high], 3).tolist()  # (0.1 + 0 + 0.1) / 3; patient a; patient b
+        >>> gain = paired_case_bootstrap(np.array([[0.9, 0.8, 0.7]]), np.array([[0.8, 0.8, 0.6]]), ["a", "a", "b"])
+        >>> np.round([gain.mean, gain.low, gain.high], 3).tolist()  # (0.1 + 0 + 0.1) / 3; patient a; patient b
         [0.067, 0.05, 0.1]
     """
     membership, difference = _membership(ours, theirs, groups), ours - theirs
-    known = ~np.isnan(difference)
-    sums, counts = np.where(known, difference, 0.0) @ membership, known @ membership  # (S, G)
+    present = ~np.isnan(difference)
+    sums, counts = np.where(present, difference, 0.0) @ membership, present @ membership  # (S, G)
     if not counts.sum(axis=1).all():
         return Difference(float("nan"), float("nan"), float("nan"))
     drawn_groups, drawn_seeds = _draw(sums.shape[0], sums.shape[1], resamples, seed)
@@ -201,10 +201,10 @@ def class_differences(
         {'vessel': Difference(mean=0.0, low=0.0, high=0.0)}
     """
     foreground = range(1, len(class_names))
-    found = {class_names[c]: paired_bootstrap(ours, theirs, groups, [c]) for c in foreground}
+    differences = {class_names[c]: paired_bootstrap(ours, theirs, groups, [c]) for c in foreground}
     if len(foreground) > 1:
-        found[FOREGROUND] = paired_bootstrap(ours, theirs, groups, list(foreground))
-    return found
+        differences[FOREGROUND] = paired_bootstrap(ours, theirs, groups, list(foreground))
+    return differences
 
 
 def mean_sd(values: Sequence[float] | np.ndarray) -> str:
@@ -253,6 +253,6 @@ def why_no_interval(found: Iterable[Difference]) -> str:
         >>> why_no_interval([Difference(0.1, float("nan"), float("nan"))])[:56]
         ' A difference without an interval is of one seed and one'
     """
-    lone = any(np.isnan(one.low) and not np.isnan(one.mean) for one in found)
+    lone = any(np.isnan(difference.low) and not np.isnan(difference.mean) for difference in found)
     reason = "of one seed and one patient (or the only one who shows the class), which say nothing of others"
     return f" A difference without an interval is {reason}." if lone else ""

@@ -87,12 +87,12 @@ def _geometry(cases: Sequence[CaseMeasures], index: int) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     with_spacing = all(case.distances is not None for case in cases)
     # of the cases in which the class was labelled
-    known = [d for case in cases if case.distances is not None and (d := case.distances[index]) is not None]
-    if with_spacing and known:
-        figures["hd95_mm"] = none_if_nan(mean_present([d.hd95_mm for d in known if d.hd95_mm is not None]))
-        figures["asd_mm"] = none_if_nan(mean_present([d.asd_mm for d in known if d.asd_mm is not None]))
+    distances = [d for case in cases if case.distances is not None and (d := case.distances[index]) is not None]
+    if with_spacing and distances:
+        figures["hd95_mm"] = none_if_nan(mean_present([d.hd95_mm for d in distances if d.hd95_mm is not None]))
+        figures["asd_mm"] = none_if_nan(mean_present([d.asd_mm for d in distances if d.asd_mm is not None]))
         for outcome in ("measured", "missed", "spurious", "absent"):
-            figures[outcome] = sum(distance.outcome == outcome for distance in known)
+            figures[outcome] = sum(distance.outcome == outcome for distance in distances)
     volumes = [v for case in cases if case.volumes_ml is not None and (v := case.volumes_ml[index]) is not None]
     if volumes and all(case.volumes_ml is not None for case in cases):
         figures["true_ml"], figures["predicted_ml"] = (float(total) for total in np.sum(volumes, axis=0))
@@ -203,10 +203,10 @@ def _measures(row: Mapping[str, str], class_names: Sequence[str]) -> CaseMeasure
         )
         distances.append(SurfaceDistance(outcome, hd95, asd) if outcome else None)
         volumes.append(None if true is None or predicted is None else (true, predicted))
-    known = any(f"{name}_confidence" in row for name in class_names)
+    has_confidence = any(f"{name}_confidence" in row for name in class_names)
     return CaseMeasures(
         counts,
         tuple(distances) if any(distances) else None,
         tuple(volumes) if any(volumes) else None,
-        tuple(sure) if known else None,
+        tuple(sure) if has_confidence else None,
     )

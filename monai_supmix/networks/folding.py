@@ -55,8 +55,8 @@ def _pairs(network: nn.Module) -> Iterator[tuple[Any, Any]]:
     uses = Counter(module for _, module in network.named_modules(remove_duplicate=False))
     for sequence in network.modules():
         for first, second in pairwise(_in_order(sequence)):
-            known = type(first) in _CONVOLUTIONS and type(second) in _NORMS and second.running_mean is not None
-            if known and not any(uses[module] > 1 for module in (first, second)):
+            fits = type(first) in _CONVOLUTIONS and type(second) in _NORMS and second.running_mean is not None
+            if fits and not any(uses[module] > 1 for module in (first, second)):
                 yield first, second
 
 

@@ -66,8 +66,8 @@ class HookedNetwork(nn.Module):
         self.dropout_modules = tuple(dropout_modules)
         self.dropout_prob = check_probability(dropout_prob)
         self.divisor = divisor
-        told = (in_channels, *(getattr(module, "in_channels", None) for module in network.modules()))
-        self.in_channels = next((number for number in told if isinstance(number, int)), None)
+        candidates = (in_channels, *(getattr(module, "in_channels", None) for module in network.modules()))
+        self.in_channels = next((number for number in candidates if isinstance(number, int)), None)
 
     def forward(self, x: torch.Tensor, num_dropped: int = 0) -> torch.Tensor:
         """Segment the images, and the last of them once more under feature dropout.

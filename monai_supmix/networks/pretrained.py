@@ -47,8 +47,8 @@ class PackagedWeights:
         Raises:
             InputError: the package is not installed, or lacks the file.
         """
-        found = importlib.util.find_spec(self.package)
-        places = list(found.submodule_search_locations or []) if found is not None else []
+        spec = importlib.util.find_spec(self.package)
+        places = list(spec.submodule_search_locations or []) if spec is not None else []
         if not places:
             problem = f"weights for {self.encoder_name} come in the package {self.package}, which is not installed"
             raise InputError("encoder_weights", problem, self.remedy, code="no-pretrained-package")

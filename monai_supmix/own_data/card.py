@@ -51,12 +51,12 @@ def write_card(proposal: Proposal) -> str:
 def _counts(proposal: Proposal) -> str:
     sides = {"labelled": proposal.datalist.labeled, "unlabelled": proposal.datalist.unlabeled}
     sides["for the test"] = proposal.datalist.test
-    told = []
+    counts = []
     for side, items in sides.items():
         patients = len({item["group"] for item in items})
         of = f" of {counted(patients, 'patient')}" if proposal.patients_known else ""
-        told += [f"{len(items)} {side}{of}"] if items else []
-    return ", ".join(told)
+        counts += [f"{len(items)} {side}{of}"] if items else []
+    return ", ".join(counts)
 
 
 _EVALUATE = "monai-supmix run B evaluate --output_dir O{preset}\n"

@@ -131,15 +131,15 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
     if segments := _segment_names(labels):
         return Classes(["background", *segments], "the segments of the label files have these names")
     held, refused = _held(labels)
-    found = {value: path for path in reversed(held) for value in held[path]}  # the first file that holds it
-    if not found:
+    first_files = {value: path for path in reversed(held) for value in held[path]}  # the first file that holds it
+    if not first_files:
         raise refused or InputError("labels", "holds no label file", "label some of the images")
-    values = sorted(found)
+    values = sorted(first_files)
     if values == [0]:
-        raise InputError(next(iter(found.values())).parent, "holds label files that are 0 everywhere", _REMEDY)
+        raise InputError(next(iter(first_files.values())).parent, "holds label files that are 0 everywhere", _REMEDY)
     text = listed(values)
     if all(set(values) <= {0, 1} or set(values) <= {0, _IGNORED} for values in held.values()):
-        if {1, _IGNORED} <= set(found):
+        if {1, _IGNORED} <= set(first_files):
             text += "; 1 and 255, of which no file holds both, are taken for one class"
         return Classes(["background", "label_1"], f"the label files hold {text}")
     wrong = next((value for value in values if value < 0 or value > _LARGEST or value == _IGNORED), None)
@@ -151,7 +151,7 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
         problem = f"holds {len(held[scaled])} label values, as a mask that was scaled by interpolation or kept as JPEG"
         raise InputError(scaled, problem, f"save it again with the values of its classes alone, or {_REMEDY}")
     if wrong is not None:
-        raise _refusal(wrong, found[wrong], held)
+        raise _refusal(wrong, first_files[wrong], held)
     names = ["background", *(f"label_{value}" for value in values[1:])]
     return Classes(names, f"the label files hold {text}", None if values == list(range(len(values))) else values)
 
@@ -235,9 +235,9 @@ def _segment_names(labels: Sequence[Path]) -> list[str]:
         if not is_dicom_file(path):
             return []
         with contextlib.suppress(InputError):
-            if found := dicom_label_names(path):
-                (numbered if all(map(is_only_a_number, found.values())) else telling).append(path)
-                for _, name in sorted(found.items()):
+            if segments := dicom_label_names(path):
+                (numbered if all(map(is_only_a_number, segments.values())) else telling).append(path)
+                for _, name in sorted(segments.items()):
                     names.setdefault(casefolded(name), safe_name(name))
     if telling and numbered:
         problem = f"its segments have no names but numbers, and those of {telling[0].name} have names"

@@ -199,12 +199,12 @@ def look_closer(items: Sequence[Item], num_classes: int, axis: Axis) -> Closer:
         if label is None:
             continue
         planes = Planes(image, axis)
-        seen = planes.view(label)
+        label_planes = planes.view(label)
         if "ignored" in item:
-            seen = np.where(seen == IGNORED, 0, seen)
-        per_plane = np.array([np.bincount(plane.ravel(), minlength=num_classes) for plane in seen])
+            label_planes = np.where(label_planes == IGNORED, 0, label_planes)
+        per_plane = np.array([np.bincount(plane.ravel(), minlength=num_classes) for plane in label_planes])
         chosen = {int(per_plane[:, c].argmax()) for c in range(1, per_plane.shape[1]) if per_plane[:, c].any()}
-        labels += [(np.ascontiguousarray(seen[index]), planes.spacing) for index in sorted(chosen)]
+        labels += [(np.ascontiguousarray(label_planes[index]), planes.spacing) for index in sorted(chosen)]
         if not image.is_picture:
             for value in np.flatnonzero(per_plane.any(axis=0)):
                 under = image.array[label == value]

@@ -171,8 +171,8 @@ def kept_dice(
         maps = F.one_hot(coarse[:, 0], num_classes).movedim(-1, 1).float()
         back = resize_planes(maps, label.shape).argmax(dim=1)[0]
         counts += overlap_counts(back, truth, num_classes)
-    found = dice(counts)[1:]
-    return float(min(found[~np.isnan(found)], default=1.0))
+    dices = dice(counts)[1:]
+    return float(min(dices[~np.isnan(dices)], default=1.0))
 
 
 def propose_crop(views: Sequence[View], working: Mapping[str, Any], usual: int) -> tuple[list[int], Choice]:

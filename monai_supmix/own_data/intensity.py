@@ -126,9 +126,9 @@ def other_offsets(lowest: Mapping[str, float]) -> list[str]:
     if not lowest or (begin := float(np.median(list(lowest.values())))) > _LOW:
         return []
     odd = [case for case, low in lowest.items() if low > _LOW]
-    told = f"begin above {_LOW:g}, those of the others at air ({begin:g})"
+    problem = f"begin above {_LOW:g}, those of the others at air ({begin:g})"
     remedy = "if they are not cut out of larger volumes, they are not in HU, so store them like the others"
-    return [f"values of {shorten(odd)} {told}: {remedy}"] if odd else []
+    return [f"values of {shorten(odd)} {problem}: {remedy}"] if odd else []
 
 
 def window_for(low: float, high: float) -> tuple[str, HUWindow]:

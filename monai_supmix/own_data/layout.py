@@ -105,27 +105,27 @@ def find_cases(
     if classes.values is not None:
         datalist = _with_values(datalist, classes.values)
 
-    known = True
+    patients_known = True
     warnings: list[str] = []
     if guess is not None:
-        patients, told = f"group_pattern `{guess[0]}`", guess[1]
+        patients, why = f"group_pattern `{guess[0]}`", guess[1]
     elif group_pattern is not None:
-        patients, told = f"group_pattern `{group_pattern}`", "as asked for"
+        patients, why = f"group_pattern `{group_pattern}`", "as asked for"
     elif "patients" in record:
-        patients, told = "as listed", "dataset.json has a table of them"
+        patients, why = "as listed", "dataset.json has a table of them"
     else:
-        known, patients = False, "each image its own"
-        told, warnings = _unknown_patients(datalist)
+        patients_known, patients = False, "each image its own"
+        why, warnings = _unknown_patients(datalist)
     choices = [
         Choice("classes", classes.table(), f"{classes.why}; masks will hold {listed(sorted(classes.by_value()))}"),
-        Choice("patients", patients, told),
-        _split(datalist, given_test, known),
+        Choice("patients", patients, why),
+        _split(datalist, given_test, patients_known),
     ]
     channels = record.get("channel_names") or record.get("modality") or {}
     channel = str(channels.get("0", "")) if isinstance(channels, dict) else ""
     layout = "nnU-Net layout" if _is_nnunet(root) else "images/ and labels/"
-    warnings += _few_tested(datalist, known)
-    return Found(root, layout, datalist, channel, known, choices, warnings)
+    warnings += _few_tested(datalist, patients_known)
+    return Found(root, layout, datalist, channel, patients_known, choices, warnings)
 
 
 def _is_nnunet(folder: Path) -> bool:
@@ -161,9 +161,9 @@ def _classes(root: Path, record: dict[str, Any], given: Sequence[str] | None, la
         elif left_out := [line for name in folders for line in left_out_of(root / name, endings)]:
             problem, remedy = f"holds no label file that is read: {left_out[0]}", "convert them, for example to .png"
         raise InputError(root / folders[0], problem, remedy)
-    found = classes_from_values(files)
-    option = "--class_names" if found.values is None else "--labels"
-    return found._replace(why=f"{found.why}; {option} gives them other names")
+    classes = classes_from_values(files)
+    option = "--class_names" if classes.values is None else "--labels"
+    return classes._replace(why=f"{classes.why}; {option} gives them other names")
 
 
 def _listed_classes(by_value: Mapping[int, str]) -> Classes:
@@ -202,8 +202,8 @@ def _from_nnunet(
     test_list: str | None,
     notes: list[str],
 ) -> Datalist:
-    found = nnunet_datalist(root, names, test_list, group_pattern, classes=by_value, notes=notes)
-    return replace(found, class_names=names)
+    datalist = nnunet_datalist(root, names, test_list, group_pattern, classes=by_value, notes=notes)
+    return replace(datalist, class_names=names)
 
 
 def _from_pairs(
@@ -230,15 +230,15 @@ def _guess(datalist: Datalist, fixed: bool) -> tuple[tuple[str, str] | None, lis
     guess = guess_patients([item["case"] for side in SIDES for item in getattr(datalist, side)])
     if guess is None:
         return None, []
-    pattern, found = guess
+    pattern, reason = guess
     train, test = (
         {match.group(1).casefold() for item in items if (match := re.search(pattern, item["case"]))}
         for items in ([*datalist.labeled, *datalist.unlabeled], datalist.test)
     )
     if fixed and (both := sorted(train & test)):
-        told = f"{found}, as if {counted(len(both), 'patient')} were on both sides of the split: {shorten(both)}"
-        return None, [f"{told}; if they are, the test figures are too good"]
-    return guess, [f"patients are taken from the names: {found}"]
+        problem = f"{reason}, as if {counted(len(both), 'patient')} were on both sides of the split: {shorten(both)}"
+        return None, [f"{problem}; if they are, the test figures are too good"]
+    return guess, [f"patients are taken from the names: {reason}"]
 
 
 def _unknown_patients(datalist: Datalist) -> tuple[str, list[str]]:
@@ -251,14 +251,14 @@ def _unknown_patients(datalist: Datalist) -> tuple[str, list[str]]:
     if pattern is None:
         return "nothing distinguishes them: if one patient has several images, give --group_pattern", []
     remedy = f"give --group_pattern '{pattern}'"
-    told = (
+    why = (
         f"names begin alike ({shorten(_shared([*train.values(), *test.values()]), 3)}): if these are patients, {remedy}"
     )
     if not (both := sorted({*train.values()} & {*test.values()})):
-        return told, []
+        return why, []
     cases = [next(case for case, begin in side.items() if begin == both[0]) for side in (train, test)]
     problem = f"names that begin alike ({shorten(both, 3)}) are on both sides of the split, such as {shorten(cases, 2)}"
-    return told, [f"{problem}: if these are patients, the test figures will be too good: {remedy}"]
+    return why, [f"{problem}: if these are patients, the test figures will be too good: {remedy}"]
 
 
 def _few_tested(datalist: Datalist, patients_known: bool) -> list[str]:
@@ -266,8 +266,8 @@ def _few_tested(datalist: Datalist, patients_known: bool) -> list[str]:
     number = len({item["group"] for item in datalist.test})
     if not 0 < number <= _FEW:
         return []
-    told = counted(number, "patient" if patients_known else "case")
-    problem = f"the test is {told}: its figures are an example, no measurement"
+    tested = counted(number, "patient" if patients_known else "case")
+    problem = f"the test is {tested}: its figures are an example, no measurement"
     return [f"{problem}; label more, or train on all labels with --test_list none"]
 
 

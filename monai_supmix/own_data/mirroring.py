@@ -31,10 +31,10 @@ def sided_classes(names: Sequence[str]) -> list[str]:
         >>> sided_classes(["background", "lungL", "segment_l"]), sided_classes(["background", "a_l", "a_r"])
         ([], ['a_l', 'a_r'])
     """
-    found = {name: side for name in names if (side := _side_of(name)) is not None}
-    others = {(rest, side) for rest, side, _ in found.values()}
+    sided = {name: side for name in names if (side := _side_of(name)) is not None}
+    others = {(rest, side) for rest, side, _ in sided.values()}
     opposite = {"left": "right", "right": "left"}
-    return [name for name, (rest, side, whole) in found.items() if whole or (rest, opposite[side]) in others]
+    return [name for name, (rest, side, whole) in sided.items() if whole or (rest, opposite[side]) in others]
 
 
 def _side_of(name: str) -> tuple[str, str, bool] | None:
@@ -63,7 +63,7 @@ def confined_classes(planes: Sequence[np.ndarray], names: Sequence[str]) -> list
         >>> confined_classes([plane] * 3, ["background", "spleen", "spine"])
         ['spleen']
     """
-    found = []
+    confined = []
     for value, name in enumerate(names[1:], 1):
         shares = []
         for plane in planes:
@@ -71,8 +71,8 @@ def confined_classes(planes: Sequence[np.ndarray], names: Sequence[str]) -> list
             if len(columns):
                 shares.append(float((columns < plane.shape[1] / 2).mean()))
         if len(shares) >= _ENOUGH_CASES and (min(shares) >= _CONFINED or max(shares) <= 1 - _CONFINED):
-            found.append(name)
-    return found
+            confined.append(name)
+    return confined
 
 
 def propose_mirroring(names: Sequence[str], planes: Sequence[np.ndarray], axis: Axis) -> tuple[bool, Choice]:

@@ -32,8 +32,8 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
         a regular expression whose first group is the patient, and what it found; ``None`` if names show nothing.
 
     Example:
-        >>> pattern, found = guess_patients(["a_left", "a_right", "b_left"])
-        >>> re.search(pattern, "b_left").group(1), found
+        >>> pattern, reason = guess_patients(["a_left", "a_right", "b_left"])
+        >>> re.search(pattern, "b_left").group(1), reason
         ('b', 'names end in left and right')
         >>> re.search(guess_patients(["p08_s0854", "p08_s0855", "p09_s0001"])[0], "p08_s0854").group(1)
         'p08'
@@ -42,15 +42,15 @@ def guess_patients(cases: Sequence[str]) -> tuple[str, str] | None:
         >>> guess_patients(["case_001", "case_002"]) is None
         True
     """
-    found: dict[tuple[str, ...], int] = {}
+    counts: dict[tuple[str, ...], int] = {}
     for rules in (some for number in (1, 2, 3) for some in itertools.combinations(_RULES, number)):
         pattern = _pattern(rules)
         joined = len({match.group(1).casefold() for case in cases if (match := re.search(pattern, case))})
         if 1 < joined < len(cases):
-            found[rules] = joined
-    if not found:
+            counts[rules] = joined
+    if not counts:
         return None
-    best = min(found, key=lambda rules: found[rules])  # of equal ones that with the fewest rules
+    best = min(counts, key=lambda rules: counts[rules])  # of equal ones that with the fewest rules
     return _pattern(best), f"names {' or '.join(best)}"
 
 

@@ -49,8 +49,8 @@ def write_labels(proposal: Proposal, path: Path) -> None:
         title = _title(items[number], names, place, empty=not labels.any())
         pictures[title] = draw_outline(plane, classes, _LONGEST, planes.spacing)
     about = "Outlines of the masks. Of a volume the plane is shown that has the most classes, and the most of them."
-    told = f"{len(pictures)} of {counted(len(items), 'labelled case')}: {proposal.name}"
-    write_labels_page(path, names, pictures, about, told)
+    subtitle = f"{len(pictures)} of {counted(len(items), 'labelled case')}: {proposal.name}"
+    write_labels_page(path, names, pictures, about, subtitle)
 
 
 def _title(item: Mapping[str, Any], names: Sequence[str], place: str, empty: bool) -> str:

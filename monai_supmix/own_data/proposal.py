@@ -240,10 +240,10 @@ def _one_kind(facts: Facts, root: Path) -> tuple[int, bool]:
     if facts.grey_in_colour and facts.channels[1] + facts.grey_in_colour == total:
         return 1, True
     if len(facts.channels) > 1:
-        told = " and ".join(
+        kinds = " and ".join(
             f"{counted(count, 'image')} of {counted(channels, 'channel')}" for channels, count in facts.channels.items()
         )
-        raise InputError(root, f"holds {told}", "save all in grey or all in colour")
+        raise InputError(root, f"holds {kinds}", "save all in grey or all in colour")
     (channels,) = facts.channels
     if channels not in _TEMPLATES:
         raise InputError(root, f"holds images of {channels} channels", "give grey or colour images")

@@ -159,4 +159,4 @@ def _metadata(metadata: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
 def _common_references(references: list[str], template: Path) -> list[str]:
     """The references to the method: those that every shipped bundle gives; others are about its data."""
     lists = [read_json(path)["references"] for path in template.parent.glob("*/configs/metadata.json")]
-    return [reference for reference in references if all(reference in known for known in lists)]
+    return [reference for reference in references if all(reference in listed for listed in lists)]

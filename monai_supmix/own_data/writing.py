@@ -100,11 +100,11 @@ def _folder_that_appears_whole(path: Path) -> Iterator[Path]:
         draft.rename(path)
     except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
-        for made in path.parents:  # folders made on the way, empty again
-            if made == above:
+        for folder in path.parents:  # folders made on the way, empty again
+            if folder == above:
                 break
             with contextlib.suppress(OSError):
-                made.rmdir()
+                folder.rmdir()
         if isinstance(error, OSError):
             raise writing_error(path, error) from error
         raise

@@ -44,17 +44,17 @@ def chart(
         >>> chart("Loss", rows, ["loss", "loss_strong_1"]).count("</i>")
         2
     """
-    told = columns if isinstance(columns, Mapping) else {name: _words(name) for name in columns}
+    names = columns if isinstance(columns, Mapping) else {name: _words(name) for name in columns}
     series: dict[str, Points] = {
-        name: [(row["iteration"], row[column]) for row in rows if column in row] for column, name in told.items()
+        name: [(row["iteration"], row[column]) for row in rows if column in row] for column, name in names.items()
     }
-    known = {name: points for name, points in series.items() if any(value is not None for _, value in points)}
-    if len(known) > _MOST:
-        newest = {name: [value for _, value in points if value is not None][-1] for name, points in known.items()}
+    shown = {name: points for name, points in series.items() if any(value is not None for _, value in points)}
+    if len(shown) > _MOST:
+        newest = {name: [value for _, value in points if value is not None][-1] for name, points in shown.items()}
         drawn = sorted(newest, key=lambda name: newest[name], reverse=prefer == "largest")[:_MOST]
-        caption = f"{caption}{'; ' if caption else ''}the {_MOST} {prefer} of {len(known)}"
-        known = {name: points for name, points in known.items() if name in drawn}
-    return line_chart(title, known, as_percent, caption, colours, axis, mark)
+        caption = f"{caption}{'; ' if caption else ''}the {_MOST} {prefer} of {len(shown)}"
+        shown = {name: points for name, points in shown.items() if name in drawn}
+    return line_chart(title, shown, as_percent, caption, colours, axis, mark)
 
 
 def class_colours_of(class_names: Sequence[str]) -> dict[str, str]:

@@ -59,19 +59,19 @@ def line_chart(
         >>> line_chart("loss", {"loss": []})
         ''
     """
-    known = {name: [(x, y) for x, y in points if y is not None and math.isfinite(y)] for name, points in series.items()}
-    known = {name: points for name, points in known.items() if points}
-    if not known:
+    drawn = {name: [(x, y) for x, y in points if y is not None and math.isfinite(y)] for name, points in series.items()}
+    drawn = {name: points for name, points in drawn.items() if points}
+    if not drawn:
         return ""
-    frame = _Frame.around(list(known.values()))
+    frame = _Frame.around(list(drawn.values()))
     kinds = {name: _kind((colours or {}).get(name, f"c{index % 7}")) for index, name in enumerate(series)}
     drawing = [*_axes(frame, as_percent, axis), *_marked(frame, mark)]
     for name, kind in kinds.items():
         drawing += _curve(frame, series[name], kind)
     legend = "".join(
-        f"<li><i {kind}></i>{escape(name)} <b>{_value(known[name][-1][1], as_percent)}</b></li>"
+        f"<li><i {kind}></i>{escape(name)} <b>{_value(drawn[name][-1][1], as_percent)}</b></li>"
         for name, kind in kinds.items()
-        if name in known
+        if name in drawn
     )
     remark = f"<p>{escape(caption)}</p>" if caption else ""
     return (

@@ -85,12 +85,12 @@ def write_evaluation_report(
 
 
 def _results(summary: Mapping[str, Any]) -> str:
-    known = [figures for figures in summary["classes"].values() if figures]
+    present = [figures for figures in summary["classes"].values() if figures]
     columns = ["class", "IoU", "Dice"]
     extra: dict[str, str] = {}
-    if any("hd95_mm" in figures for figures in known):
+    if any("hd95_mm" in figures for figures in present):
         extra |= {"hd95_mm": "HD95 [mm]", "asd_mm": "ASD [mm]", **{outcome: outcome for outcome in _OUTCOMES}}
-    if any("true_ml" in figures for figures in known):
+    if any("true_ml" in figures for figures in present):
         extra |= {"true_ml": "true [ml]", "predicted_ml": "predicted [ml]"}
     keys = ["iou", "dice", *extra]
     rows: list[list[Cell]] = [
@@ -150,21 +150,21 @@ def _cases(cases: Mapping[str, CaseMeasures], class_names: Sequence[str], notes:
                 volumes = measures.volumes_ml[index] if measures.volumes_ml is not None else None
                 row += list(volumes or (None, None))
         rows.append(row)
-    told = counted(len(rows), "case") if len(rows) == 1 else f"All {len(rows)} cases"
-    told += "; click a head to sort. Counts of pixels are in cases.csv."
+    caption = counted(len(rows), "case") if len(rows) == 1 else f"All {len(rows)} cases"
+    caption += "; click a head to sort. Counts of pixels are in cases.csv."
     if len(rows) > _MAX_ROWS:
         rows = sorted(rows, key=lambda row: 2.0 if row[1] is None else float(row[1]))[:_MAX_ROWS]
-        told = f"The worst {_MAX_ROWS} of {len(cases)} cases; all of them are in cases.csv."
+        caption = f"The worst {_MAX_ROWS} of {len(cases)} cases; all of them are in cases.csv."
     if len(columns) > _WIDE:
-        told += f" The table has {len(columns)} columns and scrolls sideways."
-    text = f'<p class="dim">{told}</p>'
+        caption += f" The table has {len(columns)} columns and scrolls sideways."
+    text = f'<p class="dim">{caption}</p>'
     return section("cases", "Cases", notes_box(notes), text, table(columns, rows, bars=bars))
 
 
 def _evaluated(summary: Mapping[str, Any], command: str, training: Mapping[str, Any] | None) -> str:
-    one = isinstance(summary["checkpoint"], str)
+    is_single = isinstance(summary["checkpoint"], str)
     alone = "unknown: no history.json lies beside the weights"
-    unknown = {"trained by": alone if one else "several trainings, the mean of whose networks is evaluated"}
+    unknown = {"trained by": alone if is_single else "several trainings, the mean of whose networks is evaluated"}
     known = training and {
         "method": training["method"],
         "preset": training["preset"] or "none",
@@ -176,7 +176,7 @@ def _evaluated(summary: Mapping[str, Any], command: str, training: Mapping[str, 
             "data": images_line(summary["num_images"], summary.get("num_groups", summary["num_images"])),
             "split": "; ".join(["test side", *summary["notes"]]),
             "weights": _weights_line(summary["checkpoint"]),
-            "SHA-256": summary["checkpoint_sha256"] if one else ", ".join(summary["checkpoint_sha256"]),
+            "SHA-256": summary["checkpoint_sha256"] if is_single else ", ".join(summary["checkpoint_sha256"]),
             "versions": versions_line({"python": sys.version.split()[0], **summary["versions"]}),
         }
     )
@@ -229,12 +229,12 @@ def _case(title: str, case: ShownCase, class_names: Sequence[str]) -> str:
 def _figures(case: ShownCase, class_names: Sequence[str]) -> str:
     """IoU of the classes that the case shows: of all, or of the worst and in the mean where there are many."""
     figures = zip(class_names[1:], case.ious[1:].tolist(), strict=True)
-    known = [(name, value) for name, value in figures if not np.isnan(value)]
-    if len(known) <= _TOLD:
-        return ", ".join(f"{name} {number(value)}" for name, value in known)
-    worst = sorted(known, key=lambda pair: pair[1])[: _TOLD - 1]
-    told = ", ".join(f"{name} {number(value)}" for name, value in worst)
-    return f"mean of {len(known)} classes {number(case.score)}; the worst are {told}"
+    present = [(name, value) for name, value in figures if not np.isnan(value)]
+    if len(present) <= _TOLD:
+        return ", ".join(f"{name} {number(value)}" for name, value in present)
+    worst = sorted(present, key=lambda pair: pair[1])[: _TOLD - 1]
+    listed = ", ".join(f"{name} {number(value)}" for name, value in worst)
+    return f"mean of {len(present)} classes {number(case.score)}; the worst are {listed}"
 
 
 def _plane(plane: PlanePictures, num_planes: int, class_names: Sequence[str], hidden: bool) -> str:

@@ -32,8 +32,8 @@ def write_labels_page(
         >>> "&lt;eye&gt;" in page.read_text(encoding="utf-8")
         True
     """
-    told = f'<p class="dim">{escape(about)}</p>'
+    intro = f'<p class="dim">{escape(about)}</p>'
     key = class_key(class_names, range(len(class_names)))
-    shown = section("labels", "Do the outlines lie where they should?", told, key, photographs(pictures))
+    shown = section("labels", "Do the outlines lie where they should?", intro, key, photographs(pictures))
     with atomic_write(path, text=True) as file:
         file.write(page("Labelled cases", subtitle, [shown]))

@@ -72,9 +72,9 @@ def class_key(class_names: Sequence[str], shown: Iterable[int]) -> str:
 
 def error_key(class_names: Sequence[str]) -> str:
     """What the colours of errors mean, as HTML."""
-    told = {"missed": "missed (false negative)", "spurious": "spurious (false positive)"}
+    in_words = {"missed": "missed (false negative)", "spurious": "spurious (false positive)"}
     shown = {n: c for n, c in ERROR_COLOURS.items() if n != "wrong class" or len(class_names) > 2}
-    return _key({told.get(name, name): "#" + bytes(colour).hex() for name, colour in shown.items()})
+    return _key({in_words.get(name, name): "#" + bytes(colour).hex() for name, colour in shown.items()})
 
 
 def _key(colours: dict[str, str]) -> str:

@@ -116,20 +116,20 @@ def preset_name(command: Sequence[str]) -> str | None:
         ('paper', None)
     """
     text = "\n".join(command)
-    found = re.search(r"^--preset[\n=]([^\n]+)$", text, re.MULTILINE) or re.search(
+    match = re.search(r"^--preset[\n=]([^\n]+)$", text, re.MULTILINE) or re.search(
         r"\bpresets[\\/](\w+)\.(?:json|ya?ml)", text
     )
-    return Path(found[1]).stem if found else None
+    return Path(match[1]).stem if match else None
 
 
 def _data(datalist: Datalist) -> dict[str, Any]:
     sides = {
-        told: {
+        name: {
             "images": len(items),
             "groups": len({item["group"] for item in items}),
             "cases": [item["case"] for item in items],
         }
-        for side, told in _SIDES.items()
+        for side, name in _SIDES.items()
         for items in [getattr(datalist, side)]
     }
     return {"sides": sides, "notes": list(datalist.notes)}

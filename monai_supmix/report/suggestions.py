@@ -70,7 +70,7 @@ def write_suggestions_page(
         "predictions differ most.</p>"
     )
     shown = "".join(_card(number, card) for number, card in enumerate(cards, 1))
-    told = (
+    caption = (
         f"The first {_MAX_ROWS} of {len(rows)} cases; all of them are in suggestions.csv."
         if len(rows) > _MAX_ROWS
         else ""
@@ -84,7 +84,7 @@ def write_suggestions_page(
             class_key(class_names, range(len(class_names))),
             shown,
         ),
-        section("cases", "All unlabelled cases", f'<p class="dim">{told}</p>', table(columns, rows[:_MAX_ROWS])),
+        section("cases", "All unlabelled cases", f'<p class="dim">{caption}</p>', table(columns, rows[:_MAX_ROWS])),
         section("how", "How they were found", facts(about), command_box(command)),
     ]
     with atomic_write(path, text=True) as file:

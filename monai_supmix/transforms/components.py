@@ -31,16 +31,16 @@ def keep_component(mask: np.ndarray, classes: Sequence[int], touching: int | Non
         array([0, 0, 0, 1, 2, 2])
     """
     neighbours = np.ones((3,) * mask.ndim)
-    found, count = ndimage.label(np.isin(mask, classes), neighbours)
+    components, count = ndimage.label(np.isin(mask, classes), neighbours)
     if count < 2:
         return mask
-    sizes = np.bincount(found.ravel())
+    sizes = np.bincount(components.ravel())
     if touching is not None:
         beside = ndimage.binary_dilation(mask == touching, neighbours)
-        contact = np.bincount(found[beside], minlength=count + 1)
+        contact = np.bincount(components[beside], minlength=count + 1)
         sizes = contact if contact[1:].any() else sizes
     kept = 1 + int(sizes[1:].argmax())
-    return np.where((found > 0) & (found != kept), np.zeros_like(mask), mask)
+    return np.where((components > 0) & (components != kept), np.zeros_like(mask), mask)
 
 
 def clean(mask: np.ndarray, cleaning: Sequence[Mapping[str, Any]]) -> np.ndarray:

@@ -210,12 +210,12 @@ class RegionMix(Mixing):
         Raises:
             ValueError: the region is no mask of the label's shape.
         """
-        seen = {"image": source.image, "confidence": source.confidence}
+        offered = {"image": source.image, "confidence": source.confidence}
         asked_for = inspect.signature(self.region).parameters
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in asked_for.values()):
-            region = self.region(source.label, **seen)
+            region = self.region(source.label, **offered)
         else:
-            region = self.region(source.label, **{name: value for name, value in seen.items() if name in asked_for})
+            region = self.region(source.label, **{name: value for name, value in offered.items() if name in asked_for})
         if region.dtype != torch.bool or region.shape != source.label.shape:
             raise ValueError(
                 f"region of {type(self).__name__} must give bool {_shape(source.label)}, "

@@ -75,8 +75,8 @@ def configured_record(
     }
     wrong = record_problem(record)
     if wrong:
-        told = f"has no record, and the configuration makes none that can be used ({wrong})"
-        raise InputError(path, told, "fix intensity_settings or working")
+        problem = f"has no record, and the configuration makes none that can be used ({wrong})"
+        raise InputError(path, problem, "fix intensity_settings or working")
     return record
 
 
@@ -102,5 +102,5 @@ def configured_note(record: Mapping[str, Any]) -> list[str]:
     filled = record.get("from_configuration")
     if not filled:
         return []
-    told = ", ".join(f"{entry} of {part['from']}" for entry, part in filled.items())
-    return [f"the weights have no record; used are: {told}"]
+    origins = ", ".join(f"{entry} of {part['from']}" for entry, part in filled.items())
+    return [f"the weights have no record; used are: {origins}"]

@@ -73,8 +73,8 @@ def other_label_values(record: Mapping[str, Any], bundle_root: str | os.PathLike
     theirs, ours = _values(record, count), bundle_label_values(bundle_root, count)
     if ours is None or theirs == ours:
         return None
-    told = [", ".join(map(str, values)) for values in (theirs, ours)]
-    return f"writes the classes as {told[0]}, those of the bundle have the label values {told[1]}"
+    in_words = [", ".join(map(str, values)) for values in (theirs, ours)]
+    return f"writes the classes as {in_words[0]}, those of the bundle have the label values {in_words[1]}"
 
 
 def _values(record: Mapping[str, Any], count: int) -> list[int]:

@@ -57,8 +57,8 @@ def are_cleaning_rules(value: Any, num_classes: int) -> bool:
         if not isinstance(rule, Mapping) or not {"classes"} <= set(rule) <= {"classes", "touching"}:
             return False
         classes, touching = rule["classes"], rule.get("touching")
-        known = isinstance(classes, (list, tuple)) and bool(classes) and all(map(is_class, classes))
-        return known and (touching is None or is_class(touching))
+        has_classes = isinstance(classes, (list, tuple)) and bool(classes) and all(map(is_class, classes))
+        return has_classes and (touching is None or is_class(touching))
 
     return isinstance(value, (list, tuple)) and all(map(is_rule, value))
 
@@ -97,7 +97,7 @@ def record_problem(record: object) -> str | None:
     wrong = (f"'{key}' must be {what}" for key, (fits, what) in _SCHEMA.items() if not fits(record.get(key)))
     first = next(wrong, None)
     labelled = record.get("labelled_images", [])
-    if first is None and not (isinstance(labelled, (list, tuple)) and all(isinstance(one, str) for one in labelled)):
+    if first is None and not (isinstance(labelled, (list, tuple)) and all(isinstance(item, str) for item in labelled)):
         return "'labelled_images' must be a list of digests"
     window = record.get("window", [1, 1, 1])
     if first is None and not (
@@ -110,7 +110,7 @@ def record_problem(record: object) -> str | None:
     if first is None and not (
         isinstance(offsets, (list, tuple))
         and len(offsets) == len(record["class_names"])
-        and all(isinstance(one, (int, float)) and math.isfinite(one) for one in offsets)
+        and all(isinstance(offset, (int, float)) and math.isfinite(offset) for offset in offsets)
     ):
         return "'logit_offsets' must be a finite number for each class"
     if first is None and not are_cleaning_rules(record.get("cleaning", ()), len(record["class_names"])):

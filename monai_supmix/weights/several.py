@@ -77,10 +77,10 @@ def _files_in(folder: Path) -> list[Path]:
 def _folds_in(folder: Path) -> list[Path]:
     """The weights of all folds, and of no copy beside them such as ``fold_1_old``; empty where there is no fold."""
     numbers = [int(path.name[5:]) for path in folder.glob("fold_*/") if re.fullmatch(r"fold_\d+", path.name)]
-    told = re.fullmatch(r"(\d+)_folds", folder.name)
-    if not numbers and not told:
+    match = re.fullmatch(r"(\d+)_folds", folder.name)
+    if not numbers and not match:
         return []
-    count = int(told[1]) if told else max(numbers)
+    count = int(match[1]) if match else max(numbers)
     runs = [folder / f"fold_{number}" / "model.pt" for number in range(1, count + 1)]
     have = sum(run.is_file() for run in runs)
     if have < count:
