@@ -60,8 +60,8 @@ def calibrated(cases: dict[str, CaseMeasures], patients: dict[str, str], count: 
 
 def tried(learnt: Calibration, pairs: np.ndarray) -> tuple[float, float, float]:
     """Mean error of the predicted Dice, share of the values inside their interval, and half its width."""
-    told = [learnt.predict(sure)["dice"] for sure in pairs[:, 0]]
-    errors = np.abs(told - pairs[:, 1])
+    predicted = [learnt.predict(sure)["dice"] for sure in pairs[:, 0]]
+    errors = np.abs(predicted - pairs[:, 1])
     return float(errors.mean()), float((errors <= learnt.margin + 5e-4).mean()), learnt.margin
 
 
@@ -87,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             columns = csv.DictReader(file).fieldnames or []
         names = [column.removesuffix("_tp") for column in columns if column.endswith("_tp")]
         cases = read_cases_csv(table, names)
-        found = {name: re.search(arguments.group, name) for name in cases}
-        patients = {name: match[1] if match else name for name, match in found.items()}
+        matches = {name: re.search(arguments.group, name) for name in cases}
+        patients = {name: match[1] if match else name for name, match in matches.items()}
         plain = ranked(values(list(cases.values())))
         for count in arguments.patients:
             row = [table.parent.name, *plain, f"{count}", *calibrated(cases, patients, count)]

@@ -27,8 +27,8 @@ print(platform.python_implementation() if ordinary else "special", platform.pyth
 def candidates(path: str, pyenv: Path) -> Iterator[Path]:
     """Whatever is named like an interpreter, in the folders of a search path and then in pyenv's."""
     for folder in path.split(os.pathsep):
-        found = Path(folder).glob("python3.*") if folder else ()
-        yield from sorted(file for file in found if re.fullmatch(r"python3\.\d+", file.name))
+        files = Path(folder).glob("python3.*") if folder else ()
+        yield from sorted(file for file in files if re.fullmatch(r"python3\.\d+", file.name))
     yield from sorted(pyenv.glob("versions/*/bin/python"))
 
 
@@ -61,9 +61,9 @@ def usable(pythons: Iterable[Path], promised: str, tested: tuple[int, int]) -> d
 
 def main() -> None:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    found = candidates(os.environ.get("PATH", ""), pyenv)
+    interpreters = candidates(os.environ.get("PATH", ""), pyenv)
     promised = metadata("monai-supmix")["Requires-Python"]
-    for version, python in usable(found, promised, sys.version_info[:2]).values():
+    for version, python in usable(interpreters, promised, sys.version_info[:2]).values():
         print(version, python)
 
 

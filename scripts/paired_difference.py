@@ -38,14 +38,14 @@ def cells_of(text: str, num_labeled: int) -> dict[int, Finished]:
     folder, _, name = text.rpartition(":")
     method = Method.parse(name)
     finished = Evidence(Path(folder or ".")).finished()
-    found = {
+    cells = {
         one.cell.seed: one for one in finished if one.cell.method == method and one.cell.num_labeled == num_labeled
     }
-    if not found:
+    if not cells:
         there = sorted({f"{one.cell.method} with {one.cell.num_labeled} labelled" for one in finished})
         remedy = f"it has {', '.join(there)}" if there else "name the folder of an experiment.json, then : and a method"
         raise InputError(text, f"there is no finished cell of {name} with {num_labeled} labelled", remedy)
-    return found
+    return cells
 
 
 def by_class(counts: np.ndarray, class_names: Sequence[str]) -> dict[str, list[float]]:
@@ -57,8 +57,8 @@ def by_class(counts: np.ndarray, class_names: Sequence[str]) -> dict[str, list[f
     """
     of_seeds = counts.sum(axis=1)
     figures = 100 * np.where(is_in_truth(of_seeds), iou(of_seeds), np.nan)[:, 1:]
-    known = dict(zip(class_names[1:], figures.T, strict=True)) | {FOREGROUND: mean_present(figures)}
-    return {name: [] if np.isnan(values).all() else values.tolist() for name, values in known.items()}
+    by_name = dict(zip(class_names[1:], figures.T, strict=True)) | {FOREGROUND: mean_present(figures)}
+    return {name: [] if np.isnan(values).all() else values.tolist() for name, values in by_name.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for text, figure in zip((arguments.ours, arguments.theirs), figures, strict=True):
         print(f"{text}: {mean_sd([100 * np.nanmean(row) for row in figure])}")
     difference = paired_case_bootstrap(*figures, first.groups)
-    told = f"difference: {show_difference(difference)} {seeds_told}"
-    print(f"{told}.{why}" if (why := why_no_interval([difference])) else told)
+    line = f"difference: {show_difference(difference)} {seeds_told}"
+    print(f"{line}.{why}" if (why := why_no_interval([difference])) else line)
     return 0
 
 

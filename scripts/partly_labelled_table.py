@@ -77,7 +77,7 @@ def run(data: Path, out: Path, seeds: int, iterations: int) -> Iterator[dict[str
     whole, _ = read_datalist(plan.training(METHOD, {"num_labeled": str(PATIENTS), "output_dir": str(out)}))
     items = write_masks(whole, make_directory(out / "masks"))
     for seed in range(seeds):
-        found: dict[str, Any] = {"seed": seed}
+        of_seed: dict[str, Any] = {"seed": seed}
         for arm in ARMS:
             folder = make_directory(out / f"seed_{seed}" / arm)
             cases = datalist_of(arm, items, whole)
@@ -88,15 +88,15 @@ def run(data: Path, out: Path, seeds: int, iterations: int) -> Iterator[dict[str
                 trial.run()
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             measured = read_cases_csv(folder / "cases.csv", whole.class_names)
-            found[arm] = {case: dice(one.counts)[1:].round(4).tolist() for case, one in measured.items()}
-        yield found
+            of_seed[arm] = {case: dice(measures.counts)[1:].round(4).tolist() for case, measures in measured.items()}
+        yield of_seed
 
 
 def table(seeds: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The table in Markdown."""
     volumes = sorted(seeds[0]["left_out"])
     groups = [volume.partition("_")[0] for volume in volumes]
-    values = {arm: np.array([[np.mean(one[arm][v]) for v in volumes] for one in seeds]) for arm in ARMS}
+    values = {arm: np.array([[np.mean(of_seed[arm][v]) for v in volumes] for of_seed in seeds]) for arm in ARMS}
     yield from table_head(["training", "Dice", "minus left out"])
     for arm, words in ARMS.items():
         difference = show_difference(paired_case_bootstrap(values[arm], values["left_out"], groups))

@@ -267,14 +267,14 @@ def _check(out: Path) -> list[str]:
     evidence = Evidence(out)
     experiment, finished, now = evidence.experiment(), evidence.finished(), current_commit()
     changes = _changes(experiment, finished)
-    lines = [f"another configuration: {cell.name}: {'; '.join(told)}" for cell, told in changes.items() if told]
+    lines = [f"another configuration: {cell.name}: {'; '.join(diff)}" for cell, diff in changes.items() if diff]
     commits: dict[str, list[str]] = {}
     for one in finished:
         commits.setdefault(one.record["commit"], []).append(one.cell.name)
     lines += [
         f"another commit: {commit}, now {now}: {', '.join(names)}" for commit, names in commits.items() if commit != now
     ]
-    same = sum(not told for told in changes.values())
+    same = sum(not diff for diff in changes.values())
     return [*lines, f"{same} of {len(finished)} cells of {out} have the configuration as it stands"]
 
 

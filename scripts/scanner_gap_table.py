@@ -111,8 +111,8 @@ def run_arm(out: Path, seed: int, arm: str, iterations: int) -> dict[str, Any]:
     measured = read_cases_csv(folder / "cases.csv", cases.class_names)
     rows = read_json(folder / HISTORY_NAME)["rows"]
     accuracy = [row["discriminator_accuracy"] for row in rows if "discriminator_accuracy" in row]
-    found: dict[str, Any] = {case: iou(one.counts)[1:3].round(4).tolist() for case, one in measured.items()}
-    return {"iou": found, "discriminator_accuracy": round(float(np.mean(accuracy)), 3) if accuracy else None}
+    ious: dict[str, Any] = {case: iou(measures.counts)[1:3].round(4).tolist() for case, measures in measured.items()}
+    return {"iou": ious, "discriminator_accuracy": round(float(np.mean(accuracy)), 3) if accuracy else None}
 
 
 def run(out: Path, seeds: int, arms: Sequence[str], iterations: int) -> Iterator[dict[str, Any]]:
@@ -125,11 +125,11 @@ def table(seeds: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The table in Markdown."""
     arms = [arm for arm in WORDS if arm in seeds[0]]
     volumes = sorted(seeds[0]["unimatch"]["iou"])
-    values = {arm: np.array([[np.mean(one[arm]["iou"][v]) for v in volumes] for one in seeds]) for arm in arms}
+    values = {arm: np.array([[np.mean(of_seed[arm]["iou"][v]) for v in volumes] for of_seed in seeds]) for arm in arms}
     yield from table_head(["training", "IoU of findings", "minus `unimatch`", "accuracy of the discriminator"])
     for arm in arms:
         difference = show_difference(paired_case_bootstrap(values[arm], values["unimatch"], volumes))
-        accuracies = [one[arm]["discriminator_accuracy"] for one in seeds]
+        accuracies = [of_seed[arm]["discriminator_accuracy"] for of_seed in seeds]
         accuracy = "" if None in accuracies else f"{100 * np.mean(accuracies):.0f} %"
         mean = mean_sd(100 * values[arm].mean(axis=1))
         yield table_row([WORDS[arm], mean, "" if arm == "unimatch" else difference, accuracy])

@@ -115,16 +115,16 @@ def table(repetitions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """
     volumes = sorted(repetitions[0]["first"]["dice"])
     values = {arm: np.array([[np.mean(r[arm]["dice"][v]) for v in volumes] for r in repetitions]) for arm in ARMS}
-    means = {arm: 100 * found.mean(axis=1) for arm, found in values.items()}
+    means = {arm: 100 * dices.mean(axis=1) for arm, dices in values.items()}
     yield from table_head(["repetition", *ARMS.values(), "suggested minus random"])
-    for number, one in enumerate(repetitions):
+    for number, repetition in enumerate(repetitions):
         cells = [means[arm][number] for arm in ARMS]
         apart = means["suggested"][number] - means["random"][number]
-        yield table_row([str(one["seed"]), *(f"{cell:.1f}" for cell in cells), f"{apart:+.1f}"])
+        yield table_row([str(repetition["seed"]), *(f"{cell:.1f}" for cell in cells), f"{apart:+.1f}"])
     groups = [volume.partition("_")[0] for volume in volumes]
     difference = paired_case_bootstrap(values["suggested"], values["random"], groups)
-    told = show_difference(difference, bold=len(repetitions) >= ENOUGH)
-    yield table_row(["mean ± deviation", *(mean_sd(found) for found in means.values()), told])
+    with_interval = show_difference(difference, bold=len(repetitions) >= ENOUGH)
+    yield table_row(["mean ± deviation", *(mean_sd(figures) for figures in means.values()), with_interval])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

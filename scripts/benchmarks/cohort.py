@@ -64,7 +64,7 @@ def predict(scans: Path, output: Path, processes: int = 1, shards: int = 1) -> M
             )
             for number in range(shards)
         ]
-        while any(one.poll() is None for one in commands):
+        while any(process.poll() is None for process in commands):
             if not first and next(output.rglob("*_seg.nii.gz"), None):
                 first = time.monotonic() - begin
             memory = max(memory, peak_of(commands[0].pid))

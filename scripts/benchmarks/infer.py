@@ -215,8 +215,8 @@ def compare(
                 if not np.isnan(value)  # neither finds any
             ),
         ]
-    found = len(np.setdiff1d(masks[reference], 0))
-    classes = Row("infer", f"{name}, classes found", found, "classes", f">= {len(record['class_names']) - 1}")
+    num_found = len(np.setdiff1d(masks[reference], 0))
+    classes = Row("infer", f"{name}, classes found", num_found, "classes", f">= {len(record['class_names']) - 1}")
     return [
         *rows,
         classes,

@@ -80,7 +80,7 @@ def run(repetitions: int, small: bool = False) -> list[Row]:
         "compact teacher (0.99; one strong view; 2 + 12 images)": TEACHER,
     }
     seconds = alternate({name: make_step(setting, small) for name, setting in settings.items()}, repetitions)
-    rates = {name: [settings[name].unlabeled / one for one in taken] for name, taken in seconds.items()}
+    rates = {name: [settings[name].unlabeled / duration for duration in taken] for name, taken in seconds.items()}
     whole, teacher = rates
     return [
         *(

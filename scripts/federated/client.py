@@ -23,9 +23,9 @@ from monai_supmix.config.find import find_bundle
 logger = logging.getLogger("federated.client")
 
 
-def packed(**told: Any) -> str:
+def packed(**arguments: Any) -> str:
     """The arguments of `client_of` as one word."""
-    return quote(json.dumps(told), safe="")
+    return quote(json.dumps(arguments), safe="")
 
 
 def client_of(bundle: str, rounds: int, local_epochs: int, settings: dict[str, Any]) -> MonaiAlgo:

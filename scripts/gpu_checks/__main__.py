@@ -64,8 +64,8 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     """One line for each check, as Markdown."""
     lines = ["| check | result | seconds | |", "|---|---|---:|---|"]
     for outcome in outcomes:
-        told = outcome.reason.splitlines()[-1].strip() if outcome.reason else ""
-        lines.append(f"| {outcome.name} | {outcome.status} | {outcome.seconds:.0f} | {told} |")
+        reason = outcome.reason.splitlines()[-1].strip() if outcome.reason else ""
+        lines.append(f"| {outcome.name} | {outcome.status} | {outcome.seconds:.0f} | {reason} |")
     return "\n".join([*lines, ""])
 
 

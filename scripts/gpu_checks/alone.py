@@ -106,10 +106,10 @@ def descendants(pid: int) -> list[int]:
         with contextlib.suppress(OSError):  # it has ended meanwhile
             parent = int(path.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(path.parent.name))
-    found = children.get(pid, [])
-    for one in found:  # which grows on the way
-        found += children.get(one, [])
-    return found
+    processes = children.get(pid, [])
+    for process in processes:  # which grows on the way
+        processes += children.get(process, [])
+    return processes
 
 
 def run_one(check: Check, place: Place, result: Path) -> None:

@@ -52,13 +52,13 @@ CHECKS = (
 
 def compared(rows: list[Row]) -> list[Row]:
     """The paper's setting beside UniMatch's published step, as far as both ran."""
-    found = {(row.benchmark, row.name): row.value for row in rows}
+    values = {(row.benchmark, row.name): row.value for row in rows}
     result = []
     for what in ("images per second", "peak memory"):
-        published = found.get(("unimatch", what))
+        published = values.get(("unimatch", what))
         for name in ("paper-fp32", "paper-bf16", "paper-fp16"):
-            if published and (name, what) in found:
+            if published and (name, what) in values:
                 result.append(
-                    Row(name, f"{what}, ours / UniMatch's order in float32", found[name, what] / published, "x")
+                    Row(name, f"{what}, ours / UniMatch's order in float32", values[name, what] / published, "x")
                 )
     return result

@@ -93,7 +93,7 @@ def count_waits(engine: Engine, iteration: int) -> list[int]:
     Returns:
         gets the number when that iteration is over.
     """
-    told: list[int] = []
+    waits: list[int] = []
     listening = ExitStack()
 
     def begin(_engine: Engine) -> None:
@@ -101,14 +101,14 @@ def count_waits(engine: Engine, iteration: int) -> list[int]:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         listening.callback(torch.cuda.set_sync_debug_mode, "default")
-        listening.callback(lambda: told.append(sum("synchronizing" in str(one.message) for one in caught)))
+        listening.callback(lambda: waits.append(sum("synchronizing" in str(warning.message) for warning in caught)))
 
     def end(_engine: Engine) -> None:
         listening.close()
 
     engine.add_event_handler(Events.ITERATION_STARTED(once=iteration), begin)
     engine.add_event_handler(Events.ITERATION_COMPLETED(once=iteration), end)
-    return told
+    return waits
 
 
 def published_order(place: Place, name: str) -> list[Row]:

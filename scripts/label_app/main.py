@@ -80,8 +80,8 @@ class SupMixApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         home = Path(app_dir, "model")
         names = [name.strip() for name in conf.get("models", "").split(",") if name.strip()]
-        found = [home / name for name in names] if names else sorted(path for path in home.iterdir() if path.is_dir())
-        self.bundles = {folder.name: str(find_bundle(folder)) for folder in found}
+        folders = [home / name for name in names] if names else sorted(path for path in home.iterdir() if path.is_dir())
+        self.bundles = {folder.name: str(find_bundle(folder)) for folder in folders}
         super().__init__(
             app_dir=app_dir,
             studies=studies,

@@ -55,18 +55,18 @@ def case_dice_section(finished: Sequence[Finished]) -> Iterator[str]:
             "a bootstrap that draws seeds and patients with both of their volumes:"
         )
         yield from ("", *table_head(["labelled", "method", "minus", "seeds", "mean"]))
-        yield from (table_row([*start, show_difference(one)]) for start, one in differences)
-        if why := why_no_interval(one for _, one in differences):
+        yield from (table_row([*start, show_difference(difference)]) for start, difference in differences)
+        if why := why_no_interval(difference for _, difference in differences):
             yield from ("", why.strip())
 
 
 def _differences(finished: Sequence[Finished]) -> Iterator[tuple[list[str], Difference]]:
     """The first cells of each row, and its difference."""
     cells = {(one.cell.num_labeled, one.cell.method, one.cell.seed): one for one in finished}
-    for found in compare(finished):
+    for pair in compare(finished):
         ours, theirs = (
-            np.stack([case_dice(cells[found.num_labeled, method, seed]) for seed in found.seeds])
-            for method in (found.method, found.baseline)
+            np.stack([case_dice(cells[pair.num_labeled, method, seed]) for seed in pair.seeds])
+            for method in (pair.method, pair.baseline)
         )
-        start = [str(found.num_labeled), str(found.method), str(found.baseline), ", ".join(map(str, found.seeds))]
+        start = [str(pair.num_labeled), str(pair.method), str(pair.baseline), ", ".join(map(str, pair.seeds))]
         yield start, paired_case_bootstrap(ours, theirs, finished[0].groups)

@@ -64,12 +64,12 @@ class Configuration:
             >>> Configuration(then, {}).differences(Configuration(now, {}))
             ['clip was not there, is 1', 'optimizer#lr was 0.002, is 0.004']
         """
-        told = []
+        lines = []
         for what, mine, theirs in zip(("", "evaluate: "), self._counting(), now._counting(), strict=True):
             for key in sorted(mine.keys() | theirs.keys()):
                 was, is_now = (_said(values, key) for values in (mine, theirs))
-                told += [f"{what}{key} was {was}, is {is_now}"] if was != is_now else []
-        return told
+                lines += [f"{what}{key} was {was}, is {is_now}"] if was != is_now else []
+        return lines
 
     def _counting(self) -> Iterator[Settings]:
         """Without what has been found to have no influence since it was written down."""
@@ -99,7 +99,7 @@ def resolve(configured: Configured, roots: Sequence[str]) -> Settings:
         values by id, fit for JSON: of a component's ``_target_`` only the name of the class, wherever it lives.
     """
     parser, written = configured.parser(), [_with_hash(key) for key in configured.overrides]
-    found: Settings = {}
+    values: Settings = {}
     seen: set[str] = set()
     waiting = list(roots)
     while waiting:
@@ -111,15 +111,15 @@ def resolve(configured: Configured, roots: Sequence[str]) -> Settings:
             references = _references(value)
             waiting += references
             if not _is_wiring(value):
-                found[key] = value.rpartition(".")[2] if key.endswith("#_target_") else value
+                values[key] = value.rpartition(".")[2] if key.endswith("#_target_") else value
             elif value.startswith("$") and _leads_to_values(parser, references):
-                made = parser.get_parsed_content(key)
+                parsed = parser.get_parsed_content(key)
                 # An object is left out, what it is made of is told by itself; an entry that is null is not in use.
-                if ("#" in key or made is not None) and type(made).__repr__ is not object.__repr__:
-                    found[key] = made
-            elif any(key == one or key.startswith(f"{one}#") for one in written):
-                found[key] = value
-    return dict(sorted(json.loads(json.dumps(found, default=str)).items()))
+                if ("#" in key or parsed is not None) and type(parsed).__repr__ is not object.__repr__:
+                    values[key] = parsed
+            elif any(key == entry or key.startswith(f"{entry}#") for entry in written):
+                values[key] = value
+    return dict(sorted(json.loads(json.dumps(values, default=str)).items()))
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -129,15 +129,15 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         if str(value.get("_target_", "")).rpartition(".")[2] in WITHOUT_INFLUENCE:
             return
         inner = iter(value.items())
-    elif isinstance(value, list) and any(isinstance(one, (Mapping, list)) or _is_wiring(one) for one in value):
+    elif isinstance(value, list) and any(isinstance(entry, (Mapping, list)) or _is_wiring(entry) for entry in value):
         inner = iter(enumerate(value))
     else:
         if "#" in key or value not in (None, []):
             yield key, value
         return
-    for name, one in inner:
+    for name, entry in inner:
         if str(name) not in WITHOUT_INFLUENCE:
-            yield from _leaves(f"{key}#{name}", one)
+            yield from _leaves(f"{key}#{name}", entry)
 
 
 def _leads_to_values(parser: ConfigParser, references: Sequence[str]) -> bool:

@@ -94,10 +94,10 @@ class Evidence:
             self._write_settings(experiment, [])
             return
         was, wanted = self.experiment().as_dict(), experiment.as_dict()
-        told = "; ".join(f"{key} was {was[key]!r}, is {wanted[key]!r}" for key in wanted if was[key] != wanted[key])
-        if told:
+        changed = "; ".join(f"{key} was {was[key]!r}, is {wanted[key]!r}" for key in wanted if was[key] != wanted[key])
+        if changed:
             folder = self.settings.parent
-            raise InputError(folder, f"is the folder of another experiment ({told})", "choose another --out")
+            raise InputError(folder, f"is the folder of another experiment ({changed})", "choose another --out")
 
     def finished(self) -> list[Finished]:
         """All finished cells in the order of the tables.
@@ -110,12 +110,12 @@ class Evidence:
             return []
         try:
             class_names, rows = self._read_table()
-            found = []
+            cells = []
             for own in content["cells"]:
                 record, train, evaluate = ({**content["common"][part], **own[part]} for part in _PARTS)
                 cell = Cell.from_dict(record)
                 of_cell = rows[cell]
-                found.append(
+                cells.append(
                     Finished(
                         cell,
                         Configuration(train, evaluate),
@@ -128,7 +128,7 @@ class Evidence:
                 )
         except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
             raise self._damaged(error) from error
-        return sorted(found, key=lambda one: one.cell.place)
+        return sorted(cells, key=lambda one: one.cell.place)
 
     def of(self, cell: Cell) -> Finished | None:
         """A cell as it was finished, with whatever configuration, or None."""
@@ -217,6 +217,6 @@ def _in_lines(value: Any, depth: int, indent: str = "") -> str:
     if depth < 0 or not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
     if isinstance(value, list):
-        return "[\n" + ",\n".join(inner + _in_lines(one, -1) for one in value) + f"\n{indent}]"
-    lines = [f"{inner}{json.dumps(key)}: {_in_lines(one, depth - 1, inner)}" for key, one in value.items()]
+        return "[\n" + ",\n".join(inner + _in_lines(entry, -1) for entry in value) + f"\n{indent}]"
+    lines = [f"{inner}{json.dumps(key)}: {_in_lines(entry, depth - 1, inner)}" for key, entry in value.items()]
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"

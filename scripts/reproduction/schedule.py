@@ -63,10 +63,10 @@ class Pace:
             methods: those of the unfinished cells, the ones under way included.
             begun: seconds already spent on them.
         """
-        known = [value for values in self.seconds.values() for value in values]
-        if not known:
+        measured = [value for values in self.seconds.values() for value in values]
+        if not measured:
             return None
-        guess = sum(known) / len(known)
+        guess = sum(measured) / len(measured)
         total = sum(sum(own) / len(own) if (own := self.seconds.get(method)) else guess for method in methods)
         return max(0.0, total - begun) / max(1, min(self.jobs, len(methods)))
 
@@ -188,10 +188,10 @@ class Schedule:
         self.pace.add(str(attempt.cell.method), seconds)
         assert self._bar is not None
         self._bar.update()
-        told = f"finished: {attempt.cell.name} in {tqdm.format_interval(round(seconds))}"
+        line = f"finished: {attempt.cell.name} in {tqdm.format_interval(round(seconds))}"
         if num_left := len(waiting) + len(self._running):
-            told += f", {num_left} to go{self._time_left(waiting)}"
-        self._say(told)
+            line += f", {num_left} to go{self._time_left(waiting)}"
+        self._say(line)
         self.store.take(self.experiment, attempt.cell, attempt.configuration, self.keep)
         self.on_finished()
 
@@ -204,8 +204,8 @@ class Schedule:
     def _show(self, waiting: Sequence[tuple[Cell, Configuration]]) -> None:
         if self._bar is None or self._bar.disable:
             return
-        told = self._time_left(waiting)
-        self._bar.bar_format = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} cells" + told + "{postfix}"
+        left = self._time_left(waiting)
+        self._bar.bar_format = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} cells" + left + "{postfix}"
         self._bar.set_postfix_str(shorten([one.progress() for one in self._running], 4))
 
     def _say(self, text: str) -> None:
@@ -251,5 +251,5 @@ def _ending(status: int) -> str:
 def _told_mistake(log: Path) -> InputError:
     """The mistake in the last error line of a worker's log."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = next((line for line in reversed(lines) if line.startswith("error: ")), f"error: {log}: reports no mistake")
-    return InputError(*[*told.removeprefix("error: ").split(": ", 2), "", ""][:3])
+    error = next((line for line in reversed(lines) if line.startswith("error: ")), f"error: {log}: reports no mistake")
+    return InputError(*[*error.removeprefix("error: ").split(": ", 2), "", ""][:3])

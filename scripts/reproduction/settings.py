@@ -90,16 +90,16 @@ def loss_weights(num_views: int, feature_dropout: bool) -> dict[str, float]:
     names |= {"loss_feature_dropout": "L_fp"} if feature_dropout else {}
     terms = {name: torch.zeros((), requires_grad=True) for name in names}
     combine(terms).backward()
-    return {told: float(terms[name].grad) for name, told in names.items()}  # type: ignore[arg-type]
+    return {symbol: float(terms[name].grad) for name, symbol in names.items()}  # type: ignore[arg-type]
 
 
 def _resolved(parser: Any, value: Any) -> Any:
     """A part of a configuration with its references resolved and the defaults of its components filled in."""
     if isinstance(value, str) and value.startswith("@"):
         name = value[1:].replace("#", "::")
-        found = parser.get(name)
-        is_expression = isinstance(found, str) and found.startswith("$")
-        return parser.get_parsed_content(name) if is_expression else _resolved(parser, found)
+        target = parser.get(name)
+        is_expression = isinstance(target, str) and target.startswith("$")
+        return parser.get_parsed_content(name) if is_expression else _resolved(parser, target)
     if isinstance(value, Mapping):
         return _with_defaults({key: _resolved(parser, entry) for key, entry in value.items()})
     if isinstance(value, list):

@@ -85,13 +85,13 @@ class _Results:
 
     def values(self, count: int, method: Method, name: str) -> list[float]:
         """IoU in % over seeds; none where the class is absent or no cell is finished."""
-        found = []
+        values = []
         for one in self.finished:
             if (one.cell.num_labeled, one.cell.method) == (count, method):
                 figures = one.metrics["classes"].get(name)
                 value = one.metrics["mean_iou"] if name == "mean" else figures and figures["iou"]
-                found += [] if value is None else [100 * value]
-        return found
+                values += [] if value is None else [100 * value]
+        return values
 
     def main_table(self) -> Iterator[str]:
         """Tables 1 and 2: rows are numbers of labelled images and classes, columns methods, then the paper's."""
@@ -105,8 +105,8 @@ class _Results:
             for name in self.classes:
                 cells = [mean_sd(self.values(count, method, name)) for method in self.methods]
                 if theirs:
-                    known = paper.IOU[self.bundle].get((setting, name), [_NONE] * len(theirs))
-                    cells += [f"*{figure}*" for figure in known]
+                    published = paper.IOU[self.bundle].get((setting, name), [_NONE] * len(theirs))
+                    cells += [f"*{figure}*" for figure in published]
                 yield table_row([f"{count} ({setting})" if setting else str(count), name, *cells])
         yield from ("", self._seeds(), "")
         times = []
@@ -168,8 +168,8 @@ def _about(experiment: Experiment, finished: Sequence[Finished]) -> str:
         if len(of_count) == 1:
             lines.append(f"* {count} labelled images, the same for all seeds: {', '.join(*of_count.values())}.")
         else:
-            told = "; ".join(f"seed {seed}: {', '.join(names)}" for seed, names in of_count.items())
-            lines.append(f"* {count} labelled images, another draw with each seed: {told}.")
+            by_seed = "; ".join(f"seed {seed}: {', '.join(names)}" for seed, names in of_count.items())
+            lines.append(f"* {count} labelled images, another draw with each seed: {by_seed}.")
     lines += [f"* {note}." for note in dict.fromkeys(note for one in finished for note in one.record["notes"])]
     return "\n".join(lines)
 
@@ -194,21 +194,21 @@ def _comparisons(comparisons: Sequence[Comparison], patients: str) -> Iterator[s
     if not comparisons:
         return
     yield from ("## Paired differences", "")
-    seeds = max(len(one.seeds) for one in comparisons)
+    seeds = max(len(pair.seeds) for pair in comparisons)
     yield (
         f"Method minus baseline in percentage points of IoU, mean over seeds, with the {CONFIDENCE:.0%} percentile "
         f"interval of a bootstrap that draws seeds and test {patients}, and sums counts anew for each draw. Bold: the "
         f"interval does not hold 0. With {seeds} seed{'s' * (seeds > 1)} and {comparisons[0].num_groups} {patients} "
         "such intervals are rough, and rather too narrow than too wide."
-        + why_no_interval(found for one in comparisons for found in one.differences.values())
+        + why_no_interval(difference for pair in comparisons for difference in pair.differences.values())
     )
     yield ""
     names = list(comparisons[0].differences)
     yield from table_head(["labelled", "method", "minus", "seeds", *names])
-    for one in comparisons:
-        cells = [show_difference(one.differences[name]) for name in names]
-        seeds_told = ", ".join(map(str, one.seeds))
-        yield table_row([str(one.num_labeled), title(one.method), title(one.baseline), seeds_told, *cells])
+    for pair in comparisons:
+        cells = [show_difference(pair.differences[name]) for name in names]
+        seeds_told = ", ".join(map(str, pair.seeds))
+        yield table_row([str(pair.num_labeled), title(pair.method), title(pair.baseline), seeds_told, *cells])
 
 
 def commands(experiment: Experiment, finished: Sequence[Finished]) -> list[str]:
