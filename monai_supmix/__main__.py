@@ -22,7 +22,7 @@ from monai_supmix.cli.arguments import NEW_OPTIONS, build_parser, own_options
 from monai_supmix.config.error_lines import told_mistake
 from monai_supmix.config.find import find_bundle
 from monai_supmix.config.importing import own_process, uncollected
-from monai_supmix.config.overrides import split_flags
+from monai_supmix.config.overrides import split_flags, with_home
 from monai_supmix.config.remedies import without_output_dir
 from monai_supmix.errors import InputError, nearest
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         own_process()
     try:
-        return _dispatch(sys.argv[1:] if argv is None else list(argv))
+        return _dispatch([with_home(word) for word in (sys.argv[1:] if argv is None else argv)])
     except KeyboardInterrupt:
         print("interrupted: no checkpoint is written; what is finished stands", file=sys.stderr)
         return _INTERRUPTED

@@ -98,7 +98,8 @@ def measure(configured: Configured) -> TrainingTime:
         total = int(parser.get("max_epochs")) * -(-len(datalist.unlabeled) // int(parser.get("unlabeled_batch_size")))
         semi_supervised = configured.uses_unlabeled()
         burn_in = int(float(parser.get("burn_in")) * total) if semi_supervised else 0  # else all steps are alike
-        parser.update({"datalist": few, "pretrained": None, "num_workers": 0})
+        # As in a training, cases are checked, which marks grey pictures in colour.
+        parser.update({"found": few, "pretrained": None, "num_workers": 0})
         parser.update({"max_iterations": _STEPS * (1 + bool(burn_in)), "burn_in": 0.5 if burn_in else 0.0})
         began = time.monotonic()
         for key in ("train#dataset", "unlabeled_dataset"):

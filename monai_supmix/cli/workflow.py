@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -194,8 +195,32 @@ def configure(
     with uncollected():
         from monai_supmix.config.components import check_config  # noqa: PLC0415  # slow, as `Configured.workflow`
 
-    check_config(configured.parser().config, [*pairs])
+    config = configured.parser().config
+    check_config(config, [*pairs])
+    for key in unused(config, entries_of(files[0]), pairs):
+        logger.warning("--%s has no effect: %s leaves out what uses it", key, " or ".join(f.name for f in files[1:]))
     return configured
+
+
+def unused(config: Mapping[str, Any], main: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    """Settings that the main configuration refers to somewhere, and a merged one, with a method or preset, nowhere.
+
+    Args:
+        config: the merged configuration.
+        main: the main configuration alone.
+        keys: the settings to look for.
+
+    Example:
+        >>> main = {"class_weights": None, "mixing": {"class_weights": "@class_weights"}, "seed": 0}
+        >>> unused({**main, "mixing": None}, main, ["class_weights", "seed"])
+        ['class_weights']
+    """
+
+    def refer(entries: Mapping[str, Any], key: str) -> bool:
+        others = {name: entry for name, entry in entries.items() if name not in (key, "_meta_")}
+        return re.search(rf"@{re.escape(key)}\b", str(others)) is not None
+
+    return [key for key in keys if key in config and refer(main, key) and not refer(config, key)]
 
 
 def _refuse_idle(files: Sequence[Path], named: Mapping[str, str | None]) -> None:

@@ -33,8 +33,8 @@ def error_line(error: BaseException) -> str | None:
 
     Args:
         error: any exception. An :class:`monai_supmix.errors.InputError` is looked for among its causes, then a
-            ``ValueError`` with which this package refused a setting while MONAI made a component, then a network
-            that lacks the ``divisor`` of a :class:`monai_supmix.networks.TrainingNetwork`.
+            ``ValueError`` with which this package, or a class of another one, refused a setting while MONAI made a
+            component, then a network that lacks the ``divisor`` of a :class:`monai_supmix.networks.TrainingNetwork`.
 
     Returns:
         the line, or ``None`` when no user's mistake caused the exception.
@@ -94,13 +94,16 @@ def _mistake(error: BaseException) -> InputError | None:
 
 
 def _refused_setting(error: BaseException) -> InputError | None:
-    """The mistake behind a ``ValueError`` with which this package refused to make a component of a configuration."""
+    """The mistake behind a ``ValueError`` with which a component of a configuration was refused.
+
+    It comes from this package, or from the ``__init__`` of another one's class, as optimizers refuse learning rates.
+    """
     component = None
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         match = re.match(r"Failed to instantiate component '([\w.]+)'", str(error))  # as MONAI says it
         component = match[1].rpartition(".")[2] if match else component
         error = error.__cause__
-    if component is None or not isinstance(error, ValueError) or not _raised_here(error):
+    if component is None or not isinstance(error, ValueError) or not _refused_here(error):
         return None
     return InputError(component, str(error).strip().rstrip("."), "correct this setting")
 
@@ -118,10 +121,10 @@ def _plain_network(error: BaseException) -> InputError | None:
     return None
 
 
-def _raised_here(error: BaseException) -> bool:
-    """Whether an exception comes from this package, and not from a library that it called."""
+def _refused_here(error: BaseException) -> bool:
+    """Whether an exception comes from this package, or from the ``__init__`` of a class, and not from its work."""
     lines = tracebacks.extract_tb(error.__traceback__)
-    return bool(lines) and Path(lines[-1].filename).resolve().is_relative_to(_PACKAGE)
+    return bool(lines) and (lines[-1].name == "__init__" or Path(lines[-1].filename).resolve().is_relative_to(_PACKAGE))
 
 
 def show_error_line_last() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,6 +73,18 @@ def split_flags(arguments: Sequence[str], own: Sequence[str] = ()) -> tuple[dict
         else:
             pairs[key] = value
     return pairs, rest
+
+
+def with_home(argument: str) -> str:
+    """An argument ``--key=~/folder`` with the user's home, which a shell puts only where a word begins with ``~``.
+
+    Example:
+        >>> with_home("--output_dir=~/out") == f"--output_dir={Path.home()}/out", with_home("--name=a~b")
+        (True, '--name=a~b')
+    """
+    key, equals, value = argument.partition("=")
+    is_home = _is_flag(argument) and value.startswith("~")
+    return f"{key}{equals}{os.path.expanduser(value)}" if is_home else argument  # noqa: PTH111  # leaves ~ no user's
 
 
 def _is_flag(argument: str) -> bool:

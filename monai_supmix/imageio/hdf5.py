@@ -68,12 +68,14 @@ def read_hdf5(path: str | Path, dataset: str = "image") -> CaseImage:
 
 
 def files_of(pattern: Path) -> list[Path]:
-    """The files of a pattern in the order of the numbers that stand for its ``*``; a path without one is its own.
+    """The files of a pattern of slices in the order of the numbers that stand for its ``*``.
+
+    A path without one, one of another type, whose name may have a ``*``, and a file that is there are their own.
 
     Raises:
         InputError: no file matches.
     """
-    if _SEVERAL not in pattern.name:
+    if _SEVERAL not in pattern.name or not is_hdf5(pattern) or pattern.exists():
         return [pattern]
     before, after = pattern.name.split(_SEVERAL, 1)
     rule = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))

@@ -217,7 +217,8 @@ def _expand(entry: str | Path, notes: list[str], several: bool) -> Iterator[Inpu
     elif path.name.lower().endswith(".json"):
         yield from _relative(_read_datalist(path, notes))
     elif not path.exists() and glob.has_magic(str(entry)):
-        paths = [Path(match) for match in sorted(glob.glob(str(entry), recursive=True))]  # noqa: PTH207  # may be absolute
+        pattern = str(Path(glob.escape(str(path.parent)), path.name)) if path.parent.is_dir() else str(entry)
+        paths = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207  # may be absolute
         files = [match for match in paths if match.is_file() and suffix_of(match) and not _is_own(match.name)]
         folders = [match for match in paths if match.is_dir() and list_dicom_files(match)]
         notes += _told([match for match in paths if match.is_file() and match not in files], str(entry))

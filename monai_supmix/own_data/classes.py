@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,11 +33,13 @@ class Classes(NamedTuple):
         names: the background's first.
         why: where they come from.
         values: the value of each in the label files; ``None`` where these are 0, 1, 2, ... .
+        warnings: what is odd about the label files.
     """
 
     names: list[str]
     why: str
     values: list[int] | None = None
+    warnings: tuple[str, ...] = ()
 
     def table(self) -> str:
         """Every class with its value in the label files.
@@ -64,7 +67,7 @@ def split_labels(text: str) -> Classes:
 
     Example:
         >>> split_labels("0=background, 5=left lung, 3=liver")
-        Classes(names=['background', 'left_lung', 'liver'], why='as asked for', values=[0, 5, 3])
+        Classes(names=['background', 'left_lung', 'liver'], why='as asked for', values=[0, 5, 3], warnings=())
         >>> split_labels("0=background,1=liver").values is None
         True
     """
@@ -125,7 +128,7 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
         >>> path = Path(tempfile.mkdtemp()) / "a.png"
         >>> Image.fromarray(np.array([[0, 255]], np.uint8)).save(path)
         >>> classes_from_values([path])
-        Classes(names=['background', 'label_1'], why='the label files hold 0 and 255', values=None)
+        Classes(names=['background', 'label_1'], why='the label files hold 0 and 255', values=None, warnings=())
     """
     labels = list(labels)
     if segments := _segment_names(labels):
@@ -153,7 +156,8 @@ def classes_from_values(labels: Iterable[Path]) -> Classes:
     if wrong is not None:
         raise _refusal(wrong, first_files[wrong], held)
     names = ["background", *(f"label_{value}" for value in values[1:])]
-    return Classes(names, f"the label files hold {text}", None if values == list(range(len(values))) else values)
+    own = None if values == list(range(len(values))) else values
+    return Classes(names, f"the label files hold {text}", own, tuple(_strangers(held)))
 
 
 def listed(values: Sequence[int]) -> str:
@@ -165,6 +169,19 @@ def listed(values: Sequence[int]) -> str:
     """
     *others, last = map(str, values)
     return f"{shorten(others, 8)} and {last}" if others else last
+
+
+def _strangers(held: Mapping[Path, Sequence[int]]) -> Iterator[str]:
+    """Warn of a label file none of whose classes is in the others, all of which share one: perhaps it was scaled."""
+    shown = {path: set(values) - {0} for path, values in held.items() if set(values) - {0}}
+    numbers = Counter(value for values in shown.values() for value in values)  # of files with each value
+    if len(shown) < 3 or max(numbers.values()) != len(shown) - 1:
+        return
+    for path, own in shown.items():
+        if all(numbers[value] == 1 for value in own):
+            theirs = listed(sorted(numbers.keys() - own))
+            remedy = "if it was scaled, save it again with their values"
+            yield f"{path.name} holds {listed(sorted(own))} and none of {theirs}, which the others hold: {remedy}"
 
 
 def _refusal(wrong: int, path: Path, held: Mapping[Path, Sequence[int]]) -> InputError:

@@ -52,7 +52,7 @@ class Facts:
         channels: numbers of images by number of channels.
         pictures: number of pictures; the others are volumes.
         grey_in_colour: number of pictures saved in colour with three equal channels.
-        lowest: smallest value of each volume, by case.
+        lowest, highest: smallest and largest value of each volume, by case.
         in_dark_surround: number of colour pictures of 8 or 16 bits with a lit area in a dark surround.
     """
 
@@ -62,6 +62,7 @@ class Facts:
         self.pictures = 0
         self.grey_in_colour = 0
         self.lowest: dict[str, float] = {}
+        self.highest: dict[str, float] = {}
         self.in_dark_surround = 0
         self._side = {item["case"]: side for side in SIDES for item in getattr(datalist, side)}
         self._views: dict[str, dict[Axis, View]] = {}
@@ -82,7 +83,7 @@ class Facts:
         self.grey_in_colour += is_grey_in_colour(image)
         self.in_dark_surround += has_dark_surround(image)
         if not image.is_picture:
-            self.lowest[item["case"]] = image.value_range()[0]
+            self.lowest[item["case"]], self.highest[item["case"]] = image.value_range()
             self._thick.append(acquired_axis(image))
         views: dict[Axis, View] = {}
         refused = None

@@ -24,6 +24,7 @@ _TOO_WIDE = 2.5  # a usual window this many times wider than what is labelled sh
 _AROUND = (-100.0, 100.0)  # soft tissue, which shows where something is
 _NARROW = 400.0  # no window of our own is narrower
 _LOW = -500.0  # only CT has values this low
+_NO_CT = 65536.0  # files of CT have 16 bits
 INTENSITIES = ("hu", "picture", "field_of_view")
 
 
@@ -111,24 +112,34 @@ def rule_for_volumes(
     return ProposedRule({"hu": window.to_dict()}, None, choice)
 
 
-def other_offsets(lowest: Mapping[str, float]) -> list[str]:
-    """A warning where a few volumes do not begin at the air of the others, as CT that is stored with an offset.
+def other_scales(lowest: Mapping[str, float], highest: Mapping[str, float]) -> list[str]:
+    """Warnings where most volumes begin at air, as CT does, and a few do not or have values that no CT has.
 
     Args:
         lowest: smallest value of each volume, by case.
+        highest: largest value of each volume, by case.
 
     Example:
-        >>> other_offsets({"a": -1024.0, "b": -1024.0, "c": 0.0})[0].partition(":")[0]
+        >>> usual = {"a": 1500.0, "b": 1500.0, "c": 1500.0}
+        >>> other_scales({"a": -1024.0, "b": -1024.0, "c": 0.0}, usual)[0].partition(":")[0]
         'values of c begin above -500, those of the others at air (-1024)'
-        >>> other_offsets({"a": 0.0, "b": 0.0, "c": -1024.0}), other_offsets({})
+        >>> other_scales({"a": -1024.0, "b": -1024.0, "c": -1024.0}, {**usual, "b": 3e30})[0].partition(":")[0]
+        'values of b reach 3e+30, which no CT has'
+        >>> other_scales({"a": 0.0, "b": 0.0, "c": -1024.0}, usual), other_scales({}, {})
         ([], [])
     """
     if not lowest or (begin := float(np.median(list(lowest.values())))) > _LOW:
         return []
-    odd = [case for case, low in lowest.items() if low > _LOW]
-    problem = f"begin above {_LOW:g}, those of the others at air ({begin:g})"
-    remedy = "if they are not cut out of larger volumes, they are not in HU, so store them like the others"
-    return [f"values of {shorten(odd)} {problem}: {remedy}"] if odd else []
+    warnings = []
+    if odd := [case for case, low in lowest.items() if low > _LOW]:
+        problem = f"begin above {_LOW:g}, those of the others at air ({begin:g})"
+        remedy = "if they are not cut out of larger volumes, they are not in HU, so store them like the others"
+        warnings.append(f"values of {shorten(odd)} {problem}: {remedy}")
+    furthest = {case: max((low, highest[case]), key=abs) for case, low in lowest.items()}
+    if beyond := {case: value for case, value in furthest.items() if abs(value) > _NO_CT}:
+        problem = f"reach {max(beyond.values(), key=abs):.3g}, which no CT has"
+        warnings.append(f"values of {shorten(list(beyond))} {problem}: export them again, or leave them out")
+    return warnings
 
 
 def window_for(low: float, high: float) -> tuple[str, HUWindow]:

@@ -106,7 +106,7 @@ def find_cases(
         datalist = _with_values(datalist, classes.values)
 
     patients_known = True
-    warnings: list[str] = []
+    warnings = list(classes.warnings)
     if guess is not None:
         patients, why = f"group_pattern `{guess[0]}`", guess[1]
     elif group_pattern is not None:
@@ -115,7 +115,8 @@ def find_cases(
         patients, why = "as listed", "dataset.json has a table of them"
     else:
         patients_known, patients = False, "each image its own"
-        why, warnings = _unknown_patients(datalist)
+        why, alike = _unknown_patients(datalist)
+        warnings += alike
     choices = [
         Choice("classes", classes.table(), f"{classes.why}; masks will hold {listed(sorted(classes.by_value()))}"),
         Choice("patients", patients, why),

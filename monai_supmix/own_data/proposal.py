@@ -21,7 +21,7 @@ from monai_supmix.own_data.choice import Choice
 from monai_supmix.own_data.dimensions import propose_dimensions
 from monai_supmix.own_data.facts import Facts, look_closer
 from monai_supmix.own_data.grid import Grid3D, grid_3d, memory_needed, propose_crop, propose_grid
-from monai_supmix.own_data.intensity import check_wanted, other_offsets, rule_for_pictures, rule_for_volumes
+from monai_supmix.own_data.intensity import check_wanted, other_scales, rule_for_pictures, rule_for_volumes
 from monai_supmix.own_data.layout import find_cases
 from monai_supmix.own_data.method import propose_method
 from monai_supmix.own_data.mirroring import propose_mirroring
@@ -227,7 +227,7 @@ def propose(
             length,
         ],
         lines=[f"{found.root}: {found.layout}", *_without_classes(datalist), *survey.lines],
-        warnings=[*survey.warnings, *found.warnings, *other_offsets(facts.lowest)],
+        warnings=[*survey.warnings, *found.warnings, *other_scales(facts.lowest, facts.highest)],
     )
 
 

@@ -156,13 +156,15 @@ def blend(share: float, applied: Tensor, source: Batch, target: Batch) -> Blende
         the mixture, in new tensors.
 
     Raises:
-        ValueError: one side has a confidence and the other has none.
+        ValueError: one side has a confidence and the other has none, or images are whole numbers.
 
     Example:
         >>> source, target = (Batch(torch.full((2, 1, 1, 1), v), torch.zeros(2, 1, 1, 1)) for v in (1.0, 0.0))
         >>> blend(0.75, torch.tensor([True, False]).view(2, 1, 1, 1), source, target).image.flatten()
         tensor([0.7500, 0.0000])
     """
+    if not target.image.is_floating_point():
+        raise ValueError(f"images to be blended must be floating point, in [0, 1], got {target.image.dtype}")
     mask = applied.expand(target.label.shape).clone()
     image = share * source.image.to(target.image.dtype) + (1 - share) * target.image
     mixed, label, confidence, _ = mix_regions(mask, source._replace(image=image), target)

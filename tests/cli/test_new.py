@@ -46,6 +46,15 @@ def test_the_time_of_a_training_is_measured_with_each_preset(front, pairs):
     assert sorted(path.name for path in Path().iterdir()) == ["mine"], "steps leave nothing"
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_grey_pictures_saved_in_colour_are_measured(front, pairs, mode):
+    for path in sorted((pairs / "images").iterdir())[:-1]:
+        Image.open(path).convert(mode).save(path)
+    ended = front("new", pairs, "--output_dir", "mine")
+    assert ended.status == 0, ended.err
+    assert "--method supervised: about" in ended.out
+
+
 def test_a_bundle_that_does_not_begin_to_train_is_not_left(front, pairs, monkeypatch):
     def refused(bundle):
         raise InputError("labels/a.json", "lists what is no class", "correct it")

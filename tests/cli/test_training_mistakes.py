@@ -63,6 +63,8 @@ FUNDUS = ("run", "chase_supmix", "train", "--num_labeled", 2, "--max_iterations"
             "--burn_in 1.5",
             "error: SemiSupervisedTrainer: burn_in is a share of the training in [0, 1), not 1.5",
         ),
+        ("--optimizer#lr -1", "error: AdamW: Invalid learning rate: -1: correct this setting"),
+        ("--optimizer#betas [2,3]", "error: AdamW: Invalid beta parameter at index 0: 2: correct this setting"),
         ("--mixing#prob 2", "error: SupMix: prob must be in [0, 1], got 2: correct this setting"),
         ("--amp fp16", "error: SemiSupervisedTrainer: amp='fp16' needs a GPU"),
         ("--crop_size [100,100]", "error: crop_size: is [100, 100], and the networks take crops of 2 whole numbers"),
@@ -74,6 +76,16 @@ FUNDUS = ("run", "chase_supmix", "train", "--num_labeled", 2, "--max_iterations"
 )
 def test_settings_that_cannot_be_trained_are_refused(setting, says, fundus, refused, tmp_path):
     refused(*FUNDUS, *setting.split(), "--dataset_dir", fundus, "--output_dir", tmp_path / "out", says=says)
+
+
+def test_a_setting_that_a_method_does_not_use_is_told(chest, front, tmp_path, caplog):
+    arguments = (*RUN, "--dataset_dir", chest, "--class_weights", "[1,2,3,4]")
+    told = "--class_weights has no effect: supervised.json leaves out what uses it"
+    assert front(*arguments, "--output_dir", tmp_path / "supervised", "--method", "supervised").status == 0
+    assert told in caplog.messages
+    caplog.clear()
+    assert front(*arguments, "--output_dir", tmp_path / "supmix", "--method", "supmix").status == 0
+    assert told not in caplog.messages
 
 
 def test_crops_of_volumes_are_refused_as_those_of_planes(chest, refused, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from monai_supmix.errors import InputError
 from monai_supmix.imageio import Planes, load_case, read_image, read_label, write_mask
+from monai_supmix.imageio.hdf5 import files_of, is_there
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed (extra hdf5)")
 
@@ -59,6 +60,13 @@ def test_a_mask_has_the_images_shape_and_claims_no_millimetres(folder):
     written = nib.load(folder / "mask.nii.gz")
     assert np.array_equal(written.dataobj, mask)
     assert written.header.get_xyzt_units()[0] == "unknown"
+
+
+def test_a_star_in_the_name_of_another_file_is_no_pattern(tmp_path):
+    named = tmp_path / "a*b.nii.gz"
+    assert files_of(named) == [named] and not is_there(named)
+    named.touch()
+    assert is_there(named)
 
 
 def test_mistakes_are_told(folder, monkeypatch, volume):

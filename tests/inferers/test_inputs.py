@@ -140,6 +140,8 @@ def test_patterns(tmp_path, monkeypatch):
     assert outputs("p1/*.nii.gz") == ["O/a_seg.nii.gz"]
     touch(tmp_path, "[1].png")
     assert outputs("[1].png") == ["O/[1]_seg.png"]  # a file of that name, not a pattern
+    touch(tmp_path, "p[3]/d.nii.gz")
+    assert outputs("p[3]/*.nii.gz") == ["O/d_seg.nii.gz"]  # a folder of that name
 
 
 def test_datalists(tmp_path):

@@ -144,6 +144,20 @@ def test_a_file_of_other_values_is_not_answered_with_a_list_that_refuses_the_oth
         assert load_case(item, len(names)).label is not None
 
 
+@pytest.mark.parametrize(
+    ("held", "odd"),
+    [
+        ({"a": [1, 2], "b": [1, 2], "c": [127, 254]}, "c.png holds 127 and 254 and none of 1 and 2, which the others"),
+        ({"a": [1, 2], "b": [1, 2], "c": [1, 7]}, None),  # a rare class
+        ({"a": [1], "b": [2], "c": [7]}, None),  # one organ in each
+        ({"a": [1, 2], "c": [127, 254]}, None),  # which of the two?
+    ],
+)
+def test_a_mask_that_may_have_been_scaled_is_told(held, odd, tmp_path):
+    warnings = find_cases(write_pairs(tmp_path / "data", held, bare=["d"]), test_list="none").warnings
+    assert [odd in warning for warning in warnings if "scaled" in warning] == ([True] if odd else [])
+
+
 def test_a_value_that_no_mask_can_have_is_in_no_proposal(tmp_path):
     labels = []
     for name, value in (("a", -1), ("b", -1), ("c", 1)):

@@ -107,6 +107,12 @@ def test_an_alpha_that_is_not_positive_is_an_error(alpha):
         MixUp(alpha=alpha)
 
 
+def test_whole_numbers_are_not_blended():
+    xa, ya, xb, yb, _, _ = batches((24, 17))
+    with pytest.raises(ValueError, match=r"must be floating point, in \[0, 1\], got torch.uint8"):
+        MixUp()(xa.byte(), ya, xb.byte(), yb)
+
+
 def test_one_confidence_without_the_other_is_an_error():
     xa, ya, xb, yb, _, cb = batches((24, 17))
     with pytest.raises(ValueError, match="source_confidence is None"):
