@@ -85,7 +85,7 @@ class TrainingWatch:
             raise InputError(
                 f"iteration {iteration}",
                 f"{bad[0]} is NaN or infinite; its batch held {', '.join(cases_of(engine, iteration))}",
-                "check these files, lower the learning rate or set amp to false, then continue with resume=auto",
+                "check these files, lower the learning rate or set amp to false, and train again in another output_dir",
             )
 
     def _warn(self, rows: Sequence[Row]) -> None:
